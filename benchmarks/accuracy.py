@@ -1,0 +1,65 @@
+"""Measures what a recipe's settings reach on the test split of the real data, and keeps it in benchmarks/results/.
+
+    python benchmarks/accuracy.py mnist_dense --seeds 0 1 2
+    python benchmarks/accuracy.py cifar_convnet --setting CLASSIC
+
+Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
+after every seed, with the machine's own rate before the first.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import time
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from machine import environment, rates
+
+from recipes.training.config import change
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    """Trains each seed and writes the result file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--setting", default="", help="a constant of the recipe, such as CLASSIC; default: Config()")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--runs", default="runs")
+    args = parser.parse_args()
+    recipe = importlib.import_module(f"recipes.{args.recipe}")
+    config = change(getattr(recipe, args.setting) if args.setting else recipe.Config(), offline="error")
+    name = "-".join(filter(None, [args.recipe, args.setting]))
+    result = {
+        "recipe": args.recipe,
+        "setting": args.setting or "default",
+        "command": f"python benchmarks/accuracy.py {args.recipe}"
+        + (f" --setting {args.setting}" if args.setting else "")
+        + " --seeds "
+        + " ".join(map(str, args.seeds)),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": {"gflops_before": rates(), **environment()},
+        "seeds": [],
+    }
+    for seed in args.seeds:
+        model = recipe.fit(config, seed=seed, runs=args.runs)
+        run = model.run
+        result["data"] = run.info.to_json()
+        result["config"] = {field.name: asdict(run.config)[field.name] for field in fields(config)}
+        where = json.loads((run.folder / "environment.json").read_text())
+        result["precision"], result["strategy"] = f"{where['precision']} ({where['why']})", where["strategy"]
+        metrics = run.metrics
+        result["seeds"].append({"seed": seed, **{key: metrics[key] for key in ("test", "validation", "seconds")}})
+        accuracies = [entry["test"]["accuracy"] for entry in result["seeds"]]
+        result["parameters"] = metrics["parameters"]
+        result["test_accuracy_mean"] = statistics.mean(accuracies)
+        result["test_accuracy_stdev"] = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Deep-learning recipes in TensorFlow and Keras 3: one plain module each, from one line to a served model.
+
+    from recipes import cifar_convnet
+    model = cifar_convnet.fit()
+
+Importing this package loads no TensorFlow; a recipe loads it when it is first named.
+"""
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+#: Every recipe and what it is, in one line. The key is the name of its file.
+RECIPES = {
+    "mnist_dense": "Handwritten digits with a multi-layer perceptron; LINEAR is softmax regression. Start here.",
+    "cifar_convnet": "Small colour photographs with a fast convolutional network; CLASSIC is the textbook one.",
+}
+
+__all__ = ["RECIPES", "__version__", *RECIPES]  # noqa: PLE0604 - names of modules, loaded on demand
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Returns the recipe of that name, imported on first use (PEP 562)."""
+    if name in RECIPES:
+        return importlib.import_module(f"recipes.{name}")
+    raise AttributeError(f"recipes has no recipe {name!r}; there are: {', '.join(RECIPES)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,99 @@
+"""Decoding and resizing, the same in training (image folders) and in a served model."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.data.standins import Arrays
+from recipes.errors import DataError
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """Returns one encoded image as (H, W, C) float32 in [0, 255].
+
+    Args:
+        encoded: Scalar string: the bytes of a JPEG, PNG, BMP or GIF (its first frame), of any size, colour or grey.
+        image_shape: (H, W, C); the image is resized to H x W without keeping its aspect ratio, with antialiasing, and
+            turned to grey or colour for C of 1 or 3. An image of that size already keeps its exact pixels.
+    """
+    height, width, channels = image_shape
+    # Colour first: decoding a palette or colour PNG straight to one channel drops colours instead of mixing them.
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image.set_shape((None, None, 3))
+    if channels == 1:
+        # ITU-R BT.601 luma; a grey image has three equal channels and keeps its exact values.
+        red, green, blue = tf.unstack(tf.cast(image, tf.int32), axis=-1)
+        image = ((299 * red + 587 * green + 114 * blue + 500) // 1000)[..., tf.newaxis]
+    resized = tf.image.resize(image, (height, width), method="bilinear", antialias=True)
+    return tf.ensure_shape(resized, image_shape)
+
+
+def decode_file(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns an image file as (H, W, C) float32 in [0, 255].
+
+    Raises:
+        DataError: If the file cannot be read or is not an image.
+    """
+    try:
+        return decode_image(tf.constant(path.read_bytes()), image_shape).numpy()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+    except tf.errors.InvalidArgumentError:
+        raise DataError(f"{path} is not a readable image; expected a JPEG, PNG, BMP or GIF file") from None
+
+
+def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays:
+    """Returns a folder of images with one sub-folder per class, resized to `image_shape`.
+
+    The classes are the names of the sub-folders, sorted. Where the folder holds `train` and `test` (and perhaps
+    `validation`), each of those holds the sub-folders and is that split; otherwise a tenth of the images, the same
+    ones every time, is the test split.
+
+    Raises:
+        DataError: If the folder is missing, has fewer than two classes, or holds a file that is not an image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected a folder of images with a sub-folder per class")
+    splits = [folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()]
+    if folder / "train" not in splits:
+        splits = [folder]
+    names = _class_names(splits[0])
+    read = {}
+    for split in splits:
+        if _class_names(split) != names:
+            raise DataError(f"{split} has the classes {', '.join(_class_names(split))}; expected {', '.join(names)}")
+        read[split.name if len(splits) > 1 else "train"] = _read_classes(split, names, image_shape)
+    if "test" not in read:
+        read["train"], read["test"] = hold_out(*read["train"], fraction=0.1)
+    return Arrays(read["train"], read.get("validation"), read["test"], names)
+
+
+def hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple:
+    """Returns ((images, labels) kept, (images, labels) held out), chosen the same way every time."""
+    order = np.random.default_rng(20090408).permutation(len(images))  # of no run's seed: runs share their splits
+    held = round(len(images) * fraction)
+    kept, out = order[held:], order[:held]
+    return (images[kept], labels[kept]), (images[out], labels[out])
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    if len(names) < 2:
+        raise DataError(f"{folder} has {len(names)} sub-folders; expected one per class, two or more")
+    return names
+
+
+def _read_classes(folder: Path, names: tuple[str, ...], image_shape: tuple[int, int, int]) -> tuple:
+    paths, labels = [], []
+    for label, name in enumerate(names):
+        found = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in ENDINGS)
+        if not found:
+            raise DataError(f"{folder / name} has no images; expected files ending in {', '.join(ENDINGS)}")
+        paths += found
+        labels += [label] * len(found)
+    images = np.stack([np.rint(decode_file(path, image_shape)).astype(np.uint8) for path in paths])
+    return images, np.asarray(labels, np.int32)

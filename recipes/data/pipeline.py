@@ -1,0 +1,137 @@
+"""The input pipeline for images that fit in memory.
+
+Images stay uint8 in memory; a batch is a gather. Which examples a batch holds, and how they are augmented, follows
+from (seed, epoch, step) alone, so the stream can be entered at any step and is the same every time.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.data.images import hold_out
+from recipes.data.sources import find_images
+from recipes.data.splits import Splits
+from recipes.data.standins import Arrays
+from recipes.errors import DataError
+
+#: (images (B, H, W, C), seed (2,) int64) -> images of the same shape and dtype
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class ImageSettings(Protocol):
+    """The fields of a recipe's Config that decide on its data."""
+
+    @property
+    def dataset(self) -> str: ...  # noqa: D102
+    @property
+    def image_shape(self) -> tuple[int, int, int]: ...  # noqa: D102
+    @property
+    def validation_fraction(self) -> float: ...  # noqa: D102
+    @property
+    def max_examples(self) -> int | None: ...  # noqa: D102
+    @property
+    def offline(self) -> str: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+
+def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augment: Augment | None = None) -> Splits:
+    """Returns the training, validation and test batches that a config asks for.
+
+    Args:
+        config: Reads the fields of `ImageSettings`.
+        data: A user's own: Splits (returned as they are), arrays, or a folder; see `find_images`.
+        standin: The stand-in where the data set cannot be had: "shapes" or "digits".
+        augment: Applied to whole training batches.
+
+    Raises:
+        DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
+    """
+    if isinstance(data, Splits):
+        return data
+    arrays, info = find_images(
+        config.dataset, standin=standin, offline=config.offline, image_shape=config.image_shape, data=data
+    )
+    train, validation, test = _three_way(arrays, config.validation_fraction, config.max_examples)
+    images, labels = train
+    if len(images) < config.batch_size:
+        raise DataError(
+            f"batch_size={config.batch_size} is more than the {len(images)} training examples of {info.name}; "
+            f"expected at most {len(images)}"
+        )
+    named = {"train": train, "validation": validation, "test": test}
+    info = replace(
+        info,
+        examples={split: len(pair[0]) for split, pair in named.items() if pair},
+        follows={
+            "image_shape": images.shape[1:],
+            "num_classes": len(info.label_names),
+            "train_examples": len(images),
+        },
+    )
+    return Splits(
+        train=train_batches(images, labels, config.batch_size, config.seed, augment),
+        validation=eval_batches(*validation, config.batch_size) if validation else None,
+        test=eval_batches(*test, config.batch_size),
+        info=info,
+        steps_per_epoch=len(images) // config.batch_size,
+    )
+
+
+def train_batches(
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    augment: Augment | None = None,
+    start: int = 0,
+) -> tf.data.Dataset:
+    """Returns endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
+
+    An epoch is `len(images) // batch_size` steps, in an order of its own. No example comes twice in it; the few that
+    do not fill a batch are left out, others in each epoch.
+
+    Args:
+        images: (N, H, W, C), N at least `batch_size`.
+        labels: (N,).
+        batch_size: Examples per step, over all replicas.
+        seed: Decides on the order and the augmentation.
+        augment: Applied to each batch.
+        start: The step to begin at, counted from the first epoch's first.
+    """
+    with tf.device("/CPU:0"):
+        image_bank, label_bank = tf.constant(images), tf.constant(labels)
+    steps = len(images) // batch_size
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        epoch, position = step // steps, step % steps
+        places = position * batch_size + tf.range(batch_size, dtype=tf.int64)
+        # A pseudo-random permutation of [0, N) that is computed place by place: no shuffled list is kept or saved.
+        index = tf.random.experimental.index_shuffle(places, seed=tf.stack([seed, epoch]), max_index=len(images) - 1)
+        image, label = tf.gather(image_bank, index), tf.gather(label_bank, index)
+        return (augment(image, tf.stack([seed, step])) if augment else image), label
+
+    dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
+    """Returns all the examples once, in order."""
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(min(batch_size, len(images)))
+    return dataset.prefetch(2)
+
+
+def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | None) -> tuple:
+    """Returns (train, validation or None, test), holding out what the data set itself does not."""
+    train, validation, test = arrays.train, arrays.validation, arrays.test
+    if test is None:
+        train, test = hold_out(*train, fraction=0.1)
+    if validation is None and validation_fraction:
+        train, validation = hold_out(*train, fraction=validation_fraction)
+        validation = validation if len(validation[0]) else None
+    return tuple(pair and (pair[0][:max_examples], pair[1][:max_examples]) for pair in (train, validation, test))

@@ -1,0 +1,28 @@
+"""Errors that a user can mend. Each says what was got, what was expected and what to do.
+
+The command line prints their message without a traceback and exits with status 1.
+"""
+
+
+class RecipeError(Exception):
+    """What every error of this package is."""
+
+
+class ConfigError(RecipeError, ValueError):
+    """A setting has an unknown name, a wrong type or a value out of range."""
+
+
+class DataError(RecipeError):
+    """A data set is unknown, missing, damaged or of the wrong kind."""
+
+
+class TrainingError(RecipeError):
+    """A run could not be finished: memory, disk, or a loss that is no number."""
+
+
+class RunError(RecipeError):
+    """There is no run, or no such run, to take a model from."""
+
+
+class ExportError(RecipeError):
+    """An exported model did not answer as the trained one, and was not published."""

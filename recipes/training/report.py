@@ -1,0 +1,111 @@
+"""The report of a run: report.md, a model card, and curves.png."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from recipes.training.config import comments
+from recipes.training.progress import duration
+from recipes.training.runs import Run, write_atomically
+
+
+def write_report(run: Run) -> None:
+    """Writes curves.png and report.md from what the run folder holds."""
+    curves = read_history(run.folder / "history.csv")
+    if curves.get("epoch"):
+        write_atomically(run.folder / "curves.png", lambda part: draw_curves(curves, part))
+    text = _markdown(run, bool(curves.get("epoch")))
+    write_atomically(run.folder / "report.md", lambda part: part.write_text(text))
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Returns the columns of a history.csv; empty where there is none yet."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows if row[name] not in ("", "NA", None)] for name in rows[0]} if rows else {}
+
+
+def draw_curves(curves: dict[str, list[float]], path: Path) -> None:
+    """Draws each metric over the epochs, training and validation in one panel, as PNG."""
+    from matplotlib.figure import Figure  # not pyplot: no display, no state
+
+    names = [name for name in curves if name != "epoch" and not name.startswith("val_")]
+    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        epochs = [epoch + 1 for epoch in curves["epoch"]]
+        axes.plot(epochs, curves[name], "o-", markersize=3, label="training")
+        if f"val_{name}" in curves:
+            axes.plot(epochs, curves[f"val_{name}"], "o-", markersize=3, label="validation")
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, format="png", dpi=100)
+
+
+def _markdown(run: Run, has_curves: bool) -> str:
+    environment = json.loads((run.folder / "environment.json").read_text())
+    metrics = run.metrics
+    lines = [f"# {run.recipe}: run {run.folder.name}", ""]
+    if metrics["status"] != "finished":
+        lines += [f"**Interrupted after {metrics['epochs']} whole epochs.** Not evaluated on the test split.", ""]
+    if run.info.stand_in_for:
+        lines += [
+            f"**Trained on the stand-in `{run.info.name}`, not on {run.info.stand_in_for}** ({run.info.reason}).",
+            f"Its figures say nothing about {run.info.stand_in_for}.",
+            "",
+        ]
+    lines += ["## Results", "", "| split | " + " | ".join(metrics.get("test", {})) + " |"]
+    lines += ["| --- |" + " --- |" * len(metrics.get("test", {}))]
+    for split in ("train", "validation", "test"):
+        values = metrics.get(split, {})
+        if values and metrics.get("test"):
+            lines.append(f"| {split} | " + " | ".join(_cell(values.get(name)) for name in metrics["test"]) + " |")
+    if not metrics.get("test"):
+        lines = lines[:-2] + ["No test figures."]
+    lines += ["", "Training figures are averages over the last epoch, with augmentation and dropout on."]
+    lines += ["", "![curves](curves.png)"] if has_curves else []
+    spent = f", {duration(metrics['seconds'])}" if "seconds" in metrics else ""
+    gpus = f", {', '.join(environment['gpus'])}" if environment["gpus"] else ""
+    lines += [
+        "",
+        "## Training",
+        "",
+        f"- Data: {run.info}",
+        f"- Time: {metrics['epochs']} epochs{spent}",
+        f"- Parameters: {metrics['parameters']:,}",
+        f"- Hardware: {environment['cores']} cores of {environment['processor']}, {environment['memory_gib']} GiB{gpus}",
+        f"- Strategy: {environment['strategy']}; precision: {environment['precision']} ({environment['why']})",
+        f"- Versions: Python {environment['python']}, "
+        + ", ".join(f"{name} {number}" for name, number in environment["packages"].items()),
+        "",
+        "## Settings",
+        "",
+        "| setting | value | meaning |",
+        "| --- | --- | --- |",
+    ]
+    try:
+        meanings = comments(type(run.config))
+    except OSError:  # a Config typed into a notebook has no source file
+        meanings = {}
+    lines += [f"| {name} | `{value}` | {meanings.get(name, '')} |" for name, value in asdict(run.config).items()]
+    lines += [
+        "",
+        "## Use",
+        "",
+        "```python",
+        f"from recipes import {run.recipe}",
+        "",
+        f"{run.recipe}.evaluate({str(run.folder)!r})",
+        f"{run.recipe}.export({str(run.folder)!r})",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

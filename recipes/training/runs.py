@@ -1,0 +1,168 @@
+"""Run folders: `runs/<recipe>/<id>/`, one per training run. `metrics.json` is written last: with it, a run is finished."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from recipes.data.splits import DataInfo
+from recipes.errors import ConfigError, RunError
+from recipes.training.config import change, read_config, write_config
+
+
+@dataclass
+class Run:
+    """One training run and its folder."""
+
+    folder: Path
+    recipe: str
+    config: Any
+    info: DataInfo
+    metrics: dict[str, Any] = field(default_factory=dict)  # what metrics.json holds; empty while unfinished
+
+    def examples(self, count: int = 32) -> np.ndarray:
+        """Returns the first test images of the run's data, kept in its folder; at most 32."""
+        return np.load(self.folder / "examples.npy")[:count]
+
+    def load_model(self) -> keras.Model:
+        """Returns the trained model.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        path = self.folder / "model.keras"
+        try:
+            model = keras.models.load_model(path)
+        except Exception as error:  # Keras raises what zipfile, h5py and json do
+            raise RunError(f"cannot read {path}: {error}. Train again, or name another run") from error
+        model.run = self
+        return model
+
+
+def recipe_name(config: Any) -> str:
+    """Returns the name of the recipe that a config belongs to: its module's, or its file's where that is run itself."""
+    module = type(config).__module__ if not isinstance(config, type) else config.__module__
+    if module == "__main__":
+        return Path(getattr(sys.modules["__main__"], "__file__", None) or "notebook").stem
+    return module.rpartition(".")[2]
+
+
+def start_run(config: Any, info: DataInfo, environment: dict[str, Any], runs: str | Path = "runs") -> Run:
+    """Makes the folder of a new run and writes config.json, data.json and environment.json."""
+    recipe = recipe_name(config)
+    folder = new_folder(Path(runs) / recipe)
+    write_config(config, folder / "config.json")
+    write_json(folder / "data.json", info.to_json())
+    write_json(folder / "environment.json", environment)
+    return Run(folder, recipe, config, info)
+
+
+def new_folder(parent: Path, prefix: str = "") -> Path:
+    """Makes and returns a folder named after the time; two runs of one second get different names.
+
+    Raises:
+        RunError: If it cannot be made, as in a read-only folder.
+    """
+    stamp = prefix + time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1000):
+        folder = parent / (f"{stamp}-{attempt}" if attempt else stamp)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise RunError(f"cannot make {folder}: {parent} is a file. Name another folder with runs=") from None
+        except OSError as error:
+            raise RunError(f"cannot make {folder}: {error.strerror}. Name another folder with runs=") from None
+        else:
+            return folder
+    raise RunError(f"cannot make a new folder in {parent}: {attempt + 1} of the name {stamp} exist")
+
+
+def read_run(folder: str | Path, config_class: type) -> Run:
+    """Returns the run in a folder, finished or not.
+
+    Raises:
+        RunError: If the folder holds no run, or one of another recipe.
+    """
+    folder = Path(folder)
+    try:
+        values = json.loads((folder / "data.json").read_text())
+        metrics_file = folder / "metrics.json"
+        metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
+        config = read_config(config_class, folder / "config.json")
+    except ConfigError as error:
+        raise RunError(f"{folder} is not a run of {recipe_name(config_class)}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder} holds no readable run ({error}); expected a folder that fit made") from None
+    values["label_names"] = tuple(values["label_names"])
+    return Run(folder, recipe_name(config_class), config, DataInfo(**values), metrics)
+
+
+def newest_run(config_class: type, runs: str | Path = "runs") -> Run:
+    """Returns the newest finished run of the recipe that a Config class belongs to.
+
+    Raises:
+        RunError: If there is none.
+    """
+    name = recipe_name(config_class)
+    finished = sorted((Path(runs) / name).glob("*/metrics.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not finished:
+        raise RunError(f"no finished run of {name} in {Path(runs) / name}; run fit first (recipes fit {name})")
+    return read_run(finished[-1].parent, config_class)
+
+
+def trained(config_class: type, model: keras.Model | str | Path | None, runs: str | Path = "runs") -> keras.Model:
+    """Returns a trained model. Its `run` tells where it comes from; a model of your own has none.
+
+    Args:
+        config_class: The recipe's Config.
+        model: What `fit` returned or a model of your own (returned as it is), a run's folder, or None for the newest
+            finished run.
+        runs: Where run folders are.
+
+    Raises:
+        RunError: If there is no such run.
+    """
+    if isinstance(model, keras.Model):
+        return model
+    run = newest_run(config_class, runs) if model is None else read_run(model, config_class)
+    return run.load_model()
+
+
+def same_data(model: keras.Model, config_class: type, data: Any = None) -> tuple[Any, Any]:
+    """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
+
+    A run on a stand-in comes back to the stand-in, whatever else is at hand by now.
+
+    Raises:
+        RunError: If the model was trained on arrays or Splits that are not passed again as `data`.
+    """
+    run = getattr(model, "run", None)
+    if run is None or data is not None:
+        return (run.config if run else config_class()), data
+    if run.info.source == "user":
+        raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
+    config = change(run.config, dataset=run.info.name) if run.info.source == "stand-in" else run.config
+    return config, (run.info.name if run.info.source == "folder" else None)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON in one step: the file is the old one or the new one, never half of it."""
+    write_atomically(path, lambda part: part.write_text(json.dumps(values, indent=2) + "\n"))
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Calls `write` with a path beside `path`, then renames what it wrote; leaves nothing behind when it fails."""
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
