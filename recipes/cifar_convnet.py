@@ -64,10 +64,10 @@ class Config:
     # training
     batch_size: int = 256  # examples per step, over all replicas
     epochs: int = 10  # passes over the training split, 1 or more
-    learning_rate: float = 0.2  # fast: the peak of the schedule of SGD; classic: RMSprop's
+    learning_rate: float = 0.25  # fast: the peak of the schedule of SGD; classic: RMSprop's
     warmup_fraction: float = 0.2  # fast: share of all steps in which the rate climbs from 0 to its peak
     momentum: float = 0.9  # fast: Nesterov momentum
-    weight_decay: float = 5e-3  # fast: share of each kernel taken off per step, times the learning rate
+    weight_decay: float = 1.5e-2  # fast: share of each kernel taken off per step, times the learning rate
     label_smoothing: float = 0.1  # probability that the targets spread over all classes, at most 0.999; 0: none
     seed: int = 0  # decides on weights, order, augmentation and dropout, 0 or more
     strategy: Literal["auto", "single", "mirrored"] = "auto"  # tf.distribute; auto: all GPUs, else one device
