@@ -123,7 +123,7 @@ def _standin(name: str, **why: str) -> tuple[Arrays, DataInfo]:
 def _on_disk(dataset: str) -> Any:
     """Returns the tfds builder of a data set that is prepared on disk, or None. Never asks the network."""
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.load import builder_from_files
+    from tensorflow_datasets.core.read_only_builder import builder_from_files
 
     try:
         return builder_from_files(dataset, data_dir=data_dir())
