@@ -160,7 +160,7 @@ def _read(builder: Any, image_shape: tuple[int, int, int]) -> tuple[Arrays, Data
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    image, label = features.get("image"), features.get("label")
+    image, label = (features[name] if name in features else None for name in ("image", "label"))
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise DataError(
             f"{builder.name} has the features {', '.join(features)}; expected an image-classification data set with "
