@@ -1,6 +1,5 @@
 """Where examples come from: tensorflow-datasets, a user's arrays or folder, or the stand-in."""
 
-import difflib
 import os
 import threading
 import urllib.error
@@ -15,7 +14,7 @@ import tensorflow as tf
 from recipes.data.images import hold_out, read_folder
 from recipes.data.splits import DataInfo
 from recipes.data.standins import STANDINS, Arrays
-from recipes.errors import DataError
+from recipes.errors import DataError, did_you_mean
 
 NETWORK_PROBE = "https://storage.googleapis.com"  # where tensorflow-datasets looks first
 NETWORK_SECONDS = 8.0
@@ -139,10 +138,9 @@ def _download(dataset: str) -> str:
 
     known = tfds.list_builders(with_community_datasets=False)
     if dataset.split("/")[0].split(":")[0] not in known:
-        near = difflib.get_close_matches(dataset, [*known, *STANDINS], n=3)
         raise DataError(
-            f"unknown data set {dataset!r}; expected a tensorflow-datasets name, 'shapes' or 'digits'"
-            + (f". Near: {', '.join(near)}" if near else "")
+            f"unknown data set {dataset!r}{did_you_mean(dataset, [*known, *STANDINS])}; expected a name from the "
+            f"catalogue of tensorflow-datasets, or {' or '.join(map(repr, STANDINS))}"
         )
     reason = network_problem()
     if reason:

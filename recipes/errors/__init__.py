@@ -3,6 +3,9 @@
 The command line prints their message without a traceback and exits with status 1.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class RecipeError(Exception):
     """What every error of this package is."""
@@ -26,3 +29,10 @@ class RunError(RecipeError):
 
 class ExportError(RecipeError):
     """An exported model did not answer as the trained one, and was not published."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns " (did you mean 'x'?)" for the nearest of the known names in any case, or an empty string."""
+    by_lower = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""

@@ -4,11 +4,9 @@ A recipe's `Config` is a frozen dataclass that calls `check_config(self)` in its
 a value out of range is refused wherever it comes from: Python, the command line, a file or Keras Tuner.
 """
 
-import difflib
 import inspect
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typeguard
 
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, did_you_mean
 
 ConfigT = TypeVar("ConfigT")
 
@@ -73,14 +71,8 @@ def change(config: ConfigT, **changes: Any) -> ConfigT:
     names = [field.name for field in fields(config)]  # type: ignore[arg-type]
     for name in changes:
         if name not in names:
-            raise ConfigError(f"unknown setting {name!r}{did_you_mean(name, names)}; settings: {', '.join(names)}")
+            raise ConfigError(f"unknown setting {name!r}{did_you_mean(name, names)}. Settings: {', '.join(names)}")
     return replace(config, **changes)  # type: ignore[type-var]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Returns ", did you mean 'x'?" for the nearest of the known names, or an empty string."""
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def comments(config_class: type) -> dict[str, str]:

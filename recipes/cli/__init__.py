@@ -1,0 +1,140 @@
+"""The command line: `recipes VERB NAME`. This page loads no TensorFlow; a verb that needs it does."""
+
+import importlib
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from recipes import RECIPES, __version__
+from recipes.errors import DataError, RecipeError, did_you_mean
+
+#: Verb -> (what it takes, what it does)
+VERBS = {
+    "list": ("", "the recipes, one line each"),
+    "fit": ("NAME", "train; every setting is an option (recipes fit NAME --help)"),
+    "evaluate": ("NAME", "the newest run's figures on the test split"),
+    "tune": ("NAME", "search the recipe's space for better settings"),
+    "export": ("NAME", "write a SavedModel that takes images and answers with labels"),
+    "predict": ("NAME FILE...", "label image files"),
+    "config": ("NAME", "print every setting with its meaning"),
+    "copy": ("NAME FILE.py", "copy a recipe to a file of your own"),
+    "doctor": ("", "what is installed, what would be used, which data is at hand"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status: 0, 1 for an error you can mend, 2 for bad usage, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except RecipeError as error:
+        print(f"recipes: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("recipes: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # as in `recipes list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        print(f"recipes {__version__}")
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        return _usage(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}. Commands: {', '.join(VERBS)}")
+    if verb == "list":
+        width = max(map(len, RECIPES))
+        print("\n".join(f"{name:<{width}}  {line}" for name, line in RECIPES.items()))
+        return 0
+    if verb == "doctor":
+        _load_tensorflow()
+        from recipes.cli.doctor import doctor
+
+        return doctor()
+    if not rest or rest[0].startswith("-"):
+        if rest and rest[0] in ("-h", "--help"):
+            print(f"usage: recipes {verb} {VERBS[verb][0]} [--help]\n\n{VERBS[verb][1]}\n\nrecipes: {', '.join(RECIPES)}")
+            return 0
+        return _usage(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
+    name, *options = rest
+    if name not in RECIPES and not name.endswith(".py"):
+        return _usage(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
+    if verb == "copy":
+        from recipes.cli.copy import copy
+
+        return copy(name, options)
+    _load_tensorflow()
+    from recipes.cli import verbs
+
+    return getattr(verbs, verb)(_recipe(name), f"recipes {verb} {name}", options)
+
+
+def _load_tensorflow() -> None:
+    """Imports TensorFlow without its remarks about itself, which no setting of its own keeps back; errors are shown."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)  # the remarks come from C++, below Python's sys.stderr
+        try:
+            import keras
+            import tensorflow
+
+            tensorflow.config.list_physical_devices()  # where CUDA says that there is none
+        except BaseException:
+            said.seek(0)
+            os.write(terminal, said.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+    if keras.backend.backend() != "tensorflow":
+        raise RecipeError(
+            f"Keras runs on {keras.backend.backend()!r} here; expected 'tensorflow'. Unset KERAS_BACKEND, or change "
+            "'backend' in ~/.keras/keras.json"
+        )
+
+
+def _recipe(name: str) -> ModuleType:
+    """Returns a recipe's module: one of the package's, or a file of your own."""
+    if name in RECIPES:
+        return importlib.import_module(f"recipes.{name}")
+    path = Path(name)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise DataError(f"there is no recipe file {name}; recipes copy NAME {name} makes one")
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "Config") or not hasattr(module, "fit"):
+        raise DataError(f"{name} is no recipe: it has no Config or no fit")
+    return module
+
+
+def _usage(message: str) -> int:
+    print(f"recipes: {message}", file=sys.stderr)
+    return 2
+
+
+def _help() -> str:
+    width = max(len(f"{verb} {takes}") for verb, (takes, _) in VERBS.items())
+    lines = [f"  recipes {f'{verb} {takes}':<{width}}  {does}" for verb, (takes, does) in VERBS.items()]
+    return "\n".join(
+        [
+            "Deep-learning recipes in TensorFlow and Keras: one line to a trained, tuned and served model.",
+            "",
+            *lines,
+            "",
+            "NAME is a recipe (recipes list) or the path of a recipe file of your own (recipes copy).",
+            "recipes VERB NAME --help lists the options of a verb.",
+        ]
+    )

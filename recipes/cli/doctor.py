@@ -1,0 +1,31 @@
+"""`recipes doctor`: what a run on this machine would find."""
+
+from recipes.data.sources import data_dir, network_problem, prepared_datasets
+from recipes.data.standins import STANDINS
+from recipes.errors import RecipeError
+from recipes.training.devices import choose_precision, choose_strategy, describe_strategy, environment
+
+
+def doctor() -> int:
+    """Prints packages, hardware, what strategy and precision "auto" choose, and the data at hand."""
+    here = environment()
+    precision = choose_precision()
+    try:
+        strategy = describe_strategy(choose_strategy())
+    except RecipeError as error:
+        strategy = f"none: {error}"
+    problem = network_problem()
+    rows = {
+        "python": f"{here['python']} on {here['system']}",
+        "packages": ", ".join(f"{name} {number}" for name, number in here["packages"].items()),
+        "processor": f"{here['cores']} cores of {here['processor']}, {here['memory_gib']} GiB of memory",
+        "GPUs": ", ".join(here["gpus"]) or "none",
+        "strategy": strategy,
+        "precision": f"{precision.policy} ({precision.reason})",
+        "data folder": f"{data_dir()}" + ("" if data_dir().is_dir() else " (does not exist yet)"),
+        "data sets": ", ".join(prepared_datasets()) or "none prepared; downloaded on first use",
+        "stand-ins": ", ".join(STANDINS),
+        "network": problem or "there is one",
+    }
+    print("\n".join(f"{name:<12} {value}" for name, value in rows.items()))
+    return 0

@@ -1,0 +1,156 @@
+"""The verbs that take a recipe. Their options are the fields of the recipe's own Config, and the dataclasses here."""
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field, make_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tyro
+
+from recipes.errors import ConfigError, DataError, did_you_mean
+from recipes.training.config import comments, read_config
+from recipes.training.predict import classify_files
+from recipes.training.runs import trained
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the settings start from; any of them given as an option comes after."""
+
+    setting: str = "default"  # a constant of the recipe, such as TINY (recipes config NAME lists them)
+    config: Path | None = None  # JSON file of settings: a run's config.json or a search's best.json
+
+
+@dataclass(frozen=True)
+class Fit(Start):
+    """Train a recipe and evaluate it on the test split."""
+
+    data: Path | None = None  # folder of your own images, with a sub-folder per class, instead of the data set
+    runs: Path = Path("runs")  # the run folder is <runs>/<recipe>/<id>
+
+
+@dataclass(frozen=True)
+class Tune(Fit):
+    """Search the recipe's space for the settings that do best on validation data."""
+
+    trials: int = 20  # how many settings to try
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Print the loss and accuracy on the test split of what the model was trained on."""
+
+    run: Path | None = None  # a run's folder; default: the newest finished run
+    data: Path | None = None  # folder of your own images, with a sub-folder per class, to evaluate on instead
+    runs: Path = Path("runs")  # where run folders are
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a SavedModel that takes encoded images and answers with labels, after checking its answers."""
+
+    run: Path | None = None  # a run's folder; default: the newest finished run
+    path: Path = Path("saved_models")  # the model goes to <path>/<recipe>/<version>
+    runs: Path = Path("runs")  # where run folders are
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Print the label and probability of image files: JPEG, PNG, BMP or GIF of any size."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]  # image files
+    run: Path | None = None  # a run's folder; default: the newest finished run
+    runs: Path = Path("runs")  # where run folders are
+
+
+@dataclass(frozen=True)
+class Show(Start):
+    """Print every setting with its value and meaning."""
+
+    json: bool = False  # print JSON, for --config, instead
+
+
+def fit(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Trains."""
+    options, settings = _with_settings(Fit, recipe, prog, arguments)
+    recipe.fit(settings, options.data, runs=options.runs)
+    return 0
+
+
+def evaluate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Prints the test figures."""
+    options = tyro.cli(Evaluate, args=arguments, prog=prog)
+    figures = recipe.evaluate(options.run, options.data, runs=options.runs)
+    print("  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    return 0
+
+
+def tune(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Searches."""
+    options, settings = _with_settings(Tune, recipe, prog, arguments)
+    recipe.tune(settings, options.data, trials=options.trials, runs=options.runs)
+    return 0
+
+
+def export(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Exports."""
+    options = tyro.cli(Export, args=arguments, prog=prog)
+    recipe.export(options.run, path=options.path, runs=options.runs)
+    return 0
+
+
+def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Labels files; one that cannot be read gets a message, the others their labels, and the status is 1."""
+    options = tyro.cli(Predict, args=arguments, prog=prog)
+    if not options.files:
+        raise DataError("predict needs the names of image files")
+    model = trained(recipe.Config, options.run, options.runs)
+    info = model.run.info
+    if info.stand_in_for:
+        print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
+    failed = 0
+    for file, answer in classify_files(model, options.files, info.label_names):
+        if isinstance(answer, DataError):
+            print(f"recipes: {answer}", file=sys.stderr)
+            failed += 1
+        else:
+            print(f"{file}\t{answer['label']}\t{answer['probability']:.4f}")
+    return 1 if failed else 0
+
+
+def config(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Prints the settings."""
+    options, settings = _with_settings(Show, recipe, prog, arguments)
+    values = asdict(settings)
+    if options.json:
+        print(json.dumps(values, indent=2))
+        return 0
+    print(f"# settings to start from (--setting): {', '.join(['default', *presets(recipe)])}")
+    meanings = comments(recipe.Config)
+    left = {name: f"{name} = {value!r}" for name, value in values.items()}
+    width = max(map(len, left.values()))
+    print("\n".join(f"{left[name]:<{width}}  # {meanings.get(name, '')}" for name in left))
+    return 0
+
+
+def presets(recipe: ModuleType) -> dict[str, Any]:
+    """Returns the recipe's settings that are module constants: name -> Config."""
+    return {name: value for name, value in vars(recipe).items() if isinstance(value, recipe.Config)}
+
+
+def _with_settings(options: type, recipe: ModuleType, prog: str, arguments: list[str]) -> tuple[Any, Any]:
+    """Returns (the options of a verb, the recipe's Config), read from the command line together."""
+    start, _ = tyro.cli(Start, args=[a for a in arguments if a not in ("-h", "--help")], return_unknown_args=True)
+    settings = {"default": recipe.Config(), **presets(recipe)}
+    if start.setting not in settings:
+        near = did_you_mean(start.setting, settings)
+        raise ConfigError(f"unknown --setting {start.setting!r}{near}. Settings: {', '.join(settings)}")
+    default = read_config(recipe.Config, start.config) if start.config else settings[start.setting]
+    both = make_dataclass(
+        options.__name__,
+        [("of_the_verb", options, field(default=options())), ("settings", recipe.Config, field(default=default))],
+    )
+    read = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=arguments, prog=prog, description=options.__doc__)
+    return read.of_the_verb, read.settings
