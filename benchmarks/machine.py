@@ -1,6 +1,6 @@
 """The machine's own rate, so that seconds measured on different machines can be compared as shares of it.
 
-    python benchmarks/machine.py
+python benchmarks/machine.py
 """
 
 import json

@@ -17,7 +17,7 @@ RECIPES = {
     "cifar_convnet": "Small colour photographs with a fast convolutional network; CLASSIC is the textbook one.",
 }
 
-__all__ = ["RECIPES", "__version__", *RECIPES]  # noqa: PLE0604 - names of modules, loaded on demand
+__all__ = ["RECIPES", "__version__", *RECIPES]
 
 
 def __getattr__(name: str) -> ModuleType:

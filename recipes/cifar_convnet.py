@@ -115,12 +115,14 @@ def load_data(config: Config = Config(), data: Any = None, **changes: Any) -> Sp
 
 # ---------------------------------------------------------------- model
 
+
 def build(config: Config = Config()) -> keras.Model:
     """Returns the compiled model: (B, H, W, C) pixels in [0, 255] to (B, num_classes) float32 logits.
 
     Raises:
         ConfigError: If the blocks halve the image to nothing.
     """
+    check_size(config)
     image = keras.Input(config.image_shape, name="image")  # [0, 255]: scaled inside, so serving cannot disagree
     logits, optimizer = (fast if config.network == "fast" else classic)(image, config)
     model = keras.Model(image, logits, name="cifar_convnet")
@@ -177,6 +179,19 @@ def classic(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor
     return logits, keras.optimizers.RMSprop(rate)
 
 
+def check_size(config: Config) -> None:
+    """Refuses more blocks than the image can be halved."""
+    height, width, _ = config.image_shape
+    left = min(height, width) - (config.network == "fast")  # fast's first layer takes off a pixel
+    for _ in config.filters:
+        left = (left - 2 if config.network == "classic" else left) // 2
+    if left < 1:
+        raise ConfigError(
+            f"{len(config.filters)} blocks halve a {height}x{width} image to nothing; expected fewer filters, or "
+            "larger images"
+        )
+
+
 def search_space(hp: Any, config: Config = Config()) -> Config:
     """Returns the config that one Keras Tuner trial stands for.
 
@@ -202,6 +217,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 
 # ---------------------------------------------------------------- verbs
+
 
 def fit(
     config: Config = Config(),

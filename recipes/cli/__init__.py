@@ -63,7 +63,9 @@ def _run(arguments: list[str]) -> int:
         return doctor()
     if not rest or rest[0].startswith("-"):
         if rest and rest[0] in ("-h", "--help"):
-            print(f"usage: recipes {verb} {VERBS[verb][0]} [--help]\n\n{VERBS[verb][1]}\n\nrecipes: {', '.join(RECIPES)}")
+            print(
+                f"usage: recipes {verb} {VERBS[verb][0]} [--help]\n\n{VERBS[verb][1]}\n\nrecipes: {', '.join(RECIPES)}"
+            )
             return 0
         return _usage(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
     name, *options = rest

@@ -152,5 +152,7 @@ def _with_settings(options: type, recipe: ModuleType, prog: str, arguments: list
         options.__name__,
         [("of_the_verb", options, field(default=options())), ("settings", recipe.Config, field(default=default))],
     )
-    read = tyro.cli(tyro.conf.OmitArgPrefixes[both], args=arguments, prog=prog, description=options.__doc__)
+    read: Any = tyro.cli(
+        both, args=arguments, prog=prog, description=options.__doc__, config=(tyro.conf.OmitArgPrefixes,)
+    )
     return read.of_the_verb, read.settings

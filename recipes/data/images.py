@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.standins import Arrays
+from recipes.data.standins import Arrays, Pair
 from recipes.errors import DataError
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -62,7 +62,7 @@ def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays
     if folder / "train" not in splits:
         splits = [folder]
     names = _class_names(splits[0])
-    read = {}
+    read: dict[str, Pair] = {}
     for split in splits:
         if _class_names(split) != names:
             raise DataError(f"{split} has the classes {', '.join(_class_names(split))}; expected {', '.join(names)}")
@@ -72,7 +72,7 @@ def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays
     return Arrays(read["train"], read.get("validation"), read["test"], names)
 
 
-def hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple:
+def hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple[Pair, Pair]:
     """Returns ((images, labels) kept, (images, labels) held out), chosen the same way every time."""
     order = np.random.default_rng(20090408).permutation(len(images))  # of no run's seed: runs share their splits
     held = round(len(images) * fraction)
@@ -87,7 +87,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _read_classes(folder: Path, names: tuple[str, ...], image_shape: tuple[int, int, int]) -> tuple:
+def _read_classes(folder: Path, names: tuple[str, ...], image_shape: tuple[int, int, int]) -> Pair:
     paths, labels = [], []
     for label, name in enumerate(names):
         found = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in ENDINGS)

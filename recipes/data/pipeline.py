@@ -14,7 +14,7 @@ import tensorflow as tf
 from recipes.data.images import hold_out
 from recipes.data.sources import find_images
 from recipes.data.splits import Splits
-from recipes.data.standins import Arrays
+from recipes.data.standins import Arrays, Pair
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64) -> images of the same shape and dtype
@@ -126,7 +126,7 @@ def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.
     return dataset.prefetch(2)
 
 
-def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | None) -> tuple:
+def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | None) -> tuple[Pair, Pair | None, Pair]:
     """Returns (train, validation or None, test), holding out what the data set itself does not."""
     train, validation, test = arrays.train, arrays.validation, arrays.test
     if test is None:
@@ -134,4 +134,8 @@ def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | N
     if validation is None and validation_fraction:
         train, validation = hold_out(*train, fraction=validation_fraction)
         validation = validation if len(validation[0]) else None
-    return tuple(pair and (pair[0][:max_examples], pair[1][:max_examples]) for pair in (train, validation, test))
+
+    def few(pair: Pair) -> Pair:
+        return pair[0][:max_examples], pair[1][:max_examples]
+
+    return few(train), few(validation) if validation else None, few(test)

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from recipes.data.images import hold_out, read_folder
 from recipes.data.splits import DataInfo
-from recipes.data.standins import STANDINS, Arrays
+from recipes.data.standins import STANDINS, Arrays, Pair
 from recipes.errors import DataError, did_you_mean
 
 NETWORK_PROBE = "https://storage.googleapis.com"  # where tensorflow-datasets looks first
@@ -114,9 +114,11 @@ def prepared_datasets() -> list[str]:
     return sorted({path.relative_to(data_dir()).parts[0] for path in data_dir().glob("*/**/dataset_info.json")})
 
 
-def _standin(name: str, **why: str) -> tuple[Arrays, DataInfo]:
+def _standin(name: str, stand_in_for: str = "", reason: str = "") -> tuple[Arrays, DataInfo]:
     arrays = STANDINS[name]()
-    return arrays, DataInfo(name, source="stand-in", label_names=arrays.label_names, **why)
+    return arrays, DataInfo(
+        name, source="stand-in", stand_in_for=stand_in_for, reason=reason, label_names=arrays.label_names
+    )
 
 
 def _on_disk(dataset: str) -> Any:
@@ -158,7 +160,7 @@ def _read(builder: Any, image_shape: tuple[int, int, int]) -> tuple[Arrays, Data
     import tensorflow_datasets as tfds
 
     features = builder.info.features
-    image, label = (features[name] if name in features else None for name in ("image", "label"))
+    image, label = (dict(features).get(name) for name in ("image", "label"))
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise DataError(
             f"{builder.name} has the features {', '.join(features)}; expected an image-classification data set with "
@@ -176,7 +178,7 @@ def _read(builder: Any, image_shape: tuple[int, int, int]) -> tuple[Arrays, Data
     if "train" not in splits:
         raise DataError(f"{builder.name} has the splits {', '.join(splits)}; expected one named 'train'")
 
-    def read(split: str) -> tuple[np.ndarray, np.ndarray]:
+    def read(split: str) -> Pair:
         def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
             pixels = features["image"]
             if not fixed:
@@ -210,7 +212,7 @@ def _damaged(dataset: str, error: Exception) -> DataError:
     )
 
 
-def _checked_pair(images: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked_pair(images: Any, labels: Any) -> Pair:
     images, labels = np.asarray(images), np.asarray(labels)
     if images.ndim == 3:
         images = images[..., np.newaxis]

@@ -14,12 +14,15 @@ import tensorflow as tf
 SHAPES = ("bar", "circle", "crescent", "cross", "pentagon", "ring", "semicircle", "square", "star", "triangle")
 
 
+Pair = tuple[np.ndarray, np.ndarray]  # images (N, H, W, C) uint8 or float32, labels (N,) int32
+
+
 class Arrays(NamedTuple):
     """Examples in memory, before they are split and batched."""
 
-    train: tuple[np.ndarray, np.ndarray]  # images (N, H, W, C) uint8, labels (N,) int32
-    validation: tuple[np.ndarray, np.ndarray] | None  # None: held out of train
-    test: tuple[np.ndarray, np.ndarray] | None
+    train: Pair
+    validation: Pair | None  # None: to be held out of train
+    test: Pair | None  # None: likewise
     label_names: tuple[str, ...]
 
 
@@ -50,7 +53,7 @@ def digits() -> Arrays:
 STANDINS = {"shapes": shapes, "digits": digits}
 
 
-def draw_scenes(count: int, seed: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def draw_scenes(count: int, seed: int, size: int = 32) -> Pair:
     """Returns (images, labels): (count, size, size, 3) uint8 and (count,) int32, the index in SHAPES."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(SHAPES), count).astype(np.int32)

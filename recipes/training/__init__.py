@@ -3,8 +3,8 @@
 from recipes.training.config import change, check_config
 from recipes.training.devices import training_scope
 from recipes.training.export import export_classifier
-from recipes.training.losses import SmoothedCrossentropy
 from recipes.training.loop import evaluate_model, fit_model, follow_data
+from recipes.training.losses import SmoothedCrossentropy
 from recipes.training.runs import recipe_name, same_data, trained
 from recipes.training.search import tune_model
 

@@ -1,4 +1,4 @@
-"""`export_classifier`: a SavedModel that takes encoded images and answers with labels, checked before it is published."""
+"""`export_classifier`: a SavedModel that takes encoded images and answers with labels, checked before it is kept."""
 
 import json
 import os
@@ -22,7 +22,8 @@ TOLERANCE = 1e-5  # of a probability, between the SavedModel and the model it wa
 class Source(Protocol):
     """What tells the labels of a model and gives examples to check it with: a Run or Splits."""
 
-    info: DataInfo
+    @property
+    def info(self) -> DataInfo: ...  # noqa: D102
 
     def examples(self, count: int = 32) -> np.ndarray: ...  # noqa: D102
 

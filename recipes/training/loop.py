@@ -143,7 +143,7 @@ def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> ker
     shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
     print(f"test on {run.info.name}{stand_in}: {shown or 'no test split'}   ({duration(seconds)})")
     print(f"report: {run.folder / 'report.md'}")
-    print(f"next: recipes export {run.recipe}")
+    print(f"next: recipes export {run.command}")
     return model
 
 

@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("recipes")
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of integer labels and logits in nats, with label smoothing, which Keras has for one-hot labels only.
+    """Cross-entropy of integer labels and logits in nats, with the label smoothing that Keras has for one-hot labels.
 
     Args:
         label_smoothing: Probability in [0, 1) that the targets spread evenly over all classes, the true one included.

@@ -31,8 +31,11 @@ def classify_files(
             yield file, error
             continue
         answer = classify(tf.constant(image[np.newaxis]))
-        yield file, {
-            "label": answer["label"].numpy()[0].decode(),
-            "probability": float(answer["probability"][0]),
-            "probabilities": answer["probabilities"].numpy()[0],
-        }
+        yield (
+            file,
+            {
+                "label": answer["label"].numpy()[0].decode(),
+                "probability": float(answer["probability"][0]),
+                "probabilities": answer["probabilities"].numpy()[0],
+            },
+        )

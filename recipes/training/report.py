@@ -25,7 +25,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
         return {}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows if row[name] not in ("", "NA", None)] for name in rows[0]} if rows else {}
+    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
 
 def draw_curves(curves: dict[str, list[float]], path: Path) -> None:
@@ -65,7 +65,7 @@ def _markdown(run: Run, has_curves: bool) -> str:
         if values and metrics.get("test"):
             lines.append(f"| {split} | " + " | ".join(_cell(values.get(name)) for name in metrics["test"]) + " |")
     if not metrics.get("test"):
-        lines = lines[:-2] + ["No test figures."]
+        lines[-2:] = ["No test figures."]
     lines += ["", "Training figures are averages over the last epoch, with augmentation and dropout on."]
     lines += ["", "![curves](curves.png)"] if has_curves else []
     spent = f", {duration(metrics['seconds'])}" if "seconds" in metrics else ""
@@ -77,7 +77,8 @@ def _markdown(run: Run, has_curves: bool) -> str:
         f"- Data: {run.info}",
         f"- Time: {metrics['epochs']} epochs{spent}",
         f"- Parameters: {metrics['parameters']:,}",
-        f"- Hardware: {environment['cores']} cores of {environment['processor']}, {environment['memory_gib']} GiB{gpus}",
+        f"- Hardware: {environment['cores']} cores of {environment['processor']}, "
+        f"{environment['memory_gib']} GiB{gpus}",
         f"- Strategy: {environment['strategy']}; precision: {environment['precision']} ({environment['why']})",
         f"- Versions: Python {environment['python']}, "
         + ", ".join(f"{name} {number}" for name, number in environment["packages"].items()),
@@ -97,7 +98,7 @@ def _markdown(run: Run, has_curves: bool) -> str:
         "## Use",
         "",
         "```python",
-        f"from recipes import {run.recipe}",
+        f"from recipes import {run.recipe}" if run.command == run.recipe else f"import {run.recipe}",
         "",
         f"{run.recipe}.evaluate({str(run.folder)!r})",
         f"{run.recipe}.export({str(run.folder)!r})",

@@ -1,4 +1,4 @@
-"""Run folders: `runs/<recipe>/<id>/`, one per training run. `metrics.json` is written last: with it, a run is finished."""
+"""Run folders: `runs/<recipe>/<id>/`, one per training run. With metrics.json, written last, a run is finished."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+import recipes
 from recipes.data.splits import DataInfo
 from recipes.errors import ConfigError, RunError
 from recipes.training.config import change, read_config, write_config
@@ -26,6 +27,11 @@ class Run:
     config: Any
     info: DataInfo
     metrics: dict[str, Any] = field(default_factory=dict)  # what metrics.json holds; empty while unfinished
+
+    @property
+    def command(self) -> str:
+        """How the command line names the recipe: one of the package's by its name, a file of your own by its path."""
+        return self.recipe if self.recipe in recipes.RECIPES else f"{self.recipe}.py"
 
     def examples(self, count: int = 32) -> np.ndarray:
         """Returns the first test images of the run's data, kept in its folder; at most 32."""
@@ -96,7 +102,7 @@ def read_run(folder: str | Path, config_class: type) -> Run:
         values = json.loads((folder / "data.json").read_text())
         metrics_file = folder / "metrics.json"
         metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
-        config = read_config(config_class, folder / "config.json")
+        config: Any = read_config(config_class, folder / "config.json")
     except ConfigError as error:
         raise RunError(f"{folder} is not a run of {recipe_name(config_class)}: {error}") from None
     except (OSError, ValueError) as error:
@@ -163,6 +169,6 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         write(part)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -61,7 +61,8 @@ def tune_model(
     _tuner_class()(search, trials).search(verbose=0)
     if search.best is None:
         raise TrainingError(
-            f"all {len(search.failures)} trials failed, the first with: {search.failures[0]}. See {folder / 'trials.csv'}"
+            f"all {len(search.failures)} trials failed, the first with: {search.failures[0]}. "
+            f"See {folder / 'trials.csv'}"
         )
     figure, best = search.best
     print(f"best {objective} {figure:.4f}: {search.chosen(best)}")

@@ -1,0 +1,172 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import runs_of
+from PIL import Image
+
+import recipes
+from recipes import mnist_dense
+from recipes.cli import VERBS, main
+
+
+def test_list_and_help_name_everything(capsys):
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert [line.split()[0] for line in listed.splitlines()] == list(recipes.RECIPES)
+    assert main(["--help"]) == main([]) == 0
+    assert all(f"recipes {verb}" in capsys.readouterr().out for verb in list(VERBS)[:1])
+    assert main(["--version"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fitt"], "unknown command 'fitt' (did you mean 'fit'?)"),
+        (["fit"], "fit needs the name of a recipe: mnist_dense"),
+        (["fit", "mnist-dense"], "unknown recipe 'mnist-dense' (did you mean 'mnist_dense'?)"),
+        (["copy", "mnist_dense"], "usage: recipes copy mnist_dense FILE.py"),
+    ],
+)
+def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "mnist_dense", "--setting", "LINAER"], "unknown --setting 'LINAER' (did you mean 'LINEAR'?)"),
+        (["fit", "mnist_dense", "--config", "no.json"], "cannot read the config file no.json"),
+        (["fit", "mnist_dense", "--data", "nowhere", "--setting", "TINY"], "nowhere is not a folder"),
+        (["fit", "missing.py"], "there is no recipe file missing.py"),
+        (["evaluate", "mnist_dense"], "no finished run of mnist_dense in runs/mnist_dense; run fit first"),
+        (["predict", "mnist_dense", "--runs", "elsewhere", "a.png"], "no finished run of mnist_dense in elsewhere"),
+        (["copy", "mnist_dense", "my-recipe.py"], "expected a Python file name, such as my_mnist_dense.py"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(arguments, message, capsys):
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("recipes: ")
+    assert message in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fit", "mnist_dense", "--epoch", "3"], ["fit", "mnist_dense", "--epochs", "many"]]
+)
+def test_unknown_and_ill_typed_options_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "--epochs" in capsys.readouterr().err
+
+
+def test_out_of_range_options_are_refused(capsys):
+    try:
+        status = main(["fit", "mnist_dense", "--epochs", "0"])
+    except SystemExit as exit:
+        status = exit.code
+    assert status in (1, 2)
+    assert "epochs=0 is out of range; expected at least 1" in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+def test_from_fit_to_predict(capsys, tmp_path):
+    assert main(["fit", "mnist_dense", "--setting", "TINY", "--epochs", "2", "--units", "16", "8"]) == 0
+    output = capsys.readouterr().out
+    assert "epoch 2/2" in output
+    assert "next: recipes export mnist_dense" in output
+    [folder] = Path("runs/mnist_dense").iterdir()
+    assert json.loads((folder / "config.json").read_text())["units"] == [16, 8]
+
+    assert main(["evaluate", "mnist_dense"]) == 0
+    recorded = json.loads((folder / "metrics.json").read_text())["test"]
+    assert f"accuracy {recorded['accuracy']:.4f}" in capsys.readouterr().out
+
+    assert main(["export", "mnist_dense"]) == 0
+    assert "exported to saved_models/mnist_dense/1" in capsys.readouterr().out
+
+    Image.fromarray(np.zeros((40, 30), np.uint8)).save("black.png")
+    Path("torn.jpg").write_bytes(b"torn")
+    assert main(["predict", "mnist_dense", "torn.jpg", "black.png"]) == 1
+    captured = capsys.readouterr()
+    file, label, probability = captured.out.split()
+    assert (file, label in "0123456789", 0.1 <= float(probability) <= 1) == ("black.png", True, True)
+    assert "torn.jpg is not a readable image" in captured.err
+
+
+def test_config_prints_every_setting_with_its_meaning_and_json_for_config(capsys, tmp_path):
+    assert main(["config", "mnist_dense", "--setting", "LINEAR", "--epochs", "7"]) == 0
+    printed = capsys.readouterr().out
+    assert "# settings to start from (--setting): default, LINEAR, TINY" in printed
+    assert "units = ()" in printed
+    assert "epochs = 7" in printed
+    assert all(meaning in printed for meaning in ("share of hidden units dropped", "follows the data"))
+    assert main(["config", "mnist_dense", "--setting", "TINY", "--json"]) == 0
+    Path("tiny.json").write_text(capsys.readouterr().out)
+    assert main(["fit", "mnist_dense", "--config", "tiny.json"]) == 0
+
+
+def test_tune_writes_a_config_that_fit_reads(capsys):
+    assert main(["tune", "mnist_dense", "--setting", "TINY", "--trials", "1"]) == 0
+    [best] = Path("runs/mnist_dense").glob("tune-*/best.json")
+    assert f"next: recipes fit mnist_dense --config {best}" in capsys.readouterr().out
+    assert main(["fit", "mnist_dense", "--config", str(best)]) == 0
+
+
+def test_a_copy_is_a_recipe_of_its_own(capsys):
+    assert main(["copy", "mnist_dense", "my_recipe.py"]) == 0
+    assert main(["copy", "mnist_dense", "my_recipe.py"]) == 1
+    assert "my_recipe.py exists; name another file" in capsys.readouterr().err
+    assert main(["fit", "my_recipe.py", "--setting", "TINY"]) == 0
+    assert "next: recipes export my_recipe.py" in capsys.readouterr().out
+    assert main(["evaluate", "my_recipe.py"]) == 0
+    [folder] = Path("runs/my_recipe").iterdir()
+    assert "import my_recipe\n" in (folder / "report.md").read_text()
+    sys.modules.pop("my_recipe")
+
+
+def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
+    for value, name in ((0, "dark"), (255, "light")):
+        for number in range(40):
+            Path("pictures", name).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (20, 20), abs(value - number)).save(f"pictures/{name}/{number}.png")
+    assert (
+        main(["fit", "mnist_dense", "--setting", "TINY", "--data", "pictures", "--epochs", "8", "--batch-size", "8"])
+        == 0
+    )
+    assert main(["evaluate", "mnist_dense"]) == 0
+    assert "accuracy 1.0000" in capsys.readouterr().out
+    assert main(["predict", "mnist_dense", "pictures/light/3.png"]) == 0
+    assert capsys.readouterr().out.split()[1] == "light"
+
+
+def test_doctor_says_what_would_be_used(capsys, no_network):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("tensorflow 2", "strategy     one device (CPU)", "precision    ", "stand-ins    shapes, digits"):
+        assert word in printed
+
+
+def test_predict_notes_a_stand_in(fitted, capsys, no_network, tmp_path):
+    mnist_dense.fit(mnist_dense.TINY, dataset="mnist")
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save("black.png")
+    capsys.readouterr()
+    assert main(["predict", "mnist_dense", "black.png"]) == 0
+    assert "note: trained on the stand-in 'digits', not on mnist" in capsys.readouterr().err
+    assert runs_of(fitted(mnist_dense)) != tmp_path / "runs"
+
+
+def test_the_real_command_has_the_real_exit_status_and_a_calm_standard_error(tmp_path):
+    command = [sys.executable, "-m", "recipes", "fit", "mnist_dense", "--setting", "TINY"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    failed = subprocess.run([*command, "--learning-rate", "1e30"], capture_output=True, text=True, cwd=tmp_path)
+    assert failed.returncode == 1
+    [line] = failed.stderr.splitlines()
+    assert line.startswith("recipes: the loss became")

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recipes import cifar_convnet
+from recipes.data import Splits, crop_and_flip, image_splits, train_batches
+from recipes.errors import DataError
+
+
+def numbered(count):
+    """Images that are recognised by their one pixel, and labels that say the same."""
+    return np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1), np.arange(count)
+
+
+def labels_of(dataset, steps):
+    return [batch[1].numpy().tolist() for batch in dataset.take(steps)]
+
+
+@settings(max_examples=15, deadline=None)
+@given(count=st.integers(1, 60), batch_size=st.integers(1, 60), seed=st.integers(0, 2**31 - 1))
+def test_an_epoch_takes_no_example_twice_and_leaves_out_less_than_a_batch(count, batch_size, seed):
+    batch_size = min(batch_size, count)
+    steps = count // batch_size
+    first, second = np.split(np.ravel(labels_of(train_batches(*numbered(count), batch_size, seed), 2 * steps)), 2)
+    for epoch in (first, second):
+        assert len(set(epoch)) == len(epoch) == steps * batch_size > count - batch_size
+        assert set(epoch) <= set(range(count))
+
+
+@settings(max_examples=15, deadline=None)
+@given(start=st.integers(0, 40), seed=st.integers(0, 1000))
+def test_the_stream_can_be_entered_at_any_step(start, seed):
+    images, labels = numbered(23)
+    images = np.broadcast_to(images, (23, 4, 4, 1))
+
+    def augment(batch, seeds):
+        return crop_and_flip(batch, seeds, padding=1)
+
+    whole = train_batches(images, labels, 5, seed, augment)
+    entered = train_batches(images, labels, 5, seed, augment, start=start)
+    for (image, label), (later_image, later_label) in zip(whole.skip(start).take(3), entered.take(3)):
+        np.testing.assert_array_equal(image, later_image)
+        np.testing.assert_array_equal(label, later_label)
+
+
+def test_epochs_and_seeds_differ_in_order_and_images_stay_with_their_labels():
+    images, labels = numbered(50)
+    first, second = np.split(np.ravel(labels_of(train_batches(images, labels, 10, 0), 10)), 2)
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert (first != second).any()
+    assert (first != np.ravel(labels_of(train_batches(images, labels, 10, 1), 5))).any()
+    for image, label in train_batches(images, labels, 10, 0).take(3):
+        np.testing.assert_array_equal(image[:, 0, 0, 0], label)
+
+
+def test_each_place_in_the_epoch_is_taken_by_all_examples_alike():
+    at_first = [labels_of(train_batches(*numbered(5), 1, seed), 1)[0][0] for seed in range(100)]
+    assert min(np.bincount(at_first, minlength=5)) >= 8
+
+
+def test_crop_and_flip_by_hand():
+    row = tf.constant([[[[1], [2], [3]]]], tf.uint8)  # one image, 1x3
+    seen = set()
+    for step in range(200):
+        moved = crop_and_flip(tf.tile(row, [1, 3, 1, 1]), tf.constant([0, step], tf.int64), padding=1)
+        assert moved.shape == (1, 3, 3, 1)
+        assert moved.dtype == tf.uint8
+        seen.add(tuple(moved[0, 0, :, 0].numpy()))
+    reflected = {(2, 1, 2), (1, 2, 3), (2, 3, 2)}  # the windows of 2 1 2 3 2
+    assert seen == reflected | {window[::-1] for window in reflected}
+    unmoved = crop_and_flip(row, tf.constant([0, 1], tf.int64), padding=0, flip=False)
+    np.testing.assert_array_equal(unmoved, row)
+
+
+@settings(max_examples=20, deadline=None)
+@given(fraction=st.floats(0, 0.9))
+def test_validation_and_training_share_no_example_and_do_not_depend_on_the_seed(fraction):
+    images, labels = numbered(100)
+    held = []
+    for seed in (0, 1):
+        config = cifar_convnet.Config(validation_fraction=fraction, batch_size=1, seed=seed)
+        splits = image_splits(config, ((images, labels), (images[:3], labels[:3])), standin="shapes")
+        validation = [] if splits.validation is None else [int(y) for _, y in splits.validation.unbatch()]
+        train = np.ravel(labels_of(splits.train, splits.steps_per_epoch)).tolist()
+        assert sorted(train + validation) == list(range(100))
+        held.append(validation)
+    assert held[0] == held[1]
+    assert len(held[0]) == round(100 * fraction)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    images, labels = numbered(10)
+    with pytest.raises(DataError, match="batch_size=256 is more than the 8 training examples of your own arrays"):
+        cifar_convnet.load_data(data=(images, labels))
+
+
+def test_a_users_own_splits_pass_through():
+    splits = Splits(tf.data.Dataset.from_tensor_slices(numbered(4)).batch(2))
+    assert cifar_convnet.load_data(data=splits) is splits
+    assert splits.examples(3).shape == (3, 1, 1, 1)

@@ -1,0 +1,189 @@
+"""What every recipe promises. A recipe is covered the day it is listed."""
+
+import csv
+import inspect
+import json
+from dataclasses import FrozenInstanceError, fields
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import runs_of
+
+from recipes.errors import ConfigError, DataError
+from recipes.training.config import comments, read_config, write_config
+
+VERBS = ("load_data", "build", "search_space", "fit", "evaluate", "tune", "export")
+
+
+def test_verbs_are_documented_functions_of_the_module(recipe):
+    assert recipe.__doc__
+    assert "https://" in recipe.__doc__, "the source of the recipe"
+    for verb in VERBS:
+        function = getattr(recipe, verb)
+        assert function.__module__ == recipe.__name__, f"{verb} is written in the recipe"
+        assert function.__doc__.startswith(("Returns", "Writes")), f"{verb}'s first line tells its result"
+        undocumented = [name for name in inspect.signature(function).parameters if f"{name}:" not in function.__doc__]
+        if "Args:" in function.__doc__:
+            assert undocumented == []
+
+
+def test_verbs_stand_in_the_order_of_every_recipe(recipe):
+    lines = [inspect.getsourcelines(getattr(recipe, verb))[1] for verb in VERBS]
+    assert lines == sorted(lines)
+
+
+def test_config_is_frozen_and_every_field_is_explained(recipe):
+    with pytest.raises(FrozenInstanceError):
+        recipe.Config().seed = 1
+    assert set(comments(recipe.Config)) == {field.name for field in fields(recipe.Config)}
+
+
+def test_bad_settings_are_refused_by_name(recipe):
+    with pytest.raises(ConfigError, match="unknown setting 'batchsize' .did you mean 'batch_size'"):
+        recipe.fit(batchsize=3)
+    with pytest.raises(ConfigError, match="epochs='3' is a str; expected int"):
+        recipe.fit(epochs="3")
+    with pytest.raises(ConfigError, match="batch_size=0 is out of range; expected at least 1"):
+        recipe.fit(batch_size=0)
+    with pytest.raises(ConfigError, match="precision='half'"):
+        recipe.Config(precision="half")
+
+
+def test_settings_survive_json(recipe, tmp_path):
+    for config in [value for value in vars(recipe).values() if isinstance(value, recipe.Config)]:
+        write_config(config, tmp_path / "config.json")
+        assert read_config(recipe.Config, tmp_path / "config.json") == config
+
+
+def test_every_setting_builds_and_saves(recipe, tmp_path):
+    for name, config in vars(recipe).items():
+        if isinstance(config, recipe.Config):
+            model = recipe.build(config)
+            assert model.input_shape[1:] == config.image_shape, name
+            assert model.output_shape == (None, config.num_classes), name
+            model.save(tmp_path / "model.keras")
+            assert keras.models.load_model(tmp_path / "model.keras").optimizer is not None, name
+
+
+def test_first_loss_is_what_chance_predicts(recipe, fitted):
+    config = fitted(recipe).run.config
+    untrained = recipe.build(config)
+    images, labels = next(iter(recipe.load_data(config).test))
+    probabilities = keras.ops.softmax(untrained.predict(images, verbose=0))
+    loss = -np.log(np.take_along_axis(np.asarray(probabilities), labels.numpy()[:, None], 1)).mean()
+    assert loss == pytest.approx(np.log(config.num_classes), rel=0.35)
+
+
+def test_fit_is_reproducible(recipe, fitted):
+    first = fitted(recipe)
+    second = recipe.fit(recipe.TINY)
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    other_seed = recipe.fit(recipe.TINY, seed=1)
+    assert any((a != b).any() for a, b in zip(first.get_weights(), other_seed.get_weights(), strict=True))
+
+
+def test_a_run_leaves_its_record(recipe, fitted):
+    folder = fitted(recipe).run.folder
+    expected = {"config.json", "environment.json", "history.csv", "curves.png", "report.md", "tensorboard"}
+    assert expected | {"model.keras", "metrics.json", "data.json"} <= {path.name for path in folder.iterdir()}
+    assert not list(folder.glob(".part*"))
+    with (folder / "history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0"]
+    assert read_config(recipe.Config, folder / "config.json") == fitted(recipe).run.config
+    assert json.loads((folder / "environment.json").read_text())["packages"]["keras"] == keras.__version__
+
+
+def test_evaluate_reads_back_what_fit_saved(recipe, fitted):
+    model = fitted(recipe)
+    recorded = json.loads((model.run.folder / "metrics.json").read_text())["test"]
+    assert recipe.evaluate(model) == recorded
+    assert recipe.evaluate(model.run.folder) == recorded
+    assert recipe.evaluate(runs=runs_of(model)) == recorded, "the newest finished run"
+
+
+def test_exported_equals_trained_from_raw_bytes(recipe, fitted, tmp_path):
+    model = fitted(recipe)
+    folder = recipe.export(model, path=tmp_path)
+    assert folder == tmp_path / recipe.__name__.split(".")[1] / "1"
+    assert recipe.export(runs=runs_of(model), path=tmp_path).name == "2"
+    images = model.run.examples()
+    logits = model.predict(images, verbose=0)
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    answer = served(image_bytes=tf.constant([tf.io.encode_png(image).numpy() for image in images]))
+    np.testing.assert_allclose(answer["probabilities"], keras.ops.softmax(logits), atol=1e-5)
+    labels = [model.run.info.label_names[index] for index in logits.argmax(-1)]
+    assert [label.decode() for label in answer["label"].numpy()] == labels
+    np.testing.assert_allclose(answer["probability"], answer["probabilities"].numpy().max(-1))
+
+
+def test_fits_on_two_replicas(recipe, fitted):
+    model = recipe.fit(recipe.TINY, strategy="mirrored")
+    environment = json.loads((model.run.folder / "environment.json").read_text())
+    assert environment["strategy"] == "mirrored over 2 CPUs"
+    assert model.distribute_strategy.num_replicas_in_sync == 2
+    assert recipe.evaluate(model)["loss"] == pytest.approx(recipe.evaluate(fitted(recipe))["loss"], rel=0.5)
+
+
+def test_a_stand_in_is_named_in_every_artefact(recipe, no_network, capsys, tmp_path):
+    wanted = recipe.Config().dataset
+    model = recipe.fit(recipe.TINY, dataset=wanted)
+    used = model.run.info.name
+    assert used != wanted
+    output = capsys.readouterr().out
+    assert f"Using the stand-in '{used}' instead. Its figures say nothing about {wanted}." in output
+    assert f"test on {used}, the stand-in for {wanted}:" in output
+    assert f"stand-in `{used}`, not on {wanted}" in (model.run.folder / "report.md").read_text()
+    assert json.loads((model.run.folder / "data.json").read_text())["stand_in_for"] == wanted
+    folder = recipe.export(model, path=tmp_path)
+    metadata = json.loads((folder / "assets.extra" / "recipe.json").read_text())
+    assert metadata["data"]["name"] == used
+    assert metadata["data"]["stand_in_for"] == wanted
+    assert recipe.evaluate(model) == model.run.metrics["test"], "evaluated on what it was trained on"
+
+
+def test_offline_error_refuses_the_stand_in(recipe, no_network, tmp_path):
+    with pytest.raises(DataError, match="cannot be downloaded: no network"):
+        recipe.fit(offline="error")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("dataset", ["digits", "shapes"])
+def test_shapes_and_classes_follow_the_data(recipe, dataset):
+    model = recipe.fit(recipe.TINY, dataset=dataset)
+    assert model.input_shape[1:] == ((28, 28, 1) if dataset == "digits" else (32, 32, 3))
+
+
+def test_fits_a_users_own_arrays_with_a_users_own_callback(recipe):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (80, 20, 24, 3), np.uint8), np.arange(80) % 4
+    seen = []
+    model = recipe.fit(
+        recipe.TINY,
+        data=((images, labels), (images[:20], labels[:20])),
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))],
+    )
+    assert (model.input_shape, model.output_shape, seen) == ((None, 20, 24, 3), (None, 4), [0])
+    with pytest.raises(Exception, match="trained on your own arrays; pass the same again as data="):
+        recipe.evaluate(model)
+    assert recipe.evaluate(model, data=((images, labels), (images[:20], labels[:20]))) == model.run.metrics["test"]
+
+
+def test_tune_returns_a_config_to_fit(recipe, capsys):
+    best, figure = recipe.tune(recipe.TINY, trials=2)
+    assert isinstance(best, recipe.Config)
+    assert best != recipe.TINY
+    assert 0 <= figure <= 1
+    [path] = (tmp for tmp in recipe_folder(recipe).glob("tune-*/best.json"))
+    assert read_config(recipe.Config, path) == best
+    assert json.loads(path.read_text())["figure"] == figure
+    model = recipe.fit(config=best)
+    assert model.run.metrics["validation"]["accuracy"] == pytest.approx(figure, abs=1e-6), "the trial, trained again"
+
+
+def recipe_folder(recipe):
+    from pathlib import Path
+
+    return Path("runs") / recipe.__name__.split(".")[1]

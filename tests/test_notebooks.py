@@ -1,0 +1,21 @@
+"""Each notebook runs from top to bottom, as a student would run it, in under half a minute on stand-in data."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path, tmp_path):
+    notebook = jupytext.read(path)
+    assert notebook.metadata["jupytext"]["formats"] == "ipynb,py:percent", "paired"
+    source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert f"from recipes import {path.stem}" in source
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in shown), "a picture"
+    assert not [output for output in shown if output.get("name") == "stderr" and "Warning" in output["text"]]

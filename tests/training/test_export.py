@@ -1,0 +1,121 @@
+import io
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from recipes import cifar_convnet, mnist_dense
+from recipes.errors import ExportError
+from recipes.training import export, export_classifier
+from recipes.training.predict import classify_files
+
+
+@pytest.fixture
+def model(fitted):
+    return fitted(cifar_convnet)
+
+
+def jpeg(width, height, mode="RGB"):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "JPEG")
+    return file.getvalue()
+
+
+def test_images_of_any_size_and_mode_are_labelled_in_one_batch(model, tmp_path):
+    loaded = tf.saved_model.load(str(cifar_convnet.export(model, path=tmp_path)))
+    images = [jpeg(32, 32), jpeg(640, 48), jpeg(7, 300, "L"), jpeg(1, 1)]
+    answer = loaded.signatures["serving_default"](image_bytes=tf.constant(images))
+    assert answer["probabilities"].shape == (4, 10)
+    np.testing.assert_allclose(answer["probabilities"].numpy().sum(-1), 1, atol=1e-5)
+    assert {label.decode() for label in answer["label"].numpy()} <= set(model.run.info.label_names)
+    assert loaded.signatures["serving_default"](image_bytes=tf.constant([], tf.string))["label"].shape == (0,)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loaded.signatures["serving_default"](image_bytes=tf.constant([b"not an image"]))
+
+
+def test_uint8_and_float_arrays_get_the_same_answer(model, tmp_path):
+    loaded = tf.saved_model.load(str(cifar_convnet.export(model, path=tmp_path)))
+    images = model.run.examples(5)
+    as_float = loaded.signatures["image"](image=tf.constant(images, tf.float32))
+    as_uint8 = loaded.signatures["image_uint8"](image=tf.constant(images))
+    np.testing.assert_allclose(as_float["probabilities"], as_uint8["probabilities"], atol=1e-6)
+
+
+def test_plain_tensorflow_serves_it_without_this_package(model, tmp_path):
+    folder = cifar_convnet.export(model, path=tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(jpeg(60, 40))
+    program = (
+        "import sys, tensorflow as tf\n"
+        f"served = tf.saved_model.load({str(folder)!r}).signatures['serving_default']\n"
+        f"answer = served(image_bytes=tf.constant([open({str(tmp_path / 'photo.jpg')!r}, 'rb').read()]))\n"
+        "assert not {'recipes', 'keras'} & set(sys.modules)\n"
+        "print(answer['label'].numpy()[0].decode(), float(answer['probability'][0]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    label, probability = done.stdout.split()
+    [(_, ours)] = classify_files(model, [tmp_path / "photo.jpg"], model.run.info.label_names)
+    assert label == ours["label"]
+    assert float(probability) == pytest.approx(ours["probability"], abs=1e-5)
+
+
+def test_an_export_that_answers_otherwise_is_not_published(model, tmp_path, monkeypatch):
+    decode = export.decode_image
+    monkeypatch.setattr(export, "decode_image", lambda encoded, shape: decode(encoded, shape) / 255)  # scaled twice
+    with pytest.raises(
+        ExportError, match=r"'serving_default' differs from the trained model by .* Nothing was published"
+    ):
+        cifar_convnet.export(model, path=tmp_path / "models")
+    assert list((tmp_path / "models" / "cifar_convnet").iterdir()) == []
+
+
+def test_versions_go_up_from_the_highest_and_leave_other_files_alone(model, tmp_path):
+    base = tmp_path / "cifar_convnet"
+    for name in ("9", "10", "old", ".part-1"):
+        (base / name).mkdir(parents=True)
+    assert cifar_convnet.export(model, path=tmp_path).name == "11"
+    assert {path.name for path in base.iterdir()} == {"9", "10", "11", "old", ".part-1"}
+
+
+def test_a_model_trained_in_bfloat16_is_served_in_float32(tmp_path):
+    model = cifar_convnet.fit(cifar_convnet.TINY, precision="mixed_bfloat16")
+    served = tf.saved_model.load(str(cifar_convnet.export(model, path=tmp_path))).signatures["image"]
+    images = model.run.examples(8)
+    probabilities = served(image=tf.constant(images, tf.float32))["probabilities"]
+    assert probabilities.dtype == tf.float32
+    trained = keras.ops.softmax(model.predict(images, verbose=0))
+    np.testing.assert_allclose(probabilities, trained, atol=0.05)  # bfloat16 keeps 8 bits
+    graph = (tmp_path / "cifar_convnet" / "1" / "saved_model.pb").read_bytes()
+    message = tf.compat.v1.saved_model.loader_impl.parse_saved_model(str(tmp_path / "cifar_convnet" / "1"))
+    assert b"BFLOAT16" not in str(message).encode()
+    assert graph
+
+
+def test_metadata_says_what_it_is(model, tmp_path):
+    metadata = json.loads((cifar_convnet.export(model, path=tmp_path) / "assets.extra" / "recipe.json").read_text())
+    assert metadata["recipe"] == "cifar_convnet"
+    assert metadata["run"] == model.run.folder.name
+    assert metadata["test"] == model.run.metrics["test"]
+    assert metadata["label_names"] == list(model.run.info.label_names)
+
+
+def test_a_model_of_ones_own_takes_labels_and_examples_from_data(tmp_path):
+    splits = mnist_dense.load_data(dataset="digits")
+    folder = export_classifier(mnist_dense.build(), splits, tmp_path / "mine")
+    served = tf.saved_model.load(str(folder)).signatures["image"]
+    assert served(image=tf.zeros((1, 28, 28, 1)))["label"].numpy()[0].decode() in "0123456789"
+
+
+def test_labels_that_do_not_fit_and_folders_that_cannot_be_written_are_refused(model, tmp_path):
+    with pytest.raises(ExportError, match="the model has 5 classes and the data 10 label names"):
+        export_classifier(
+            mnist_dense.build(mnist_dense.Config(num_classes=5)), mnist_dense.load_data(dataset="digits"), "x"
+        )
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="cannot write .*nothing was published"):
+        cifar_convnet.export(model, path=tmp_path / "file")

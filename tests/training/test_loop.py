@@ -1,0 +1,128 @@
+import errno
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes import mnist_dense
+from recipes.data import Splits
+from recipes.errors import DataError, RunError, TrainingError
+from recipes.training.progress import duration
+
+TINY = mnist_dense.TINY
+
+
+def raising(error, at_batch=2):
+    def on_batch_end(batch, logs):
+        if batch == at_batch:
+            raise error
+
+    return keras.callbacks.LambdaCallback(on_train_batch_end=on_batch_end)
+
+
+def only_run(tmp_path):
+    [folder] = (tmp_path / "runs" / "mnist_dense").iterdir()
+    return folder
+
+
+def test_nan_stops_the_run_with_the_step_and_the_rate():
+    with pytest.raises(
+        TrainingError, match=r"the loss became (nan|inf) at step \d+ of epoch 1, with a learning rate of"
+    ):
+        mnist_dense.fit(TINY, learning_rate=1e30)
+    with pytest.raises(RunError, match="no finished run of mnist_dense"):
+        mnist_dense.evaluate()
+
+
+def test_ctrl_c_keeps_what_was_learned_and_is_not_called_finished(tmp_path, capsys):
+    with pytest.raises(KeyboardInterrupt):
+        mnist_dense.fit(TINY, callbacks=[raising(KeyboardInterrupt())])
+    folder = only_run(tmp_path)
+    assert "interrupted after 0 whole epochs. The model so far is in" in capsys.readouterr().err
+    assert "**Interrupted after 0 whole epochs.**" in (folder / "report.md").read_text()
+    assert not (folder / "metrics.json").exists()
+    assert not list(folder.glob(".part*"))
+    assert 0 <= mnist_dense.evaluate(folder)["accuracy"] <= 1
+    with pytest.raises(RunError, match="no finished run"):
+        mnist_dense.evaluate()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "out of memory with batch_size=32; try batch_size=16"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"), "try batch_size=16"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk of .* is full"),
+        (tf.errors.ResourceExhaustedError(None, None, "events.v2; No space left on device"), "the disk of .* is full"),
+    ],
+)
+def test_memory_and_disk_are_told_apart_and_explained(error, message):
+    with pytest.raises(TrainingError, match=message):
+        mnist_dense.fit(TINY, callbacks=[raising(error)])
+
+
+def test_a_disk_that_fills_while_the_model_is_saved_leaves_no_half_model(tmp_path, monkeypatch):
+    def half(self, path, **kwargs):
+        path.write_bytes(b"half a model")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", half)
+    with pytest.raises(TrainingError, match="its model not saved. Make space"):
+        mnist_dense.fit(TINY)
+    names = {path.name for path in only_run(tmp_path).iterdir()}
+    assert not names & {"model.keras", "metrics.json"}
+    assert not [name for name in names if name.startswith(".part")]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file in the way")
+    with pytest.raises(RunError, match=r"cannot make runs.mnist_dense.*Name another folder with runs="):
+        mnist_dense.fit(TINY)
+
+
+def test_two_runs_of_one_second_get_two_folders():
+    first, second = mnist_dense.fit(TINY), mnist_dense.fit(TINY)
+    assert first.run.folder != second.run.folder
+
+
+def test_damaged_and_foreign_runs_are_refused(tmp_path):
+    folder = mnist_dense.fit(TINY).run.folder
+    (folder / "model.keras").write_bytes(b"torn")
+    with pytest.raises(RunError, match=r"cannot read .*model\.keras"):
+        mnist_dense.evaluate()
+    with pytest.raises(RunError, match="holds no readable run"):
+        mnist_dense.evaluate(tmp_path / "elsewhere")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "beta": 1}))
+    with pytest.raises(RunError, match="is not a run of mnist_dense: unknown setting 'beta'"):
+        mnist_dense.evaluate(folder)
+
+
+def test_a_users_own_finite_splits_train_without_validation_or_test():
+    images, labels = np.zeros((64, 28, 28, 1), np.uint8), np.arange(64) % 10
+    model = mnist_dense.fit(TINY, data=Splits(tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)))
+    assert model.run.metrics["test"] == {}
+    with pytest.raises(DataError, match="has no test split"):
+        mnist_dense.evaluate(model, data=Splits(tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)))
+
+
+def test_a_model_of_another_shape_is_refused_in_words():
+    model = mnist_dense.build(mnist_dense.Config(image_shape=(8, 8, 1)))
+    with pytest.raises(DataError, match=r"the images of digits are \(28, 28, 1\); this model expects \(8, 8, 1\)"):
+        mnist_dense.evaluate(model, dataset="digits")
+
+
+def test_a_users_own_strategy_scope_is_kept():
+    strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
+    with strategy.scope():
+        model = mnist_dense.fit(TINY)
+    assert model.distribute_strategy is strategy
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_read_at_a_glance(seconds, text):
+    assert duration(seconds) == text

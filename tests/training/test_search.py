@@ -1,0 +1,78 @@
+import csv
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from recipes import mnist_dense
+from recipes.errors import DataError, TrainingError
+from recipes.training import tune_model
+from recipes.training.config import read_config
+
+tune = partial(tune_model, mnist_dense.build, load_data=mnist_dense.load_data, config=mnist_dense.TINY)
+
+
+def rates(hp, config, values):
+    return replace(config, learning_rate=hp.Choice("learning_rate", values))
+
+
+def trials():
+    [path] = Path("runs/mnist_dense").glob("tune-*/trials.csv")
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_trial_that_goes_nan_never_wins():
+    best, figure = tune(partial(rates, values=[1e30, 1e-2]), trials=2)
+    assert best.learning_rate == 1e-2
+    assert figure > 0
+    rows = trials()
+    assert len(rows) == 2
+    [failed] = [row for row in rows if row["error"]]
+    assert float(failed["learning_rate"]) == 1e30
+    assert "the loss became" in failed["error"]
+
+
+def test_when_every_trial_fails_that_is_an_error_and_nothing_is_chosen():
+    with pytest.raises(TrainingError, match="all 2 trials failed, the first with: the loss became"):
+        tune(partial(rates, values=[1e30, 1e31]), trials=2)
+    assert not list(Path("runs").rglob("best.json"))
+
+
+def test_errors_of_any_kind_fail_a_trial_and_not_the_search():
+    def broken(hp, config):
+        if hp.Boolean("broken"):
+            raise RuntimeError("a bad corner")
+        return config
+
+    best, _ = tune(broken, trials=2)
+    assert best == mnist_dense.TINY
+    assert [row["error"] for row in trials() if row["error"]] == ["RuntimeError: a bad corner"]
+
+
+def test_a_loss_is_minimised():
+    best, figure = tune(partial(rates, values=[1e-12, 1e-2]), trials=2, objective="val_loss")
+    assert best.learning_rate == 1e-2
+    assert figure == min(float(row["val_loss"]) for row in trials())
+
+
+def test_an_interrupted_search_keeps_the_best_so_far():
+    def interrupted(hp, config):
+        if hp.Boolean("second"):
+            raise KeyboardInterrupt
+        return config
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(interrupted, trials=2)
+    [path] = Path("runs").rglob("best.json")
+    assert read_config(mnist_dense.Config, path) == mnist_dense.TINY
+
+
+def test_bad_calls_are_explained():
+    with pytest.raises(TrainingError, match="trials=0; expected a whole number, 1 or more"):
+        mnist_dense.tune(mnist_dense.TINY, trials=0)
+    with pytest.raises(TrainingError, match="unknown objective 'val_f1'; expected one of accuracy"):
+        tune(mnist_dense.search_space, trials=1, objective="val_f1")
+    with pytest.raises(DataError, match="tuning needs validation data; set validation_fraction above 0"):
+        mnist_dense.tune(mnist_dense.TINY, trials=1, validation_fraction=0.0)
