@@ -31,7 +31,7 @@ import numpy as np
 from recipes import cifar_convnet
 
 config = cifar_convnet.Config(
-    dataset="shapes", filters=(16, 32, 64), max_examples=2500, batch_size=64, epochs=4, validation_fraction=0.2
+    dataset="shapes", filters=(16, 32, 64), max_examples=3000, batch_size=64, epochs=4, learning_rate=0.1
 )
 splits = cifar_convnet.load_data(config)
 names = splits.info.label_names

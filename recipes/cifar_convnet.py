@@ -147,6 +147,7 @@ def fast(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor, k
         x = layers.BatchNormalization(momentum=0.9)(x)
         x = layers.Activation("gelu")(x)
     x = layers.GlobalMaxPooling2D()(x)  # (B, 256)
+    x = layers.Rescaling(1 / 9)(x)  # keeps the first logits small, and the loss near ln 10
     logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
 
     steps = config.epochs * (config.train_examples // config.batch_size)

@@ -47,8 +47,8 @@ def test_too_many_blocks_and_too_much_dropout_are_refused():
 
 
 def test_a_convnet_beats_a_linear_model_on_the_stand_in():
-    model = cifar_convnet.fit(dataset="shapes", filters=(16, 32, 64), epochs=4, precision="float32", max_examples=3000)
-    assert model.run.metrics["test"]["accuracy"] > 0.4
+    model = cifar_convnet.fit(dataset="shapes", filters=(16, 32, 64), batch_size=64, epochs=3, learning_rate=0.1)
+    assert model.run.metrics["test"]["accuracy"] > 0.35  # softmax regression: 0.11 on these scenes
 
 
 def test_training_images_are_augmented_and_test_images_are_not():

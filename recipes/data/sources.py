@@ -1,5 +1,6 @@
 """Where examples come from: tensorflow-datasets, a user's arrays or folder, or the stand-in."""
 
+import functools
 import os
 import threading
 import urllib.error
@@ -115,10 +116,15 @@ def prepared_datasets() -> list[str]:
 
 
 def _standin(name: str, stand_in_for: str = "", reason: str = "") -> tuple[Arrays, DataInfo]:
-    arrays = STANDINS[name]()
+    arrays = _generate(name)
     return arrays, DataInfo(
         name, source="stand-in", stand_in_for=stand_in_for, reason=reason, label_names=arrays.label_names
     )
+
+
+@functools.lru_cache(maxsize=2)
+def _generate(name: str) -> Arrays:
+    return STANDINS[name]()
 
 
 def _on_disk(dataset: str) -> Any:

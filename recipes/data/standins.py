@@ -26,7 +26,7 @@ class Arrays(NamedTuple):
     label_names: tuple[str, ...]
 
 
-def shapes(train: int = 5000, test: int = 1000, seed: int = 0) -> Arrays:
+def shapes(train: int = 4000, test: int = 1000, seed: int = 0) -> Arrays:
     """Returns generated scenes of one coloured shape each.
 
     Args:

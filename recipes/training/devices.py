@@ -83,10 +83,20 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
                 f"strategy='mirrored' found one device ({devices[0]}); expected two or more. Use strategy='single', or "
                 "split the processor with tf.config.set_logical_device_configuration"
             )
-        return tf.distribute.MirroredStrategy(devices)
+        return mirrored(devices)
     if name == "auto" and len(gpus) > 1:
-        return tf.distribute.MirroredStrategy(gpus)
+        return mirrored(gpus)
     return tf.distribute.get_strategy()  # TensorFlow's default: one device, a GPU where there is one
+
+
+def mirrored(devices: list[str]) -> tf.distribute.Strategy:
+    """Returns the strategy that keeps a copy of the model on each device.
+
+    On processors the gradients are summed on one of them: the default there, collective operations, breaks when a
+    process makes a second strategy ("Shape mismatch in the collective instance", TensorFlow 2.21).
+    """
+    on_gpus = "GPU" in devices[0]
+    return tf.distribute.MirroredStrategy(devices, None if on_gpus else tf.distribute.ReductionToOneDevice())
 
 
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:

@@ -73,7 +73,10 @@ def classify_function(model: keras.Model, label_names: tuple[str, ...]) -> Calla
         raise ExportError(f"the model has {model.output_shape[-1]} classes and the data {len(names)} label names")
 
     def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = model(tf.cast(image, tf.float32), training=False)
+        count = tf.shape(image)[0]
+        one_if_empty = tf.cast(count == 0, tf.int32)  # oneDNN's fused convolutions fail on an empty batch
+        padded = tf.pad(tf.cast(image, tf.float32), [[0, one_if_empty], [0, 0], [0, 0], [0, 0]])
+        logits = model(padded, training=False)[:count]
         probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
         return {
             "label": tf.gather(tf.constant(names), tf.argmax(probabilities, axis=-1)),

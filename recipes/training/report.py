@@ -25,7 +25,9 @@ def read_history(path: Path) -> dict[str, list[float]]:
         return {}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+    # CSVLogger writes NA where there is no validation split.
+    measured = (name for name in (rows[0] if rows else ()) if all(row[name] not in ("NA", "") for row in rows))
+    return {name: [float(row[name]) for row in rows] for name in measured}
 
 
 def draw_curves(curves: dict[str, list[float]], path: Path) -> None:

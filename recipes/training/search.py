@@ -51,7 +51,10 @@ def tune_model(
     """
     if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
         raise TrainingError(f"trials={trials!r}; expected a whole number, 1 or more")
-    info = load_data(config, data).info
+    splits = load_data(config, data)
+    info = splits.info
+    if splits.validation is None:
+        raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
     if info.stand_in_for:  # found out once, not in every trial
         config = change(config, dataset=info.name)
     folder = new_folder(Path(runs) / recipe_name(config), prefix="tune-")
@@ -111,8 +114,6 @@ class _Search:
 
     def _figure(self, config: Any) -> float:
         splits = self.load_data(config, self.data)
-        if splits.validation is None:
-            raise DataError("tuning needs validation data; set validation_fraction above 0")
         config = follow_data(config, splits)
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):

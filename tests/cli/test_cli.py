@@ -135,10 +135,8 @@ def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
         for number in range(40):
             Path("pictures", name).mkdir(parents=True, exist_ok=True)
             Image.new("L", (20, 20), abs(value - number)).save(f"pictures/{name}/{number}.png")
-    assert (
-        main(["fit", "mnist_dense", "--setting", "TINY", "--data", "pictures", "--epochs", "8", "--batch-size", "8"])
-        == 0
-    )
+    settings = ["--setting", "LINEAR", "--epochs", "10", "--batch-size", "8", "--learning-rate", "0.01"]
+    assert main(["fit", "mnist_dense", "--data", "pictures", *settings]) == 0
     assert main(["evaluate", "mnist_dense"]) == 0
     assert "accuracy 1.0000" in capsys.readouterr().out
     assert main(["predict", "mnist_dense", "pictures/light/3.png"]) == 0

@@ -67,7 +67,11 @@ def test_a_failed_download_falls_back_and_says_why(tmp_path, monkeypatch, capsys
 
 
 def test_a_hanging_network_is_noticed(monkeypatch):
-    monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *args, **kwargs: time.sleep(60))
+    def hang(*args, **kwargs):
+        time.sleep(2)
+        raise OSError("too late")
+
+    monkeypatch.setattr(sources.urllib.request, "urlopen", hang)
     started = time.monotonic()
     assert "no answer" in network_problem(seconds=0.2)
     assert time.monotonic() - started < 10

@@ -9,6 +9,7 @@ import tensorflow as tf
 from recipes import mnist_dense
 from recipes.data import Splits
 from recipes.errors import DataError, RunError, TrainingError
+from recipes.training.devices import choose_strategy
 from recipes.training.progress import duration
 
 TINY = mnist_dense.TINY
@@ -115,7 +116,7 @@ def test_a_model_of_another_shape_is_refused_in_words():
 
 
 def test_a_users_own_strategy_scope_is_kept():
-    strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
+    strategy = choose_strategy("mirrored")
     with strategy.scope():
         model = mnist_dense.fit(TINY)
     assert model.distribute_strategy is strategy

@@ -74,5 +74,7 @@ def test_bad_calls_are_explained():
         mnist_dense.tune(mnist_dense.TINY, trials=0)
     with pytest.raises(TrainingError, match="unknown objective 'val_f1'; expected one of accuracy"):
         tune(mnist_dense.search_space, trials=1, objective="val_f1")
-    with pytest.raises(DataError, match="tuning needs validation data; set validation_fraction above 0"):
+    with pytest.raises(
+        DataError, match="tuning needs validation data, and digits has none; set validation_fraction above 0"
+    ):
         mnist_dense.tune(mnist_dense.TINY, trials=1, validation_fraction=0.0)
