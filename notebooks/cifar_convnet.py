@@ -30,9 +30,7 @@ import numpy as np
 
 from recipes import cifar_convnet
 
-config = cifar_convnet.Config(
-    dataset="shapes", filters=(16, 32, 64), max_examples=3000, batch_size=64, epochs=4, learning_rate=0.1
-)
+config = cifar_convnet.Config(dataset="shapes", filters=(16, 32, 64), max_examples=3000, batch_size=64, epochs=4)
 splits = cifar_convnet.load_data(config)
 names = splits.info.label_names
 print(splits.info)

@@ -57,8 +57,8 @@ def draw_scenes(count: int, seed: int, size: int = 32) -> Pair:
     """Returns (images, labels): (count, size, size, 3) uint8 and (count,) int32, the index in SHAPES."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(SHAPES), count).astype(np.int32)
-    radius = rng.uniform(0.18, 0.38, (count, 1, 1)) * size  # pixels
-    centre = rng.uniform(0.32, 0.68, (2, count, 1, 1)) * size
+    radius = rng.uniform(0.22, 0.4, (count, 1, 1)) * size  # pixels
+    centre = rng.uniform(0.36, 0.64, (2, count, 1, 1)) * size
     angle = rng.uniform(0, 2 * np.pi, (count, 1, 1))
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     dy, dx = (rows - centre[0]) / radius, (columns - centre[1]) / radius  # (count, size, size), in radii
@@ -71,11 +71,11 @@ def draw_scenes(count: int, seed: int, size: int = 32) -> Pair:
     coverage = np.clip(0.5 - distance * radius, 0, 1)[..., np.newaxis]  # soft over one pixel
 
     ground, paint = rng.uniform(0, 255, (2, count, 1, 1, 3))
-    too_close = np.abs(ground - paint).sum(-1, keepdims=True) < 120
+    too_close = np.abs(ground - paint).sum(-1, keepdims=True) < 200
     paint = np.where(too_close, (paint + 128) % 256, paint)
-    slope = rng.uniform(-60, 60, (2, count, 1, 1, 3))  # lighting, from edge to edge
+    slope = rng.uniform(-40, 40, (2, count, 1, 1, 3))  # lighting, from edge to edge
     light = slope[0] * (rows / size - 0.5)[..., np.newaxis] + slope[1] * (columns / size - 0.5)[..., np.newaxis]
-    noise = rng.normal(0, 22, (count, size, size, 3))
+    noise = rng.normal(0, 12, (count, size, size, 3))
     images = ground + coverage * (paint - ground) + light + noise
     return np.clip(images, 0, 255).round().astype(np.uint8), labels
 
