@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.standins import Arrays, Pair
+from recipes.data.arrays import Arrays, Pair, hold_out
 from recipes.errors import DataError
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -70,14 +70,6 @@ def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays
     if "test" not in read:
         read["train"], read["test"] = hold_out(*read["train"], fraction=0.1)
     return Arrays(read["train"], read.get("validation"), read["test"], names)
-
-
-def hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple[Pair, Pair]:
-    """Returns ((images, labels) kept, (images, labels) held out), chosen the same way every time."""
-    order = np.random.default_rng(20090408).permutation(len(images))  # of no run's seed: runs share their splits
-    held = round(len(images) * fraction)
-    kept, out = order[held:], order[:held]
-    return (images[kept], labels[kept]), (images[out], labels[out])
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

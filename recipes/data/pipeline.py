@@ -11,10 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.images import hold_out
+from recipes.data.arrays import Arrays, Pair, hold_out
 from recipes.data.sources import find_images
 from recipes.data.splits import Splits
-from recipes.data.standins import Arrays, Pair
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64) -> images of the same shape and dtype

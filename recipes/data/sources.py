@@ -12,9 +12,10 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from recipes.data.images import hold_out, read_folder
+from recipes.data.arrays import Arrays, Pair, from_arrays
+from recipes.data.images import read_folder
 from recipes.data.splits import DataInfo
-from recipes.data.standins import STANDINS, Arrays, Pair
+from recipes.data.standins import STANDINS
 from recipes.errors import DataError, did_you_mean
 
 NETWORK_PROBE = "https://storage.googleapis.com"  # where tensorflow-datasets looks first
@@ -63,31 +64,6 @@ def find_images(
             return _standin(standin, stand_in_for=dataset, reason=reason)
         builder = _on_disk(dataset)
     return _read(builder, image_shape)
-
-
-def from_arrays(data: Any) -> Arrays:
-    """Returns a user's `(images, labels)`, or two or three such pairs, checked.
-
-    Raises:
-        DataError: Names what does not fit: the nesting, lengths, shapes, or labels that are no class indices.
-    """
-    expected = "expected a folder, (images, labels), ((images, labels), (images, labels)), or three such pairs"
-    if not isinstance(data, (tuple, list)) or not 1 < len(data) < 4:
-        raise DataError(f"data is a {type(data).__name__}; {expected}")
-    pairs = list(data) if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else [tuple(data)]
-    checked = []
-    for pair in pairs:
-        if len(pair) != 2:
-            raise DataError(f"data holds {len(pair)} items where a pair (images, labels) was expected; {expected}")
-        checked.append(_checked_pair(*pair))
-    shapes = {images.shape[1:] for images, _ in checked}
-    if len(shapes) > 1:
-        raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
-    if len(checked) == 1:
-        checked = list(hold_out(*checked[0], fraction=0.1))
-    train, *validation, test = checked
-    classes = 1 + max(int(labels.max()) for _, labels in checked)
-    return Arrays(train, validation[0] if validation else None, test, tuple(map(str, range(max(2, classes)))))
 
 
 def network_problem(seconds: float = NETWORK_SECONDS) -> str:
@@ -216,28 +192,6 @@ def _damaged(dataset: str, error: Exception) -> DataError:
         f"{dataset} in {data_dir()} is damaged: {first[:300]}. Delete {data_dir() / dataset} and run again to get it "
         f"anew"
     )
-
-
-def _checked_pair(images: Any, labels: Any) -> Pair:
-    images, labels = np.asarray(images), np.asarray(labels)
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):
-        raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W) or (N, H, W, C)")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if len(labels) != len(images) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"labels are {labels.dtype} {labels.shape}; expected one class index for each of the {len(images)} images"
-        )
-    if len(images) == 0:
-        raise DataError("data holds no examples; expected at least one image in each split")
-    if labels.min() < 0:
-        raise DataError(f"labels hold {labels.min()}; expected class indices from 0")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
-        raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
-    return (images if images.dtype == np.uint8 else images.astype(np.float32)), labels.astype(np.int32)
 
 
 def _box(dataset: str, standin: str, reason: str) -> str:

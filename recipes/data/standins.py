@@ -6,24 +6,12 @@ network passes 90 %. `digits` stands in for MNIST: the 1,797 real handwritten di
 come with scikit-learn, enlarged to 28x28; softmax regression reaches about 95 %.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.arrays import Arrays, Pair
+
 SHAPES = ("bar", "circle", "crescent", "cross", "pentagon", "ring", "semicircle", "square", "star", "triangle")
-
-
-Pair = tuple[np.ndarray, np.ndarray]  # images (N, H, W, C) uint8 or float32, labels (N,) int32
-
-
-class Arrays(NamedTuple):
-    """Examples in memory, before they are split and batched."""
-
-    train: Pair
-    validation: Pair | None  # None: to be held out of train
-    test: Pair | None  # None: likewise
-    label_names: tuple[str, ...]
 
 
 def shapes(train: int = 4000, test: int = 1000, seed: int = 0) -> Arrays:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from recipes.data.images import decode_file, decode_image, hold_out, read_folder
+from recipes.data.images import decode_file, decode_image, read_folder
 from recipes.errors import DataError
 
 
@@ -80,12 +80,3 @@ def test_folders_that_cannot_be_read_are_explained(tmp_path):
     (tmp_path / "dog").mkdir()
     with pytest.raises(DataError, match="cat has no images"):
         read_folder(tmp_path, (8, 8, 3))
-
-
-@given(count=st.integers(0, 200), fraction=st.floats(0, 1))
-def test_holding_out_loses_and_doubles_nothing(count, fraction):
-    numbers = np.arange(count)
-    (kept, _), (out, labels) = hold_out(numbers, numbers, fraction)
-    assert sorted([*kept, *out]) == list(range(count))
-    assert len(out) == round(count * fraction)
-    np.testing.assert_array_equal(out, labels)

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recipes.data.arrays import from_arrays, hold_out
+from recipes.errors import DataError
+
+IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.arange(6)
+
+
+def test_arrays_are_taken_as_keras_datasets_hands_them_out():
+    arrays = from_arrays(((IMAGES[..., 0], LABELS[:, None]), (IMAGES[:2, ..., 0], LABELS[:2, None])))
+    assert arrays.train[0].shape == (6, 4, 4, 1)
+    assert arrays.test[1].tolist() == [0, 1]
+    assert arrays.label_names == tuple("012345")
+    assert len(from_arrays((IMAGES, LABELS)).test[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (7, "data is a int; expected a folder"),
+        ((IMAGES,), "data is a tuple"),
+        (((IMAGES, LABELS), (IMAGES,)), "holds 1 items where a pair"),
+        ((IMAGES, LABELS[:3]), r"labels are int64 \(3,\); expected one class index for each of the 6 images"),
+        ((IMAGES, LABELS / 2), "labels are float64"),
+        ((IMAGES, LABELS - 1), "labels hold -1; expected class indices from 0"),
+        ((IMAGES[:0], LABELS[:0]), "data holds no examples"),
+        ((IMAGES[0, 0], LABELS), "expected numbers .N, H, W. or .N, H, W, C."),
+        ((IMAGES / 255.0, LABELS), r"images lie in \[0, 0\]; expected \[0, 255\]"),
+        ((IMAGES - 1.0, LABELS), r"images lie in \[-1, -1\]"),
+        ((IMAGES * np.nan, LABELS), r"images lie in \[nan, nan\]"),
+        (((IMAGES, LABELS), (IMAGES[:, :2], LABELS)), "the images of the splits differ in shape"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_explained(data, message):
+    with pytest.raises(DataError, match=message):
+        from_arrays(data)
+
+
+@given(count=st.integers(0, 200), fraction=st.floats(0, 1))
+def test_holding_out_loses_and_doubles_nothing(count, fraction):
+    numbers = np.arange(count)
+    (kept, _), (out, labels) = hold_out(numbers, numbers, fraction)
+    assert sorted([*kept, *out]) == list(range(count))
+    assert len(out) == round(count * fraction)
+    np.testing.assert_array_equal(out, labels)
