@@ -102,7 +102,7 @@ def build(config: Config = Config()) -> keras.Model:
     logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
 
     model = keras.Model(image, logits, name="mnist_dense")
-    steps = config.epochs * (config.train_examples // config.batch_size)
+    steps = max(1, config.epochs * (config.train_examples // config.batch_size))
     model.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats

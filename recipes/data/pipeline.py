@@ -44,7 +44,7 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
 
     Args:
         config: Reads the fields of `ImageSettings`.
-        data: A user's own: Splits (returned as they are), arrays, or a folder; see `find_images`.
+        data: A user's own: Splits, arrays, or a folder; see `find_images`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         augment: Applied to whole training batches.
 
@@ -52,7 +52,7 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
     if isinstance(data, Splits):
-        return data
+        return _described(data, config)
     arrays, info = find_images(
         config.dataset, standin=standin, offline=config.offline, image_shape=config.image_shape, data=data
     )
@@ -125,6 +125,21 @@ def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.
     return dataset.prefetch(2)
 
 
+def _described(splits: Splits, config: ImageSettings) -> Splits:
+    """Returns a user's own Splits with what the config must follow, refusing those that do not fit."""
+    spec = splits.train.element_spec
+    rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
+    if rank != 4 or None in spec[0].shape[1:]:
+        raise DataError(f"train holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known")
+    steps = splits.steps_per_epoch or int(splits.train.cardinality())
+    if steps == tf.data.INFINITE_CARDINALITY:
+        raise DataError("train is endless; give Splits a steps_per_epoch")
+    follows: dict[str, Any] = {"image_shape": tuple(spec[0].shape[1:])}
+    if steps > 0:  # else its length is not known before it is read
+        follows["train_examples"] = steps * config.batch_size
+    return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))
+
+
 def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | None) -> tuple[Pair, Pair | None, Pair]:
     """Returns (train, validation or None, test), holding out what the data set itself does not."""
     train, validation, test = arrays.train, arrays.validation, arrays.test
@@ -135,6 +150,8 @@ def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | N
         validation = validation if len(validation[0]) else None
 
     def few(pair: Pair) -> Pair:
-        return pair[0][:max_examples], pair[1][:max_examples]
+        if max_examples is None or max_examples >= len(pair[0]):
+            return pair
+        return hold_out(*pair, fraction=max_examples / len(pair[0]))[1]  # of all classes, however they are ordered
 
     return few(train), few(validation) if validation else None, few(test)

@@ -96,7 +96,32 @@ def test_a_batch_larger_than_the_data_is_refused():
         cifar_convnet.load_data(data=(images, labels))
 
 
-def test_a_users_own_splits_pass_through():
-    splits = Splits(tf.data.Dataset.from_tensor_slices(numbered(4)).batch(2))
-    assert cifar_convnet.load_data(data=splits) is splits
+def test_a_users_own_splits_pass_through_and_the_config_follows_them():
+    dataset = tf.data.Dataset.from_tensor_slices(numbered(5)).batch(2)
+    splits = cifar_convnet.load_data(data=Splits(dataset), batch_size=2)
+    assert splits.train is dataset
+    assert splits.info.follows == {"image_shape": (1, 1, 1), "train_examples": 6}
     assert splits.examples(3).shape == (3, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (tf.data.Dataset.range(3), r"expected batches of .image .B, H, W, C., label .B,.."),
+        (tf.data.Dataset.from_tensors((np.zeros((2, 3)), [1, 2])), "expected batches of"),
+        (tf.data.Dataset.from_tensors((np.zeros((2, 3, 3, 1)), [1, 2])).repeat(), "give Splits a steps_per_epoch"),
+    ],
+)
+def test_splits_that_do_not_fit_are_explained(dataset, message):
+    with pytest.raises(DataError, match=message):
+        cifar_convnet.load_data(data=Splits(dataset))
+
+
+def test_a_few_examples_are_of_all_classes():
+    images, _ = numbered(200)
+    config = cifar_convnet.Config(max_examples=50, batch_size=1, validation_fraction=0.0)
+    by_class = (images, np.repeat([0, 1, 2, 3], 50))
+    test = image_splits(config, (by_class, by_class), standin="shapes").test
+    found = np.bincount([int(label) for _, label in test.unbatch()])
+    assert found.sum() == 50
+    assert min(found) >= 5

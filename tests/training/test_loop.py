@@ -102,8 +102,9 @@ def test_damaged_and_foreign_runs_are_refused(tmp_path):
 
 
 def test_a_users_own_finite_splits_train_without_validation_or_test():
-    images, labels = np.zeros((64, 28, 28, 1), np.uint8), np.arange(64) % 10
+    images, labels = np.zeros((64, 20, 20, 1), np.uint8), np.arange(64) % 10
     model = mnist_dense.fit(TINY, data=Splits(tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)))
+    assert model.input_shape == (None, 20, 20, 1)
     assert model.run.metrics["test"] == {}
     with pytest.raises(DataError, match="has no test split"):
         mnist_dense.evaluate(model, data=Splits(tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)))
