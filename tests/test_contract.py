@@ -137,6 +137,7 @@ def test_a_stand_in_is_named_in_every_artefact(recipe, no_network, capsys, tmp_p
     assert f"test on {used}, the stand-in for {wanted}:" in output
     assert f"stand-in `{used}`, not on {wanted}" in (model.run.folder / "report.md").read_text()
     assert json.loads((model.run.folder / "data.json").read_text())["stand_in_for"] == wanted
+    assert json.loads((model.run.folder / "metrics.json").read_text())["data"]["stand_in_for"] == wanted
     folder = recipe.export(model, path=tmp_path)
     metadata = json.loads((folder / "assets.extra" / "recipe.json").read_text())
     assert metadata["data"]["name"] == used

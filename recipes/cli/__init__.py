@@ -52,6 +52,8 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         return _usage(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}. Commands: {', '.join(VERBS)}")
+    if verb in ("list", "doctor") and rest:
+        return _usage(f"{verb} takes no arguments; got {' '.join(rest)}")
     if verb == "list":
         width = max(map(len, RECIPES))
         print("\n".join(f"{name:<{width}}  {line}" for name, line in RECIPES.items()))
@@ -84,6 +86,9 @@ def _run(arguments: list[str]) -> int:
 def _load_tensorflow() -> None:
     """Imports TensorFlow without its remarks about itself, which no setting of its own keeps back; errors are shown."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise RecipeError(f"KERAS_BACKEND is {backend!r}; expected 'tensorflow'. Unset it, or set it to that")
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as said:
@@ -93,6 +98,8 @@ def _load_tensorflow() -> None:
             import tensorflow
 
             tensorflow.config.list_physical_devices()  # where CUDA says that there is none
+        except ModuleNotFoundError as error:
+            raise RecipeError(f"{error}; expected keras and tensorflow, as pip install puts them in") from None
         except BaseException:
             said.seek(0)
             os.write(terminal, said.read())
@@ -102,8 +109,8 @@ def _load_tensorflow() -> None:
             os.close(terminal)
     if keras.backend.backend() != "tensorflow":
         raise RecipeError(
-            f"Keras runs on {keras.backend.backend()!r} here; expected 'tensorflow'. Unset KERAS_BACKEND, or change "
-            "'backend' in ~/.keras/keras.json"
+            f"Keras runs on {keras.backend.backend()!r} here; expected 'tensorflow'. Set KERAS_BACKEND=tensorflow, or "
+            "change 'backend' in ~/.keras/keras.json"
         )
 
 

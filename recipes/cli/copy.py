@@ -15,10 +15,13 @@ def copy(name: str, options: list[str]) -> int:
     target = Path(options[0])
     if target.suffix != ".py" or not target.stem.isidentifier():
         raise DataError(f"cannot copy to {target}; expected a Python file name, such as my_{name}.py")
+    if target.stem in ("recipes", *recipes.RECIPES):
+        raise DataError(f"{target.stem} is a name of this package; name the copy otherwise, such as my_{name}.py")
     source = Path(recipes.__file__).parent / f"{name}.py" if name in recipes.RECIPES else Path(name)
     try:
+        text = source.read_text(encoding="utf-8")
         with target.open("x", encoding="utf-8") as file:  # refuses to write over a file
-            file.write(source.read_text(encoding="utf-8"))
+            file.write(text)
     except FileExistsError:
         raise DataError(f"{target} exists; name another file, or delete it first") from None
     except OSError as error:

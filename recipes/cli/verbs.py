@@ -58,7 +58,7 @@ class Export:
 
 @dataclass(frozen=True)
 class Predict:
-    """Print the label and probability of image files: JPEG, PNG, BMP or GIF of any size."""
+    """Print the label and probability of image files: JPEG, PNG or GIF of any size."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]  # image files
     run: Path | None = None  # a run's folder; default: the newest finished run
@@ -82,7 +82,9 @@ def fit(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
 def evaluate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     """Prints the test figures."""
     options = tyro.cli(Evaluate, args=arguments, prog=prog)
-    figures = recipe.evaluate(options.run, options.data, runs=options.runs)
+    model = trained(recipe.Config, options.run, options.runs)
+    _note_stand_in(model)
+    figures = recipe.evaluate(model, options.data, runs=options.runs)
     print("  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     return 0
 
@@ -107,11 +109,9 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     if not options.files:
         raise DataError("predict needs the names of image files")
     model = trained(recipe.Config, options.run, options.runs)
-    info = model.run.info
-    if info.stand_in_for:
-        print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
+    _note_stand_in(model)
     failed = 0
-    for file, answer in classify_files(model, options.files, info.label_names):
+    for file, answer in classify_files(model, options.files, model.run.info.label_names):
         if isinstance(answer, DataError):
             print(f"recipes: {answer}", file=sys.stderr)
             failed += 1
@@ -133,6 +133,12 @@ def config(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     width = max(map(len, left.values()))
     print("\n".join(f"{left[name]:<{width}}  # {meanings.get(name, '')}" for name in left))
     return 0
+
+
+def _note_stand_in(model: Any) -> None:
+    info = model.run.info
+    if info.stand_in_for:
+        print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
 
 
 def presets(recipe: ModuleType) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from recipes.errors import DataError
 
+MOST_CLASSES = 100_000  # an index beyond is taken for a mistake
 Pair = tuple[np.ndarray, np.ndarray]  # images (N, H, W, C) uint8 or float32, labels (N,) int32
 
 
@@ -36,11 +37,14 @@ def from_arrays(data: Any) -> Arrays:
     shapes = {images.shape[1:] for images, _ in checked}
     if len(shapes) > 1:
         raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
-    if len(checked) == 1:
-        checked = list(hold_out(*checked[0], fraction=0.1))
-    train, *validation, test = checked
     classes = 1 + max(int(labels.max()) for _, labels in checked)
-    return Arrays(train, validation[0] if validation else None, test, tuple(map(str, range(max(2, classes)))))
+    train, *rest = checked
+    return Arrays(
+        train,
+        validation=rest[0] if len(rest) == 2 else None,
+        test=rest[-1] if rest else None,
+        label_names=tuple(map(str, range(max(2, classes)))),
+    )
 
 
 def hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple[Pair, Pair]:
@@ -65,8 +69,10 @@ def _checked_pair(images: Any, labels: Any) -> Pair:
         )
     if len(images) == 0:
         raise DataError("data holds no examples; expected at least one image in each split")
-    if labels.min() < 0:
-        raise DataError(f"labels hold {labels.min()}; expected class indices from 0")
+    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
+        raise DataError(
+            f"labels lie in [{labels.min()}, {labels.max()}]; expected class indices from 0, less than {MOST_CLASSES:,}"
+        )
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
         raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")

@@ -5,17 +5,17 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Pair, hold_out
+from recipes.data.arrays import Arrays, Pair
 from recipes.errors import DataError
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+ENDINGS = (".gif", ".jpeg", ".jpg", ".png")
 
 
 def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """Returns one encoded image as (H, W, C) float32 in [0, 255].
 
     Args:
-        encoded: Scalar string: the bytes of a JPEG, PNG, BMP or GIF (its first frame), of any size, colour or grey.
+        encoded: Scalar string: the bytes of a JPEG, PNG or GIF (its first frame), of any size, colour or grey.
         image_shape: (H, W, C); the image is resized to H x W without keeping its aspect ratio, with antialiasing, and
             turned to grey or colour for C of 1 or 3. An image of that size already keeps its exact pixels.
     """
@@ -31,26 +31,32 @@ def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Te
     return tf.ensure_shape(resized, image_shape)
 
 
+def check_channels(image_shape: tuple[int, int, int]) -> None:
+    """Refuses an image shape whose channels no image file gives: others than 1 (grey) or 3 (colour)."""
+    if image_shape[-1] not in (1, 3):
+        raise DataError(f"image files are read in 1 or 3 channels; expected one of these in place of {image_shape}")
+
+
 def decode_file(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Returns an image file as (H, W, C) float32 in [0, 255].
 
     Raises:
-        DataError: If the file cannot be read or is not an image.
+        DataError: If the file cannot be read or is not an image, or its channels cannot be had.
     """
+    check_channels(image_shape)
     try:
         return decode_image(tf.constant(path.read_bytes()), image_shape).numpy()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
     except tf.errors.InvalidArgumentError:
-        raise DataError(f"{path} is not a readable image; expected a JPEG, PNG, BMP or GIF file") from None
+        raise DataError(f"{path} is not a readable image; expected a JPEG, PNG or GIF file") from None
 
 
 def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays:
     """Returns a folder of images with one sub-folder per class, resized to `image_shape`.
 
     The classes are the names of the sub-folders, sorted. Where the folder holds `train` and `test` (and perhaps
-    `validation`), each of those holds the sub-folders and is that split; otherwise a tenth of the images, the same
-    ones every time, is the test split.
+    `validation`), each of those holds the sub-folders and is that split; otherwise there is no test split yet.
 
     Raises:
         DataError: If the folder is missing, has fewer than two classes, or holds a file that is not an image.
@@ -58,8 +64,8 @@ def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected a folder of images with a sub-folder per class")
-    splits = [folder / split for split in ("train", "validation", "test") if (folder / split).is_dir()]
-    if folder / "train" not in splits:
+    splits = [folder / split for split in ("train", "validation", "test") if _sub_folders(folder / split)]
+    if folder / "train" not in splits:  # or a class of that name
         splits = [folder]
     names = _class_names(splits[0])
     read: dict[str, Pair] = {}
@@ -67,13 +73,16 @@ def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays
         if _class_names(split) != names:
             raise DataError(f"{split} has the classes {', '.join(_class_names(split))}; expected {', '.join(names)}")
         read[split.name if len(splits) > 1 else "train"] = _read_classes(split, names, image_shape)
-    if "test" not in read:
-        read["train"], read["test"] = hold_out(*read["train"], fraction=0.1)
-    return Arrays(read["train"], read.get("validation"), read["test"], names)
+    return Arrays(read["train"], read.get("validation"), read.get("test"), names)
+
+
+def _sub_folders(folder: Path) -> tuple[str, ...]:
+    found = folder.iterdir() if folder.is_dir() else ()
+    return tuple(sorted(path.name for path in found if path.is_dir() and not path.name.startswith(".")))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+    names = _sub_folders(folder)
     if len(names) < 2:
         raise DataError(f"{folder} has {len(names)} sub-folders; expected one per class, two or more")
     return names
@@ -82,7 +91,11 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _read_classes(folder: Path, names: tuple[str, ...], image_shape: tuple[int, int, int]) -> Pair:
     paths, labels = [], []
     for label, name in enumerate(names):
-        found = sorted(path for path in (folder / name).rglob("*") if path.suffix.lower() in ENDINGS)
+        found = sorted(
+            path
+            for path in (folder / name).rglob("*")
+            if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+        )
         if not found:
             raise DataError(f"{folder / name} has no images; expected files ending in {', '.join(ENDINGS)}")
         paths += found

@@ -58,6 +58,11 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
     )
     train, validation, test = _three_way(arrays, config.validation_fraction, config.max_examples)
     images, labels = train
+    padding = getattr(config, "crop_padding", 0)
+    if padding >= min(images.shape[1:3]):
+        raise DataError(
+            f"crop_padding={padding} is no less than the {images.shape[1]}x{images.shape[2]} images of {info.name}"
+        )
     if len(images) < config.batch_size:
         raise DataError(
             f"batch_size={config.batch_size} is more than the {len(images)} training examples of {info.name}; "
@@ -121,8 +126,9 @@ def train_batches(
 
 def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
     """Returns all the examples once, in order."""
-    dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(min(batch_size, len(images)))
-    return dataset.prefetch(2)
+    if len(images) < batch_size:  # a power of two: a first batch that replicas cannot share evenly fails
+        batch_size = 2 ** (len(images).bit_length() - 1)
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2)
 
 
 def _described(splits: Splits, config: ImageSettings) -> Splits:
@@ -134,6 +140,9 @@ def _described(splits: Splits, config: ImageSettings) -> Splits:
     steps = splits.steps_per_epoch or int(splits.train.cardinality())
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError("train is endless; give Splits a steps_per_epoch")
+    highest, classes = int(tf.reduce_max(next(iter(splits.train))[1])), getattr(config, "num_classes", None)
+    if classes is not None and highest >= splits.info.follows.get("num_classes", classes):
+        raise DataError(f"the labels of train reach {highest} and num_classes={classes}; set num_classes")
     follows: dict[str, Any] = {"image_shape": tuple(spec[0].shape[1:])}
     if steps > 0:  # else its length is not known before it is read
         follows["train_examples"] = steps * config.batch_size
@@ -145,6 +154,8 @@ def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | N
     train, validation, test = arrays.train, arrays.validation, arrays.test
     if test is None:
         train, test = hold_out(*train, fraction=0.1)
+        if not len(test[0]):
+            raise DataError(f"{len(train[0])} examples are too few to hold out a test split; expected at least 6")
     if validation is None and validation_fraction:
         train, validation = hold_out(*train, fraction=validation_fraction)
         validation = validation if len(validation[0]) else None

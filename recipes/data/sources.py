@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -51,6 +52,8 @@ def find_images(
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
     if dataset in STANDINS:
         return _standin(dataset)
+    if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.]+)?", dataset):
+        raise _unknown(dataset)
     builder = _on_disk(dataset)
     if builder is None:
         reason = _download(dataset)
@@ -64,6 +67,12 @@ def find_images(
             return _standin(standin, stand_in_for=dataset, reason=reason)
         builder = _on_disk(dataset)
     return _read(builder, image_shape)
+
+
+def all_for_testing(data: Any, image_shape: tuple[int, int, int]) -> tuple[Pair, tuple[str, ...]]:
+    """Returns (the examples, the label names) to evaluate on: the test split of a user's data, or all of it."""
+    arrays = read_folder(data, image_shape) if isinstance(data, (str, Path)) else from_arrays(data)
+    return arrays.test or arrays.train, arrays.label_names
 
 
 def network_problem(seconds: float = NETWORK_SECONDS) -> str:
@@ -120,18 +129,18 @@ def _download(dataset: str) -> str:
     """Downloads and prepares a data set; returns "" or why it could not be."""
     import tensorflow_datasets as tfds
 
-    known = tfds.list_builders(with_community_datasets=False)
-    if dataset.split("/")[0].split(":")[0] not in known:
-        raise DataError(
-            f"unknown data set {dataset!r}{did_you_mean(dataset, [*known, *STANDINS])}; expected a name from the "
-            f"catalogue of tensorflow-datasets, or {' or '.join(map(repr, STANDINS))}"
-        )
+    if re.split("[/:]", dataset)[0] not in tfds.list_builders(with_community_datasets=False):
+        raise _unknown(dataset)
     reason = network_problem()
     if reason:
         return reason
-    print(f"downloading {dataset} to {data_dir()}")
     try:
-        tfds.builder(dataset, data_dir=data_dir()).download_and_prepare()
+        builder = tfds.builder(dataset, data_dir=data_dir())
+        _check_kind(builder)
+        print(f"downloading {dataset} to {data_dir()}")
+        builder.download_and_prepare()
+    except DataError:
+        raise
     except Exception as error:  # a server that is down, a checksum, a disk that is full: TFDS keeps nothing half-made
         return f"the download failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return ""
@@ -139,15 +148,7 @@ def _download(dataset: str) -> str:
 
 def _read(builder: Any, image_shape: tuple[int, int, int]) -> tuple[Arrays, DataInfo]:
     """Returns the splits of a prepared data set as arrays."""
-    import tensorflow_datasets as tfds
-
-    features = builder.info.features
-    image, label = (dict(features).get(name) for name in ("image", "label"))
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise DataError(
-            f"{builder.name} has the features {', '.join(features)}; expected an image-classification data set with "
-            "an 'image' and a 'label'"
-        )
+    image, label = _check_kind(builder)
     fixed = None not in image.shape
     shape = tuple(image.shape) if fixed else image_shape
     splits = builder.info.splits
@@ -183,6 +184,30 @@ def _read(builder: Any, image_shape: tuple[int, int, int]) -> tuple[Arrays, Data
     names = tuple(label.names)
     return Arrays(train, validation, test, names), DataInfo(
         builder.name, version=str(builder.version), source="tfds", label_names=names
+    )
+
+
+def _check_kind(builder: Any) -> tuple[Any, Any]:
+    """Returns the features "image" and "label" of a data set, refusing one of another kind."""
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features)
+    image, label = features.get("image"), features.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise DataError(
+            f"{builder.name} has the features {', '.join(features)}; expected an image-classification data set with "
+            "an 'image' and a 'label'"
+        )
+    return image, label
+
+
+def _unknown(dataset: str) -> DataError:
+    import tensorflow_datasets as tfds
+
+    near = did_you_mean(dataset, [*tfds.list_builders(with_community_datasets=False), *STANDINS])
+    return DataError(
+        f"unknown data set {dataset!r}{near}; expected a name from the catalogue of tensorflow-datasets, or "
+        f"{' or '.join(map(repr, STANDINS))}"
     )
 
 

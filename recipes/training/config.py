@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import typeguard
 
 from recipes.errors import ConfigError, did_you_mean
+from recipes.training.files import write_json
 
 ConfigT = TypeVar("ConfigT")
 
@@ -84,7 +85,7 @@ def comments(config_class: type) -> dict[str, str]:
 
 def write_config(config: Any, path: Path) -> None:
     """Writes a config as JSON."""
-    path.write_text(json.dumps(asdict(config), indent=2) + "\n")
+    write_json(path, asdict(config))
 
 
 def read_config(config_class: type[ConfigT], path: str | Path) -> ConfigT:

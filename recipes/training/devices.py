@@ -15,6 +15,7 @@ import psutil
 import tensorflow as tf
 
 from recipes.errors import ConfigError
+from recipes.training.failures import clear_errors
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "keras-tuner", "numpy", "keras-recipes")
 
@@ -50,11 +51,12 @@ def training_scope(config: Any) -> Iterator[tf.distribute.Strategy]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(choose_precision(config.precision).policy)
     try:
-        if tf.distribute.has_strategy():  # the caller's own scope is entered already
-            yield strategy
-        else:
-            with strategy.scope():
+        with clear_errors(config.batch_size):
+            if tf.distribute.has_strategy():  # the caller's own scope is entered already
                 yield strategy
+            else:
+                with strategy.scope():
+                    yield strategy
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -68,8 +70,14 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
         ConfigError: If `TF_CONFIG` asks for several machines, or "mirrored" has fewer than two devices.
     """
-    if name == "auto" and tf.distribute.has_strategy():
-        return tf.distribute.get_strategy()
+    if tf.distribute.has_strategy():
+        active = tf.distribute.get_strategy()
+        if name == "auto" or (name == "mirrored") == (active.num_replicas_in_sync > 1):
+            return active
+        raise ConfigError(
+            f"strategy={name!r} inside the scope of a strategy with {active.num_replicas_in_sync} replicas; expected "
+            "'auto', which keeps the active one"
+        )
     if name == "auto" and os.environ.get("TF_CONFIG"):
         raise ConfigError(
             "TF_CONFIG is set, and training on several machines is not supported yet; expected one machine. "

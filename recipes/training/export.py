@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import recipes
-from recipes.data.images import decode_image
+from recipes.data.images import check_channels, decode_image
 from recipes.data.splits import DataInfo
 from recipes.errors import ExportError
 
@@ -34,7 +35,7 @@ def export_classifier(model: keras.Model, source: Source, folder: str | Path) ->
     Signatures, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
     (B, classes) float32:
 
-    - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG, BMP or GIF of any size, colour or grey.
+    - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG or GIF of any size, colour or grey.
     - `image`: `image` (B, H, W, C) float32 in [0, 255].
     - `image_uint8`: `image` (B, H, W, C) uint8.
 
@@ -50,16 +51,18 @@ def export_classifier(model: keras.Model, source: Source, folder: str | Path) ->
         ExportError: If the SavedModel does not answer as the model does, or cannot be written. Nothing is published.
     """
     folder = Path(folder)
-    served = in_float32(model)
-    part = folder / f".part-{os.getpid()}"
+    check_channels(tuple(model.input_shape[1:]))
+    served, examples = in_float32(model), source.examples(16)
+    part = folder / f".part-{os.getpid()}-{time.time_ns()}"
     try:
         part.mkdir(parents=True)
         _save(served, source.info, part)
-        check_export(part, served, source)
+        check_export(part, served, examples)
         _write_metadata(model, source, part)
         published = _publish(part, folder)
-    except OSError as error:
-        raise ExportError(f"cannot write {folder}: {error.strerror or error}; nothing was published") from error
+    except (OSError, tf.errors.OpError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ExportError(f"cannot write {folder}: {why}; nothing was published") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     print(f"exported to {published}")
@@ -107,13 +110,13 @@ def in_float32(model: keras.Model) -> keras.Model:
     return copy
 
 
-def check_export(path: Path, model: keras.Model, source: Source) -> None:
+def check_export(path: Path, model: keras.Model, examples: np.ndarray) -> None:
     """Refuses a SavedModel whose answers on real examples differ from the model's by more than TOLERANCE.
 
     Raises:
         ExportError: Names the signature and the difference.
     """
-    images = source.examples(16).astype(np.float32)
+    images = examples.astype(np.float32)
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(images, verbose=0)))
     loaded = tf.saved_model.load(str(path))
     answers = {"image": loaded.signatures["image"](image=tf.constant(images))}

@@ -1,25 +1,24 @@
 """`fit_model` and `evaluate_model`: Keras's own loop, with a run folder around it and clear errors."""
 
-import errno
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from recipes.data.splits import Splits
-from recipes.errors import DataError, TrainingError
+from recipes.errors import DataError
 from recipes.training.config import ConfigT, change
-from recipes.training.devices import choose_precision, choose_strategy, describe_strategy, environment
-from recipes.training.progress import Progress, StopOnNaN, duration
+from recipes.training.devices import choose_precision, describe_strategy, environment
+from recipes.training.failures import clear_errors
+from recipes.training.files import write_atomically, write_json
+from recipes.training.progress import Progress, StopOnNaN, duration, refuse_nan
 from recipes.training.report import write_report
-from recipes.training.runs import Run, start_run, write_atomically, write_json
+from recipes.training.runs import Run, start_run
 
 
 def follow_data(config: ConfigT, splits: Splits) -> ConfigT:
@@ -54,19 +53,20 @@ def fit_model(
         TrainingError: Out of memory, disk full, or a loss that is no number. The run stays unfinished.
         KeyboardInterrupt: As pressed; what was learned by then is saved first.
     """
-    strategy, precision = choose_strategy(config.strategy), choose_precision(config.precision)
-    where = {"strategy": describe_strategy(strategy), "precision": precision.policy, "why": precision.reason}
-    run = start_run(config, splits.info, {**where, "command": sys.argv, **environment()}, runs)
-    print(f"{run.recipe} on {splits.info}")
-    print(f"strategy: {where['strategy']}   precision: {precision.policy} ({precision.reason})")
-    print(f"run folder: {run.folder}")
-    model.run = run
-    progress, started = Progress(), time.time()
-    logs = [
-        keras.callbacks.CSVLogger(str(run.folder / "history.csv")),
-        keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
-    ]
-    with clear_errors(config, run):
+    precision = choose_precision(config.precision)
+    strategy = describe_strategy(model.distribute_strategy)
+    where = {"strategy": strategy, "precision": precision.policy, "why": precision.reason}
+    with clear_errors(config.batch_size, runs):
+        run = start_run(config, splits.info, {**where, "command": sys.argv, **environment()}, runs)
+        print(f"{run.recipe} on {splits.info}")
+        print(f"strategy: {strategy}   precision: {precision.policy} ({precision.reason})")
+        print(f"run folder: {run.folder}")
+        model.run = run
+        progress, started = Progress(), time.time()
+        logs = [
+            keras.callbacks.CSVLogger(str(run.folder / "history.csv")),
+            keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
+        ]
         try:
             model.fit(
                 splits.train,
@@ -77,13 +77,14 @@ def fit_model(
                 verbose=0,
                 shuffle=False,
             )
+            _finish(model, splits, run, seconds=time.time() - started)
         except KeyboardInterrupt:
             progress.close()
-            _keep_interrupted(model, run)
+            _keep_interrupted(model, splits, run)
             raise
         finally:
             progress.close()
-        return _finish(model, splits, run, seconds=time.time() - started)
+    return model
 
 
 def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
@@ -101,32 +102,15 @@ def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-@contextmanager
-def clear_errors(config: Any, run: Run) -> Iterator[None]:
-    """Turns out of memory and disk full into a TrainingError that says what to do."""
-    try:
-        yield
-    except (tf.errors.ResourceExhaustedError, tf.errors.UnknownError, MemoryError, OSError) as error:
-        text = str(error)
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-            raise TrainingError(
-                f"the disk of {run.folder} is full; the run is not finished and its model not saved. Make space, or "
-                "name another folder with runs="
-            ) from error
-        if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):
-            raise TrainingError(
-                f"out of memory with batch_size={config.batch_size}; try batch_size={max(1, config.batch_size // 2)} "
-                f"or a smaller model. The run in {run.folder} is not finished"
-            ) from error
-        raise
-
-
-def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> keras.Model:
-    """Writes the model, the test metrics and the report; metrics.json last."""
+def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> None:
+    """Writes the model first, then the test metrics and the report; metrics.json last."""
+    _save(model, splits, run)
     test = evaluate_model(model, splits) if splits.test is not None else {}
+    refuse_nan(test, "on the test split")
     logs = model.history.history
     metrics = {
         "status": "finished",
+        "data": run.info.to_json(),
         "epochs": len(model.history.epoch),
         "seconds": round(seconds, 1),
         "parameters": model.count_params(),
@@ -134,8 +118,6 @@ def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> ker
         "train": {name: values[-1] for name, values in logs.items() if not name.startswith("val_")},
         "validation": {name[4:]: values[-1] for name, values in logs.items() if name.startswith("val_")},
     }
-    save_model(model, run.folder / "model.keras")
-    write_atomically(run.folder / "examples.npy", lambda part: _save_array(part, splits.examples()))
     run.metrics = metrics
     write_report(run)
     write_json(run.folder / "metrics.json", metrics)
@@ -143,14 +125,13 @@ def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> ker
     shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
     print(f"test on {run.info.name}{stand_in}: {shown or 'no test split'}   ({duration(seconds)})")
     print(f"report: {run.folder / 'report.md'}")
-    print(f"next: recipes export {run.command}")
-    return model
+    print(f"next: recipes export {run.command} --run {run.folder}")
 
 
-def _keep_interrupted(model: keras.Model, run: Run) -> None:
+def _keep_interrupted(model: keras.Model, splits: Splits, run: Run) -> None:
     """Saves what an interrupted run has learned, without calling it finished."""
-    save_model(model, run.folder / "model.keras")
-    epochs = len(model.history.epoch) if getattr(model, "history", None) else 0
+    _save(model, splits, run)
+    epochs = len(getattr(model.history, "epoch", ()))  # there is none before the first epoch
     run.metrics = {"status": "interrupted", "epochs": epochs, "parameters": model.count_params()}
     write_report(run)
     print(
@@ -160,9 +141,10 @@ def _keep_interrupted(model: keras.Model, run: Run) -> None:
     )
 
 
-def save_model(model: keras.Model, path: Path) -> None:
-    """Writes a .keras file in one step."""
-    write_atomically(path, lambda part: model.save(part))
+def _save(model: keras.Model, splits: Splits, run: Run) -> None:
+    """Writes the model and a few examples to check an export with, each in one step."""
+    write_atomically(run.folder / "model.keras", lambda part: model.save(part))
+    write_atomically(run.folder / "examples.npy", lambda part: _save_array(part, splits.examples()))
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:

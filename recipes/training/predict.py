@@ -20,7 +20,7 @@ def classify_files(
 
     Args:
         model: Image classifier: (B, H, W, C) in [0, 255] to logits.
-        files: JPEG, PNG, BMP or GIF, of any size.
+        files: JPEG, PNG or GIF, of any size.
         label_names: By class index.
     """
     classify = classify_function(in_float32(model), label_names)

@@ -14,9 +14,10 @@ from recipes.errors import TrainingError
 class Progress(keras.callbacks.Callback):
     """Shows epochs, metrics and the time left."""
 
+    bar: Any = None
+
     def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.started = time.monotonic()
-        self.bar: Any = None
         if sys.stderr.isatty():
             steps = self.params["steps"]
             total = steps * self.params["epochs"] if steps else None
@@ -53,7 +54,7 @@ class Progress(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises TrainingError at the first step whose loss is NaN or infinite."""
+    """Raises TrainingError at the first step whose loss, or epoch any of whose figures, is NaN or infinite."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         self.epoch = epoch
@@ -65,6 +66,19 @@ class StopOnNaN(keras.callbacks.Callback):
             raise TrainingError(
                 f"the loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}, with a learning rate of "
                 f"{rate:.2g} there; expected a finite loss. Try a smaller learning_rate, or look for NaN in the data"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        refuse_nan(logs or {}, f"after epoch {epoch + 1}")
+
+
+def refuse_nan(figures: dict[str, Any], when: str) -> None:
+    """Raises TrainingError if one of the figures is NaN or infinite."""
+    for name, value in figures.items():
+        if not math.isfinite(float(value)):
+            raise TrainingError(
+                f"{name} is {float(value)} {when}; expected a finite value. Try a smaller learning_rate, or look for "
+                "NaN in the data"
             )
 
 

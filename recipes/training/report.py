@@ -6,15 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from recipes.training.config import comments
+from recipes.training.files import write_atomically
 from recipes.training.progress import duration
-from recipes.training.runs import Run, write_atomically
+from recipes.training.runs import Run
 
 
 def write_report(run: Run) -> None:
     """Writes curves.png and report.md from what the run folder holds."""
     curves = read_history(run.folder / "history.csv")
     if curves.get("epoch"):
-        write_atomically(run.folder / "curves.png", lambda part: draw_curves(curves, part))
+        write_atomically(run.folder / "curves.png", lambda part: draw_curves(curves, part, str(run.info)))
     text = _markdown(run, bool(curves.get("epoch")))
     write_atomically(run.folder / "report.md", lambda part: part.write_text(text))
 
@@ -30,7 +31,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in measured}
 
 
-def draw_curves(curves: dict[str, list[float]], path: Path) -> None:
+def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
     """Draws each metric over the epochs, training and validation in one panel, as PNG."""
     from matplotlib.figure import Figure  # not pyplot: no display, no state
 
@@ -45,6 +46,7 @@ def draw_curves(curves: dict[str, list[float]], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
+    figure.suptitle(title, fontsize="small")
     figure.savefig(path, format="png", dpi=100)
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ import keras
 import numpy as np
 
 import recipes
-from recipes.data.splits import DataInfo
-from recipes.errors import ConfigError, RunError
+from recipes.data.sources import all_for_testing
+from recipes.data.splits import DataInfo, Splits
+from recipes.errors import ConfigError, DataError, RunError
 from recipes.training.config import change, read_config, write_config
+from recipes.training.files import write_json
 
 
 @dataclass
@@ -31,11 +32,15 @@ class Run:
     @property
     def command(self) -> str:
         """How the command line names the recipe: one of the package's by its name, a file of your own by its path."""
-        return self.recipe if self.recipe in recipes.RECIPES else f"{self.recipe}.py"
+        return command_name(self.config)
 
     def examples(self, count: int = 32) -> np.ndarray:
         """Returns the first test images of the run's data, kept in its folder; at most 32."""
-        return np.load(self.folder / "examples.npy")[:count]
+        path = self.folder / "examples.npy"
+        try:
+            return np.load(path)[:count]
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {error}. Train again, or name another run") from error
 
     def load_model(self) -> keras.Model:
         """Returns the trained model.
@@ -58,6 +63,13 @@ def recipe_name(config: Any) -> str:
     if module == "__main__":
         return Path(getattr(sys.modules["__main__"], "__file__", None) or "notebook").stem
     return module.rpartition(".")[2]
+
+
+def command_name(config: Any) -> str:
+    """Returns how the command line names the recipe of a config: by its name, or a file of your own by its path."""
+    name = recipe_name(config)
+    file = getattr(sys.modules[type(config).__module__], "__file__", None)
+    return name if name in recipes.RECIPES or file is None else os.path.relpath(file)
 
 
 def start_run(config: Any, info: DataInfo, environment: dict[str, Any], runs: str | Path = "runs") -> Run:
@@ -100,15 +112,15 @@ def read_run(folder: str | Path, config_class: type) -> Run:
     folder = Path(folder)
     try:
         values = json.loads((folder / "data.json").read_text())
+        info = DataInfo(**{**values, "label_names": tuple(values["label_names"])})
         metrics_file = folder / "metrics.json"
         metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
         config: Any = read_config(config_class, folder / "config.json")
     except ConfigError as error:
         raise RunError(f"{folder} is not a run of {recipe_name(config_class)}: {error}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder} holds no readable run ({error}); expected a folder that fit made") from None
-    values["label_names"] = tuple(values["label_names"])
-    return Run(folder, recipe_name(config_class), config, DataInfo(**values), metrics)
+    return Run(folder, recipe_name(config_class), config, info, metrics)
 
 
 def newest_run(config_class: type, runs: str | Path = "runs") -> Run:
@@ -145,30 +157,28 @@ def trained(config_class: type, model: keras.Model | str | Path | None, runs: st
 def same_data(model: keras.Model, config_class: type, data: Any = None) -> tuple[Any, Any]:
     """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
 
-    A run on a stand-in comes back to the stand-in, whatever else is at hand by now.
+    A run on a stand-in comes back to the stand-in, whatever else is at hand by now. Of data that is passed, the test
+    split is taken, or all of it where it has none.
 
     Raises:
+        DataError: If a folder's classes are not the model's.
         RunError: If the model was trained on arrays or Splits that are not passed again as `data`.
     """
     run = getattr(model, "run", None)
-    if run is None or data is not None:
-        return (run.config if run else config_class()), data
-    if run.info.source == "user":
+    config = run.config if run else config_class()
+    if isinstance(data, Splits):
+        return config, data
+    if data is not None:
+        test, label_names = all_for_testing(data, tuple(model.input_shape[1:]))
+        if run and isinstance(data, (str, Path)) and label_names != run.info.label_names:
+            raise DataError(
+                f"the classes of {data} are {', '.join(label_names)}; expected those of the model, in their order: "
+                f"{', '.join(run.info.label_names)}"
+            )
+        batch_size = min(config.batch_size, len(test[0]))
+        return change(config, batch_size=batch_size, validation_fraction=0.0), (test, test)
+    if run and run.info.source == "user":
         raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
-    config = change(run.config, dataset=run.info.name) if run.info.source == "stand-in" else run.config
-    return config, (run.info.name if run.info.source == "folder" else None)
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Writes JSON in one step: the file is the old one or the new one, never half of it."""
-    write_atomically(path, lambda part: part.write_text(json.dumps(values, indent=2) + "\n"))
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Calls `write` with a path beside `path`, then renames what it wrote; leaves nothing behind when it fails."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    if run and run.info.source == "stand-in":
+        config = change(config, dataset=run.info.name)
+    return config, (run.info.name if run and run.info.source == "folder" else None)

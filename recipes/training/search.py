@@ -13,9 +13,11 @@ from recipes.data.splits import Splits
 from recipes.errors import DataError, RecipeError, TrainingError
 from recipes.training.config import change
 from recipes.training.devices import training_scope
+from recipes.training.failures import clear_errors
+from recipes.training.files import write_atomically, write_json
 from recipes.training.loop import follow_data
 from recipes.training.progress import StopOnNaN
-from recipes.training.runs import new_folder, recipe_name, write_atomically, write_json
+from recipes.training.runs import command_name, new_folder, recipe_name
 
 
 def tune_model(
@@ -61,7 +63,8 @@ def tune_model(
     print(f"tuning {recipe_name(config)} on {info}: {trials} trials by {objective}, in {folder}")
     search = _Search(build, search_space, load_data, config, data, objective, folder, trials)
     search.info = info
-    _tuner_class()(search, trials).search(verbose=0)
+    with clear_errors(config.batch_size, folder):
+        _tuner_class()(search, trials).search(verbose=0)
     if search.best is None:
         raise TrainingError(
             f"all {len(search.failures)} trials failed, the first with: {search.failures[0]}. "
@@ -69,7 +72,8 @@ def tune_model(
         )
     figure, best = search.best
     print(f"best {objective} {figure:.4f}: {search.chosen(best)}")
-    print(f"next: recipes fit {recipe_name(config)} --config {folder / 'best.json'}")
+    own = f" --data {data}" if isinstance(data, (str, Path)) else ""
+    print(f"next: recipes fit {command_name(config)} --config {folder / 'best.json'}{own}")
     return search.wanted(best), figure
 
 

@@ -28,6 +28,7 @@ def test_list_and_help_name_everything(capsys):
         (["fitt"], "unknown command 'fitt' (did you mean 'fit'?)"),
         (["fit"], "fit needs the name of a recipe: mnist_dense"),
         (["fit", "mnist-dense"], "unknown recipe 'mnist-dense' (did you mean 'mnist_dense'?)"),
+        (["list", "--foo"], "list takes no arguments; got --foo"),
         (["copy", "mnist_dense"], "usage: recipes copy mnist_dense FILE.py"),
     ],
 )
@@ -45,6 +46,8 @@ def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys)
         (["fit", "missing.py"], "there is no recipe file missing.py"),
         (["evaluate", "mnist_dense"], "no finished run of mnist_dense in runs/mnist_dense; run fit first"),
         (["predict", "mnist_dense", "--runs", "elsewhere", "a.png"], "no finished run of mnist_dense in elsewhere"),
+        (["copy", "mnist_dense", "recipes.py"], "recipes is a name of this package"),
+        (["copy", "missing.py", "mine.py"], "cannot copy missing.py to mine.py: No such file"),
         (["copy", "mnist_dense", "my-recipe.py"], "expected a Python file name, such as my_mnist_dense.py"),
     ],
 )
@@ -135,7 +138,7 @@ def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
         for number in range(40):
             Path("pictures", name).mkdir(parents=True, exist_ok=True)
             Image.new("L", (20, 20), abs(value - number)).save(f"pictures/{name}/{number}.png")
-    settings = ["--setting", "LINEAR", "--epochs", "10", "--batch-size", "8", "--learning-rate", "0.01"]
+    settings = ["--setting", "LINEAR", "--epochs", "30", "--batch-size", "8", "--learning-rate", "0.01"]
     assert main(["fit", "mnist_dense", "--data", "pictures", *settings]) == 0
     assert main(["evaluate", "mnist_dense"]) == 0
     assert "accuracy 1.0000" in capsys.readouterr().out
@@ -150,12 +153,22 @@ def test_doctor_says_what_would_be_used(capsys, no_network):
         assert word in printed
 
 
+def test_another_backend_is_refused_in_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert main(["doctor"]) == 1
+    assert (
+        capsys.readouterr().err
+        == "recipes: KERAS_BACKEND is 'jax'; expected 'tensorflow'. Unset it, or set it to that\n"
+    )
+
+
 def test_predict_notes_a_stand_in(fitted, capsys, no_network, tmp_path):
     mnist_dense.fit(mnist_dense.TINY, dataset="mnist")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save("black.png")
     capsys.readouterr()
     assert main(["predict", "mnist_dense", "black.png"]) == 0
-    assert "note: trained on the stand-in 'digits', not on mnist" in capsys.readouterr().err
+    assert main(["evaluate", "mnist_dense"]) == 0
+    assert capsys.readouterr().err.count("note: trained on the stand-in 'digits', not on mnist") == 2
     assert runs_of(fitted(mnist_dense)) != tmp_path / "runs"
 
 

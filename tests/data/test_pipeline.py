@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from recipes import cifar_convnet
 from recipes.data import Splits, crop_and_flip, image_splits, train_batches
+from recipes.data.pipeline import eval_batches
 from recipes.errors import DataError
 
 
@@ -80,7 +81,7 @@ def test_validation_and_training_share_no_example_and_do_not_depend_on_the_seed(
     images, labels = numbered(100)
     held = []
     for seed in (0, 1):
-        config = cifar_convnet.Config(validation_fraction=fraction, batch_size=1, seed=seed)
+        config = cifar_convnet.Config(validation_fraction=fraction, batch_size=1, seed=seed, crop_padding=0)
         splits = image_splits(config, ((images, labels), (images[:3], labels[:3])), standin="shapes")
         validation = [] if splits.validation is None else [int(y) for _, y in splits.validation.unbatch()]
         train = np.ravel(labels_of(splits.train, splits.steps_per_epoch)).tolist()
@@ -93,7 +94,22 @@ def test_validation_and_training_share_no_example_and_do_not_depend_on_the_seed(
 def test_a_batch_larger_than_the_data_is_refused():
     images, labels = numbered(10)
     with pytest.raises(DataError, match="batch_size=256 is more than the 8 training examples of your own arrays"):
-        cifar_convnet.load_data(data=(images, labels))
+        cifar_convnet.load_data(data=(images, labels), crop_padding=0)
+
+
+def test_settings_and_data_that_do_not_fit_each_other_are_explained():
+    images, labels = numbered(100)
+    with pytest.raises(DataError, match="crop_padding=2 is no less than the 1x1 images of your own arrays"):
+        cifar_convnet.load_data(data=(images, labels), batch_size=8)
+    with pytest.raises(DataError, match="4 examples are too few to hold out a test split"):
+        cifar_convnet.load_data(data=(images[:4], labels[:4]))
+
+
+def test_a_small_test_split_can_be_shared_by_replicas():
+    images, labels = numbered(31)
+    sizes = [len(label) for _, label in eval_batches(images, labels, 32)]
+    assert sizes == [16, 15]
+    assert [len(label) for _, label in eval_batches(images, labels, 8)] == [8, 8, 8, 7]
 
 
 def test_a_users_own_splits_pass_through_and_the_config_follows_them():
@@ -102,6 +118,12 @@ def test_a_users_own_splits_pass_through_and_the_config_follows_them():
     assert splits.train is dataset
     assert splits.info.follows == {"image_shape": (1, 1, 1), "train_examples": 6}
     assert splits.examples(3).shape == (3, 1, 1, 1)
+
+
+def test_labels_beyond_the_classes_are_refused():
+    dataset = tf.data.Dataset.from_tensor_slices((np.zeros((4, 9, 9, 1)), [0, 1, 2, 12])).batch(4)
+    with pytest.raises(DataError, match="the labels of train reach 12 and num_classes=10; set num_classes"):
+        cifar_convnet.load_data(data=Splits(dataset))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +141,7 @@ def test_splits_that_do_not_fit_are_explained(dataset, message):
 
 def test_a_few_examples_are_of_all_classes():
     images, _ = numbered(200)
-    config = cifar_convnet.Config(max_examples=50, batch_size=1, validation_fraction=0.0)
+    config = cifar_convnet.Config(max_examples=50, batch_size=1, validation_fraction=0.0, crop_padding=0)
     by_class = (images, np.repeat([0, 1, 2, 3], 50))
     test = image_splits(config, (by_class, by_class), standin="shapes").test
     found = np.bincount([int(label) for _, label in test.unbatch()])

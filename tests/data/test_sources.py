@@ -51,6 +51,20 @@ def test_an_unknown_data_set_is_named_with_its_neighbour(no_network):
         find_images("cifar01", **ASK)
 
 
+@pytest.mark.parametrize("name", ["", "../mnist", "fashion-mnist", "cifar 10"])
+def test_what_is_no_name_is_not_looked_for(no_network, name):
+    with pytest.raises(DataError, match="unknown data set"):
+        find_images(name, **ASK)
+
+
+def test_a_data_set_of_another_kind_is_not_even_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(sources, "network_problem", lambda: "")
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *a, **k: pytest.fail("downloaded"))
+    with pytest.raises(DataError, match="tiny_shakespeare has the features text; expected an image-classification"):
+        find_images("tiny_shakespeare", **ASK)
+
+
 def test_a_failed_download_falls_back_and_says_why(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(sources, "network_problem", lambda: "")

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_dense
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, TrainingError
 from recipes.training import devices
 from recipes.training.devices import choose_precision, choose_strategy, describe_strategy, training_scope
 
@@ -43,6 +43,22 @@ def test_auto_is_one_device_here_and_the_active_strategy_inside_a_scope():
         assert choose_strategy("auto") is mirrored
         with training_scope(mnist_dense.TINY) as strategy:
             assert strategy is mirrored
+
+
+def test_a_strategy_that_contradicts_the_scope_is_refused():
+    with choose_strategy("mirrored").scope():
+        assert choose_strategy("mirrored").num_replicas_in_sync == 2
+        with pytest.raises(ConfigError, match="strategy='single' inside the scope of a strategy with 2 replicas"):
+            choose_strategy("single")
+    with tf.distribute.OneDeviceStrategy("/CPU:0").scope():
+        with pytest.raises(ConfigError, match="strategy='mirrored' inside the scope of a strategy with 1 replicas"):
+            choose_strategy("mirrored")
+
+
+def test_memory_that_runs_out_while_the_model_is_built_is_explained():
+    with pytest.raises(TrainingError, match="out of memory with batch_size=32; try batch_size=16"):
+        with training_scope(mnist_dense.TINY):
+            raise MemoryError
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from recipes import cifar_convnet, mnist_dense
-from recipes.errors import ExportError
+from recipes.errors import DataError, ExportError
 from recipes.training import export, export_classifier
 from recipes.training.predict import classify_files
 
@@ -94,6 +94,14 @@ def test_a_model_trained_in_bfloat16_is_served_in_float32(tmp_path):
     graph = SavedModel.FromString((tmp_path / "cifar_convnet" / "1" / "saved_model.pb").read_bytes())
     functions = graph.meta_graphs[0].graph_def.library.function
     assert not [node.name for function in functions for node in function.node_def if "DT_BFLOAT16" in str(node.attr)]
+
+
+def test_channels_that_no_image_file_has_are_refused(tmp_path):
+    model = mnist_dense.build(mnist_dense.Config(image_shape=(8, 8, 4)))
+    splits = mnist_dense.load_data(dataset="digits")
+    with pytest.raises(DataError, match="image files are read in 1 or 3 channels"):
+        export_classifier(model, splits, tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_metadata_says_what_it_is(model, tmp_path):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from recipes import mnist_dense
 from recipes.data import Splits
 from recipes.errors import DataError, RunError, TrainingError
+from recipes.training import loop
 from recipes.training.devices import choose_strategy
 from recipes.training.progress import duration
 
@@ -50,6 +51,45 @@ def test_ctrl_c_keeps_what_was_learned_and_is_not_called_finished(tmp_path, caps
         mnist_dense.evaluate()
 
 
+def test_ctrl_c_before_the_first_epoch_and_during_the_evaluation_loses_nothing(tmp_path, monkeypatch):
+    class AtOnce(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mnist_dense.fit(TINY, callbacks=[AtOnce()])
+    assert (only_run(tmp_path) / "model.keras").exists()
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "evaluate_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mnist_dense.fit(TINY, runs="later")
+    [folder] = (tmp_path / "later" / "mnist_dense").iterdir()
+    assert "**Interrupted after 1 whole epochs.**" in (folder / "report.md").read_text()
+    assert mnist_dense.export(folder).name == "1"
+
+
+def test_evaluate_takes_all_of_a_folder_and_only_one_of_the_same_classes(tmp_path):
+    for name, level in (("dark", 0), ("light", 250)):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(12):
+            keras.utils.save_img(f"pictures/{name}/{number}.png", np.full((9, 9, 1), level), scale=False)
+    model = mnist_dense.fit(mnist_dense.LINEAR, data="pictures", batch_size=4, epochs=20, learning_rate=0.01)
+    assert model.run.info.examples == {"train": 20, "validation": 2, "test": 2}
+    few = tmp_path / "few"
+    for name in ("dark", "light"):
+        (few / name).mkdir(parents=True)
+        (few / name / "0.png").write_bytes((tmp_path / "pictures" / name / "0.png").read_bytes())
+    assert mnist_dense.evaluate(model, data=few)["accuracy"] == 1
+    (few / "dark").rename(few / "night")
+    with pytest.raises(
+        DataError, match="the classes of .*few are light, night; expected those of the model.*dark, light"
+    ):
+        mnist_dense.evaluate(model, data=few)
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
@@ -70,7 +110,7 @@ def test_a_disk_that_fills_while_the_model_is_saved_leaves_no_half_model(tmp_pat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(keras.Model, "save", half)
-    with pytest.raises(TrainingError, match="its model not saved. Make space"):
+    with pytest.raises(TrainingError, match="is not finished. Make space"):
         mnist_dense.fit(TINY)
     names = {path.name for path in only_run(tmp_path).iterdir()}
     assert not names & {"model.keras", "metrics.json"}
@@ -93,6 +133,11 @@ def test_damaged_and_foreign_runs_are_refused(tmp_path):
     (folder / "model.keras").write_bytes(b"torn")
     with pytest.raises(RunError, match=r"cannot read .*model\.keras"):
         mnist_dense.evaluate()
+    (folder / "data.json").rename(folder / "kept.json")
+    (folder / "data.json").write_text("{}")
+    with pytest.raises(RunError, match="holds no readable run"):
+        mnist_dense.evaluate(folder)
+    (folder / "kept.json").rename(folder / "data.json")
     with pytest.raises(RunError, match="holds no readable run"):
         mnist_dense.evaluate(tmp_path / "elsewhere")
     values = json.loads((folder / "config.json").read_text())

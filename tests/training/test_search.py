@@ -34,6 +34,12 @@ def test_a_trial_that_goes_nan_never_wins():
     assert "the loss became" in failed["error"]
 
 
+def test_nan_in_the_last_step_of_a_trial_is_seen_too():
+    one_step = {"max_examples": 32, "batch_size": 32}
+    with pytest.raises(TrainingError, match="all 2 trials failed, the first with: val_loss is nan after epoch 1"):
+        tune(partial(rates, values=[1e30, 1e31]), config=replace(mnist_dense.TINY, **one_step), trials=2)
+
+
 def test_when_every_trial_fails_that_is_an_error_and_nothing_is_chosen():
     with pytest.raises(TrainingError, match="all 2 trials failed, the first with: the loss became"):
         tune(partial(rates, values=[1e30, 1e31]), trials=2)
