@@ -310,7 +310,9 @@ def export(
         RunError: There is no such run.
     """
     model = trained(Config, model, runs)
-    source = getattr(model, "run", None) or load_data()  # names of the labels, images to check the answers with
+    # The names of the labels, and images to check the answers with: of the run that a model of fit carries, else of the
+    # default data.
+    source = getattr(model, "run", None) or load_data()
     return export_classifier(model, source, Path(path) / recipe_name(Config))
 
 

@@ -103,11 +103,11 @@ def build(config: Config = Config()) -> keras.Model:
     """
     image = keras.Input(config.image_shape, name="image")  # [0, 255]: scaled inside, so serving cannot disagree
     x = layers.Rescaling(1 / 255)(image)  # [0, 1]
-    x = layers.Flatten()(x)  # (B, 784)
+    x = layers.Flatten()(x)  # (B, H * W * C), 784 for MNIST
     for units in config.units:
         x = layers.Dense(units, activation="relu")(x)  # (B, units)
         x = layers.Dropout(config.dropout)(x)
-    logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
+    logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)  # (B, num_classes)
 
     model = keras.Model(image, logits, name="mnist_dense")
     steps = max(1, config.epochs * (config.train_examples // config.batch_size))
@@ -225,7 +225,9 @@ def export(
         RunError: There is no such run.
     """
     model = trained(Config, model, runs)
-    source = getattr(model, "run", None) or load_data()  # names of the labels, images to check the answers with
+    # The names of the labels, and images to check the answers with: of the run that a model of fit carries, else of the
+    # default data.
+    source = getattr(model, "run", None) or load_data()
     return export_classifier(model, source, Path(path) / recipe_name(Config))
 
 

@@ -4,6 +4,7 @@ import csv
 import inspect
 import json
 from dataclasses import FrozenInstanceError, fields
+from typing import get_args, get_type_hints
 
 import keras
 import numpy as np
@@ -12,14 +13,15 @@ import tensorflow as tf
 from conftest import runs_of
 
 from recipes.errors import ConfigError, DataError
-from recipes.training.config import comments, read_config, write_config
+from recipes.training.config import RANGES, comments, read_config, write_config
 
 VERBS = ("load_data", "build", "search_space", "fit", "evaluate", "tune", "export")
 
 
 def test_verbs_are_documented_functions_of_the_module(recipe):
     assert recipe.__doc__
-    assert "https://" in recipe.__doc__, "the source of the recipe"
+    assert "https://" in recipe.__doc__, "the docstring has the https:// link of the recipe's source"
+    assert recipe.build(recipe.TINY).name == recipe.__name__.split(".")[1], "the model is named after the recipe"
     for verb in VERBS:
         function = getattr(recipe, verb)
         assert function.__module__ == recipe.__name__, f"{verb} is written in the recipe"
@@ -38,6 +40,11 @@ def test_config_is_frozen_and_every_field_is_explained(recipe):
     with pytest.raises(FrozenInstanceError):
         recipe.Config().seed = 1
     assert set(comments(recipe.Config)) == {field.name for field in fields(recipe.Config)}
+
+
+def test_every_number_has_its_range(recipe):
+    numbers = {name for name, hint in get_type_hints(recipe.Config).items() if {int, float} & {hint, *get_args(hint)}}
+    assert numbers <= set(RANGES)
 
 
 def test_bad_settings_are_refused_by_name(recipe):

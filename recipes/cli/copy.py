@@ -26,5 +26,5 @@ def copy(name: str, options: list[str]) -> int:
         raise DataError(f"{target} exists; name another file, or delete it first") from None
     except OSError as error:
         raise DataError(f"cannot copy {source} to {target}: {error.strerror}") from None
-    print(f"{target} is yours: change it, then run python {target}, or recipes fit {target} --help")
+    print(f"{target} is yours: rename {source.stem} in it to {target.stem}, change it, then: recipes fit {target}")
     return 0
