@@ -31,7 +31,7 @@ import numpy as np
 from recipes import cifar_convnet
 
 config = cifar_convnet.Config(
-    dataset="shapes", filters=(12, 24, 48), max_examples=2000, batch_size=32, epochs=4, learning_rate=0.1
+    dataset="shapes", filters=(12, 24, 48), max_examples=1500, batch_size=32, epochs=3, learning_rate=0.1
 )
 splits = cifar_convnet.load_data(config)
 names = splits.info.label_names
@@ -85,7 +85,7 @@ for (row, column), count in np.ndenumerate(confusion):
 
 # %% [markdown]
 # ## Change one thing and see
-# Without the shifts and mirrors an image is the same in every epoch. Which of the two has learned more after four
+# Without the shifts and mirrors an image is the same in every epoch. Which of the two has learned more after three
 # epochs, and whose test accuracy falls behind its training accuracy? What would forty epochs do?
 
 # %%
