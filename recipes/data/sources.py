@@ -215,7 +215,7 @@ def _damaged(dataset: str, error: Exception) -> DataError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return DataError(
         f"{dataset} in {data_dir()} is damaged: {first[:300]}. Delete {data_dir() / dataset} and run again to get it "
-        f"anew"
+        "anew"
     )
 
 

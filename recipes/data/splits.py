@@ -20,11 +20,15 @@ class DataInfo:
     label_names: tuple[str, ...] = ()  # by class index
     follows: dict[str, Any] = field(default_factory=dict)  # Config fields that the data decides, such as num_classes
 
+    @property
+    def stand_in_note(self) -> str:
+        """ ", the stand-in for X", or nothing where the data is what was asked for."""
+        return f", the stand-in for {self.stand_in_for}" if self.stand_in_for else ""
+
     def __str__(self) -> str:
         sizes = ", ".join(f"{count:,} {split}" for split, count in self.examples.items())
         named = " ".join(word for word in (self.name, self.version) if word)
-        kind = f", the stand-in for {self.stand_in_for}" if self.stand_in_for else ""
-        return f"{named}{kind} ({sizes})" if sizes else f"{named}{kind}"
+        return f"{named}{self.stand_in_note}" + (f" ({sizes})" if sizes else "")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, ready for JSON."""

@@ -68,15 +68,7 @@ def fit_model(
             keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
         ]
         try:
-            model.fit(
-                splits.train,
-                epochs=config.epochs,
-                steps_per_epoch=splits.steps_per_epoch,
-                validation_data=splits.validation,
-                callbacks=[*callbacks, StopOnNaN(), *logs, progress],
-                verbose=0,
-                shuffle=False,
-            )
+            run_epochs(model, splits, config.epochs, [*callbacks, StopOnNaN(), *logs, progress])
             _finish(model, splits, run, seconds=time.time() - started)
         except KeyboardInterrupt:
             progress.close()
@@ -85,6 +77,21 @@ def fit_model(
         finally:
             progress.close()
     return model
+
+
+def run_epochs(
+    model: keras.Model, splits: Splits, epochs: int, callbacks: list[keras.callbacks.Callback]
+) -> keras.callbacks.History:
+    """Returns the curves of `Model.fit` on the training split, validated after each epoch, in silence."""
+    return model.fit(
+        splits.train,
+        epochs=epochs,
+        steps_per_epoch=splits.steps_per_epoch,
+        validation_data=splits.validation,
+        callbacks=callbacks,
+        verbose=0,
+        shuffle=False,  # the split is shuffled already, and Keras warns where it is told to
+    )
 
 
 def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
@@ -121,9 +128,8 @@ def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> Non
     run.metrics = metrics
     write_report(run)
     write_json(run.folder / "metrics.json", metrics)
-    stand_in = f", the stand-in for {run.info.stand_in_for}" if run.info.stand_in_for else ""
     shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
-    print(f"test on {run.info.name}{stand_in}: {shown or 'no test split'}   ({duration(seconds)})")
+    print(f"test on {run.info.name}{run.info.stand_in_note}: {shown or 'no test split'}   ({duration(seconds)})")
     print(f"report: {run.folder / 'report.md'}")
     print(f"next: recipes export {run.command} --run {run.folder}")
 

@@ -59,7 +59,7 @@ class Run:
 
 def recipe_name(config: Any) -> str:
     """Returns the name of the recipe that a config belongs to: its module's, or its file's where that is run itself."""
-    module = type(config).__module__ if not isinstance(config, type) else config.__module__
+    module = config.__module__  # of a Config or of its class
     if module == "__main__":
         return Path(getattr(sys.modules["__main__"], "__file__", None) or "notebook").stem
     return module.rpartition(".")[2]
@@ -68,7 +68,7 @@ def recipe_name(config: Any) -> str:
 def command_name(config: Any) -> str:
     """Returns how the command line names the recipe of a config: by its name, or a file of your own by its path."""
     name = recipe_name(config)
-    file = getattr(sys.modules[type(config).__module__], "__file__", None)
+    file = getattr(sys.modules[config.__module__], "__file__", None)
     return name if name in recipes.RECIPES or file is None else os.path.relpath(file)
 
 

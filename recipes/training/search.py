@@ -15,7 +15,7 @@ from recipes.training.config import change
 from recipes.training.devices import training_scope
 from recipes.training.failures import clear_errors
 from recipes.training.files import write_atomically, write_json
-from recipes.training.loop import follow_data
+from recipes.training.loop import follow_data, run_epochs
 from recipes.training.progress import StopOnNaN
 from recipes.training.runs import command_name, new_folder, recipe_name
 
@@ -122,15 +122,7 @@ class _Search:
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):
             model = self.build(config)
-        history = model.fit(
-            splits.train,
-            epochs=config.epochs,
-            steps_per_epoch=splits.steps_per_epoch,
-            validation_data=splits.validation,
-            callbacks=[StopOnNaN()],
-            verbose=0,
-            shuffle=False,
-        ).history
+        history = run_epochs(model, splits, config.epochs, [StopOnNaN()]).history
         if self.objective not in history:
             raise TrainingError(f"unknown objective {self.objective!r}; expected one of {', '.join(history)}")
         figure = float(history[self.objective][-1])
