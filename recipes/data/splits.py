@@ -22,7 +22,7 @@ class DataInfo:
 
     @property
     def stand_in_note(self) -> str:
-        """ ", the stand-in for X", or nothing where the data is what was asked for."""
+        """Returns ", the stand-in for X", or nothing where the data is what was asked for."""
         return f", the stand-in for {self.stand_in_for}" if self.stand_in_for else ""
 
     def __str__(self) -> str:

@@ -1,10 +1,10 @@
 """Data for when the real thing cannot be had: generated or packaged, from a seed, and never in silence.
 
 `shapes` stands in for photographs: 32x32 colour scenes of ten shape classes. Position, size, rotation, colours,
-lighting and noise vary, so that pixels alone say little: softmax regression got 13 % of the test scenes, the default
+lighting and noise vary, so that pixels alone say little: softmax regression got 14 % of the test scenes, the default
 network of cifar_convnet 99.9 % after 10 epochs (and 21 % while its logits were too large at the start). `digits` stands
 in for MNIST: the 1,797 real handwritten digits (8x8 pixels, from 43 people) that come with scikit-learn, enlarged to
-28x28; softmax regression reached 94 %.
+28x28; softmax regression reached 95.8 %, mnist_dense 98.3 % (`benchmarks/standins.py`).
 """
 
 import numpy as np
