@@ -35,8 +35,10 @@ from recipes.training import (
     export_classifier,
     fit_model,
     follow_data,
+    open_run,
     recipe_name,
     same_data,
+    several_replicas,
     trained,
     training_scope,
     tune_model,
@@ -73,8 +75,11 @@ class Config:
     weight_decay: float = 1.5e-2  # fast: share of each kernel taken off per step, times the learning rate
     label_smoothing: float = 0.1  # probability that the targets spread over all classes, at most 0.999; 0: none
     seed: int = 0  # decides on weights, order, augmentation and dropout, 0 or more
-    strategy: Literal["auto", "single", "mirrored"] = "auto"  # tf.distribute; auto: all GPUs, else one device
+    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
+    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
+    checkpoint_seconds: float = 60.0  # a checkpoint to continue from at most so often, in seconds
+    checkpoint_steps: int | None = None  # and one every so many steps; None: by time alone
 
     def __post_init__(self) -> None:
         check_config(self)
@@ -144,10 +149,10 @@ def fast(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor, k
     for filters in config.filters:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.MaxPooling2D()(x)  # (B, 15, 15, 64), (B, 7, 7, 128), (B, 3, 3, 256)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x)
         x = layers.Activation("gelu")(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x)
         x = layers.Activation("gelu")(x)
     x = layers.GlobalMaxPooling2D()(x)  # (B, 256)
     x = layers.Rescaling(1 / 9)(x)  # keeps the first logits small, and the loss near ln 10
@@ -229,6 +234,7 @@ def fit(
     *,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     runs: str | Path = "runs",
+    resume: bool = True,
     **changes: Any,
 ) -> keras.Model:
     """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
@@ -238,6 +244,7 @@ def fit(
         data: Your own data; see `load_data`.
         callbacks: Your own Keras callbacks.
         runs: The run folder is `<runs>/cifar_convnet/<id>`.
+        resume: Whether to continue the unfinished run of the same settings and data, where there is one.
         **changes: Settings to change by name: `fit(epochs=5)`.
 
     Raises:
@@ -246,12 +253,13 @@ def fit(
         TrainingError: Out of memory, disk full, or a loss that is no number.
     """
     config = change(config, **changes)
-    splits = load_data(config, data)
-    config = follow_data(config, splits)  # image_shape, num_classes, train_examples
-    keras.utils.set_random_seed(config.seed)
-    with training_scope(config):  # the strategy's variables, the precision's dtypes
+    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
+        splits = load_data(config, data)
+        config = follow_data(config, splits)  # image_shape, num_classes, train_examples
+        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
+        keras.utils.set_random_seed(config.seed)
         model = build(config)
-    return fit_model(model, splits, config, callbacks, runs)
+    return fit_model(model, splits, run, callbacks)
 
 
 def evaluate(

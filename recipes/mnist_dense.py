@@ -29,6 +29,7 @@ from recipes.training import (
     export_classifier,
     fit_model,
     follow_data,
+    open_run,
     recipe_name,
     same_data,
     trained,
@@ -60,8 +61,11 @@ class Config:
     epochs: int = 20  # passes over the training split, 1 or more
     learning_rate: float = 1e-3  # Adam's at the start; falls to 0 along half a cosine
     seed: int = 0  # decides on weights, order and dropout, 0 or more
-    strategy: Literal["auto", "single", "mirrored"] = "auto"  # tf.distribute; auto: all GPUs, else one device
+    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
+    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
+    checkpoint_seconds: float = 60.0  # a checkpoint to continue from at most so often, in seconds
+    checkpoint_steps: int | None = None  # and one every so many steps; None: by time alone
 
     def __post_init__(self) -> None:
         check_config(self)
@@ -144,6 +148,7 @@ def fit(
     *,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     runs: str | Path = "runs",
+    resume: bool = True,
     **changes: Any,
 ) -> keras.Model:
     """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
@@ -153,6 +158,7 @@ def fit(
         data: Your own data; see `load_data`.
         callbacks: Your own Keras callbacks.
         runs: The run folder is `<runs>/mnist_dense/<id>`.
+        resume: Whether to continue the unfinished run of the same settings and data, where there is one.
         **changes: Settings to change by name: `fit(epochs=5)`.
 
     Raises:
@@ -161,12 +167,13 @@ def fit(
         TrainingError: Out of memory, disk full, or a loss that is no number.
     """
     config = change(config, **changes)
-    splits = load_data(config, data)
-    config = follow_data(config, splits)  # image_shape, num_classes, train_examples
-    keras.utils.set_random_seed(config.seed)
-    with training_scope(config):  # the strategy's variables, the precision's dtypes
+    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
+        splits = load_data(config, data)
+        config = follow_data(config, splits)  # image_shape, num_classes
+        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
+        keras.utils.set_random_seed(config.seed)
         model = build(config)
-    return fit_model(model, splits, config, callbacks, runs)
+    return fit_model(model, splits, run, callbacks)
 
 
 def evaluate(

@@ -3,7 +3,9 @@
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins import STANDINS
 from recipes.errors import RecipeError
-from recipes.training.devices import choose_precision, choose_strategy, describe_strategy, environment
+from recipes.training.devices import choose_precision, environment
+from recipes.training.strategies import choose_strategy, describe_strategy
+from recipes.training.workers import find_cluster
 
 
 def doctor() -> int:
@@ -11,7 +13,12 @@ def doctor() -> int:
     here = environment()
     precision = choose_precision()
     try:
-        strategy = describe_strategy(choose_strategy())
+        cluster = find_cluster()  # looked at alone: the strategy itself would wait for the other workers
+        strategy = (
+            f"worker {cluster.worker} of {len(cluster.addresses)}: {', '.join(cluster.addresses)}"
+            if cluster
+            else describe_strategy(choose_strategy())
+        )
     except RecipeError as error:
         strategy = f"none: {error}"
     problem = network_problem()

@@ -12,7 +12,7 @@ import tyro
 from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.training.config import comments, read_config
 from recipes.training.predict import classify_files
-from recipes.training.runs import trained
+from recipes.training.trained import trained
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,15 @@ class Fit(Start):
 
     data: Path | None = None  # folder of your own images, with a sub-folder per class, instead of the data set
     runs: Path = Path("runs")  # the run folder is <runs>/<recipe>/<id>
+    resume: bool = True  # continue the unfinished run of the same settings and data, where there is one
 
 
 @dataclass(frozen=True)
-class Tune(Fit):
+class Tune(Start):
     """Search the recipe's space for the settings that do best on validation data."""
 
+    data: Path | None = None  # folder of your own images, with a sub-folder per class, instead of the data set
+    runs: Path = Path("runs")  # the search is kept in <runs>/<recipe>/tune-<id>
     trials: int = 20  # how many settings to try
 
 
@@ -75,7 +78,7 @@ class Show(Start):
 def fit(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     """Trains."""
     options, settings = _with_settings(Fit, recipe, prog, arguments)
-    recipe.fit(settings, options.data, runs=options.runs)
+    recipe.fit(settings, options.data, runs=options.runs, resume=options.resume)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Labelled images in memory, before they are batched."""
 
+import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,3 +78,12 @@ def _checked_pair(images: Any, labels: Any) -> Pair:
     if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
         raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
     return (images if images.dtype == np.uint8 else images.astype(np.float32)), labels.astype(np.int32)
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Returns a short text that differs where any of the arrays differs in shape, type or content."""
+    digest = hashlib.blake2b(digest_size=12)
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()

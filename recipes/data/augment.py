@@ -3,19 +3,24 @@
 import tensorflow as tf
 
 
-def crop_and_flip(images: tf.Tensor, seed: tf.Tensor, *, padding: int, flip: bool = True) -> tf.Tensor:
+def crop_and_flip(
+    images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: int = 1, *, padding: int, flip: bool = True
+) -> tf.Tensor:
     """Returns each image shifted by up to `padding` pixels and, for about every other one, mirrored left to right.
 
     Args:
         images: (B, H, W, C) of any dtype.
         seed: (2,) integer.
+        worker: Which part of a batch these images are.
+        workers: In how many parts it was cut; the draws are those of the whole batch.
         padding: Pixels that are added on each side, by reflection, before a crop of the old size; less than H and W.
         flip: Whether to mirror.
 
     He et al. (2015), section 4.2, who pad 4 pixels of zeros; https://arxiv.org/abs/1512.03385.
     """
     batch, height, width = tf.shape(images)[0], tf.shape(images)[1], tf.shape(images)[2]
-    draws = tf.random.stateless_uniform((3, batch, 1), seed, maxval=2**30, dtype=tf.int32)
+    draws = tf.random.stateless_uniform((3, workers * batch, 1), seed, maxval=2**30, dtype=tf.int32)
+    draws = draws[:, worker * batch : (worker + 1) * batch]
     padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]], mode="REFLECT")
     rows = draws[0] % (2 * padding + 1) + tf.range(height)  # (B, H)
     columns = draws[1] % (2 * padding + 1) + tf.range(width)  # (B, W)

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Pair, hold_out
+from recipes.data.arrays import Arrays, Pair, fingerprint, hold_out
 from recipes.data.sources import find_images
 from recipes.data.splits import Splits
 from recipes.errors import DataError
 
-#: (images (B, H, W, C), seed (2,) int64) -> images of the same shape and dtype
-Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+#: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
+#: changed as they are in the whole batch
+Augment = Callable[[tf.Tensor, tf.Tensor, int, int], tf.Tensor]
 
 
 class ImageSettings(Protocol):
@@ -77,58 +78,65 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
             "num_classes": len(info.label_names),
             "train_examples": len(images),
         },
+        fingerprint=fingerprint(*train, *(validation or ())),
     )
+    train_from = train_batches(images, labels, config.batch_size, config.seed, augment)
     return Splits(
-        train=train_batches(images, labels, config.batch_size, config.seed, augment),
+        train=train_from(0, 0, 1),
         validation=eval_batches(*validation, config.batch_size) if validation else None,
         test=eval_batches(*test, config.batch_size),
         info=info,
         steps_per_epoch=len(images) // config.batch_size,
+        train_from=train_from,
     )
 
 
 def train_batches(
-    images: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int,
-    seed: int,
-    augment: Augment | None = None,
-    start: int = 0,
-) -> tf.data.Dataset:
-    """Returns endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
+    images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, augment: Augment | None = None
+) -> Callable[[int, int, int], tf.data.Dataset]:
+    """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
 
     An epoch is `len(images) // batch_size` steps, in an order of its own. No example comes twice in it; the few that
-    do not fill a batch are left out, others in each epoch.
+    do not fill a batch are left out, others in each epoch. The stream begins at any step, counted from the first
+    epoch's first, and each of several workers gets its own rows of each batch, which must share out evenly.
 
     Args:
         images: (N, H, W, C), N at least `batch_size`.
         labels: (N,).
-        batch_size: Examples per step, over all replicas.
+        batch_size: Examples per step, over all replicas and workers.
         seed: Decides on the order and the augmentation.
         augment: Applied to each batch.
-        start: The step to begin at, counted from the first epoch's first.
     """
     with tf.device("/CPU:0"):
         image_bank, label_bank = tf.constant(images), tf.constant(labels)
     steps = len(images) // batch_size
 
-    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        epoch, position = step // steps, step % steps
-        places = position * batch_size + tf.range(batch_size, dtype=tf.int64)
-        # A pseudo-random permutation of [0, N) that is computed place by place: no shuffled list is kept or saved.
-        index = tf.random.experimental.index_shuffle(places, seed=tf.stack([seed, epoch]), max_index=len(images) - 1)
-        image, label = tf.gather(image_bank, index), tf.gather(label_bank, index)
-        return (augment(image, tf.stack([seed, step])) if augment else image), label
+    def train_from(start: int = 0, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+        rows = batch_size // workers
 
-    dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
-    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            epoch, position = step // steps, step % steps
+            places = position * batch_size + worker * rows + tf.range(rows, dtype=tf.int64)
+            # A pseudo-random permutation of [0, N), computed place by place: no shuffled list is kept or saved.
+            index = tf.random.experimental.index_shuffle(
+                places, seed=tf.stack([seed, epoch]), max_index=len(images) - 1
+            )
+            image, label = tf.gather(image_bank, index), tf.gather(label_bank, index)
+            return (augment(image, tf.stack([seed, step]), worker, workers) if augment else image), label
+
+        dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+        return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+    return train_from
 
 
 def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
     """Returns all the examples once, in order."""
     if len(images) < batch_size:  # a power of two: a first batch that replicas cannot share evenly fails
         batch_size = 2 ** (len(images).bit_length() - 1)
-    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2)
+    options = tf.data.Options()  # several workers take turns at the examples, each of which is seen once
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2).with_options(options)
 
 
 def _described(splits: Splits, config: ImageSettings) -> Splits:

@@ -1,5 +1,6 @@
 """What `load_data` returns: three data sets, and what they are."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ class DataInfo:
     examples: dict[str, int] = field(default_factory=dict)  # split -> number of examples
     label_names: tuple[str, ...] = ()  # by class index
     follows: dict[str, Any] = field(default_factory=dict)  # Config fields that the data decides, such as num_classes
+    fingerprint: str = ""  # of the examples, to know the same data by; "" for a user's own Splits
 
     @property
     def stand_in_note(self) -> str:
@@ -41,6 +43,7 @@ class Splits:
 
     Ours: `train` is endless, epoch after epoch, in an order that follows from (seed, epoch, step), and
     `steps_per_epoch` says where an epoch ends. A user's own `train` may be finite; `steps_per_epoch` is then None.
+    A run is continued after a kill only with `train_from`, which enters the stream at any step.
     Batches are (image, label): (B, H, W, C) uint8 in [0, 255] or float, and (B,) integer in [0, num_classes).
     """
 
@@ -49,6 +52,8 @@ class Splits:
     test: tf.data.Dataset | None = None  # for reporting, once
     info: DataInfo = DataInfo("your own Splits")
     steps_per_epoch: int | None = None
+    # (step, worker, workers) -> `train` from that step on; of each batch, the rows that are this worker's.
+    train_from: Callable[[int, int, int], tf.data.Dataset] | None = None
 
     def examples(self, count: int = 32) -> np.ndarray:
         """Returns the first images of the test split (of the validation or training split where there is none)."""

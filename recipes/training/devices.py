@@ -1,4 +1,4 @@
-"""Where a model is trained (tf.distribute strategy) and in which numbers (precision)."""
+"""What the hardware is, in which numbers a model is trained on it (precision), and whether always in the same order."""
 
 import functools
 import os
@@ -10,12 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import psutil
 import tensorflow as tf
-
-from recipes.errors import ConfigError
-from recipes.training.failures import clear_errors
+from tensorflow.python.framework import config as framework_config
 
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "keras-tuner", "numpy", "keras-recipes")
 
@@ -25,93 +22,6 @@ class Precision(NamedTuple):
 
     policy: str
     reason: str
-
-
-@contextmanager
-def training_scope(config: Any) -> Iterator[tf.distribute.Strategy]:
-    """Enters a config's strategy and precision: models built inside have their variables and dtypes.
-
-    Args:
-        config: Reads `strategy` ("auto", "single", "mirrored"), `precision` ("auto", "float32", "mixed_bfloat16")
-            and `batch_size`, which is global: the replicas share it.
-
-    Yields:
-        The strategy.
-
-    Raises:
-        ConfigError: If the batch cannot be shared evenly, or the strategy cannot be had here.
-    """
-    strategy = choose_strategy(config.strategy)
-    replicas = strategy.num_replicas_in_sync
-    if config.batch_size % replicas:
-        raise ConfigError(
-            f"batch_size={config.batch_size} cannot be shared evenly by {replicas} replicas; "
-            f"use a multiple, such as {max(1, config.batch_size // replicas) * replicas}"
-        )
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(choose_precision(config.precision).policy)
-    try:
-        with clear_errors(config.batch_size):
-            if tf.distribute.has_strategy():  # the caller's own scope is entered already
-                yield strategy
-            else:
-                with strategy.scope():
-                    yield strategy
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
-    """Returns the tf.distribute strategy of that name.
-
-    "auto" is the active one inside a `strategy.scope()`, mirrored over several GPUs, else one device. "mirrored" is
-    over all GPUs, or over the logical CPUs where there is no GPU.
-
-    Raises:
-        ConfigError: If `TF_CONFIG` asks for several machines, or "mirrored" has fewer than two devices.
-    """
-    if tf.distribute.has_strategy():
-        active = tf.distribute.get_strategy()
-        if name == "auto" or (name == "mirrored") == (active.num_replicas_in_sync > 1):
-            return active
-        raise ConfigError(
-            f"strategy={name!r} inside the scope of a strategy with {active.num_replicas_in_sync} replicas; expected "
-            "'auto', which keeps the active one"
-        )
-    if name == "auto" and os.environ.get("TF_CONFIG"):
-        raise ConfigError(
-            "TF_CONFIG is set, and training on several machines is not supported yet; expected one machine. "
-            "Unset TF_CONFIG, or choose strategy='single' to train on this machine alone"
-        )
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if name == "mirrored":
-        devices = gpus or [device.name for device in tf.config.list_logical_devices("CPU")]
-        if len(devices) < 2:
-            raise ConfigError(
-                f"strategy='mirrored' found one device ({devices[0]}); expected two or more. Use strategy='single', or "
-                "split the processor with tf.config.set_logical_device_configuration"
-            )
-        return mirrored(devices)
-    if name == "auto" and len(gpus) > 1:
-        return mirrored(gpus)
-    return tf.distribute.get_strategy()  # TensorFlow's default: one device, a GPU where there is one
-
-
-def mirrored(devices: list[str]) -> tf.distribute.Strategy:
-    """Returns the strategy that keeps a copy of the model on each device.
-
-    On processors the gradients are summed on one of them: the default there, collective operations, breaks when a
-    process makes a second strategy ("Shape mismatch in the collective instance", TensorFlow 2.21).
-    """
-    on_gpus = "GPU" in devices[0]
-    return tf.distribute.MirroredStrategy(devices, None if on_gpus else tf.distribute.ReductionToOneDevice())
-
-
-def describe_strategy(strategy: tf.distribute.Strategy) -> str:
-    """Returns one phrase, such as "one device (CPU)" or "mirrored over 2 GPUs"."""
-    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-    replicas = strategy.num_replicas_in_sync
-    return f"one device ({kind})" if replicas == 1 else f"mirrored over {replicas} {kind}s"
 
 
 def choose_precision(name: str = "auto") -> Precision:
@@ -151,6 +61,22 @@ def matmul_rate(dtype: str, size: int = 1024, repeats: int = 5) -> float:
         product(matrix).numpy()
         seconds.append(time.perf_counter() - start)
     return 2 * size**3 / min(seconds) / 1e9
+
+
+@contextmanager
+def deterministic_ops(wanted: bool) -> Iterator[None]:
+    """Runs every operation in an order that is always the same, and refuses those that have none.
+
+    On a processor, training gives the same bits without it (tests/training/test_kill.py), in less time.
+    """
+    if not wanted or framework_config.is_op_determinism_enabled():  # the caller's own wish is left as it is
+        yield
+        return
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        framework_config.disable_op_determinism()  # not public in TensorFlow 2.21
 
 
 def processor_flags() -> set[str]:

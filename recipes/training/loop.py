@@ -1,24 +1,27 @@
-"""`fit_model` and `evaluate_model`: Keras's own loop, with a run folder around it and clear errors."""
+"""`fit_model`: Keras's own loop, with a run folder around it, exact continuation and clear errors."""
 
 import sys
-import time
 from collections.abc import Iterable
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import Any
 
 import keras
-import numpy as np
+import tensorflow as tf
 
 from recipes.data.splits import Splits
-from recipes.errors import DataError
+from recipes.errors import TrainingError
 from recipes.training.config import ConfigT, change
-from recipes.training.devices import choose_precision, describe_strategy, environment
+from recipes.training.devices import choose_precision, deterministic_ops, environment
 from recipes.training.failures import clear_errors
-from recipes.training.files import write_atomically, write_json
-from recipes.training.progress import Progress, StopOnNaN, duration, refuse_nan
-from recipes.training.report import write_report
-from recipes.training.runs import Run, start_run
+from recipes.training.files import write_atomically
+from recipes.training.keras_compat import build_all, workers_can_fit
+from recipes.training.outcome import finish_run, keep_interrupted
+from recipes.training.progress import Progress, StopOnNaN
+from recipes.training.report import HistoryFile
+from recipes.training.runs import Run, begun
+from recipes.training.saving import EpochIsOver, Saving, signals_to
+from recipes.training.strategies import describe_strategy
+from recipes.training.workers import Workers, lost_workers_explained
 
 
 def follow_data(config: ConfigT, splits: Splits) -> ConfigT:
@@ -31,128 +34,143 @@ def follow_data(config: ConfigT, splits: Splits) -> ConfigT:
 
 
 def fit_model(
-    model: keras.Model,
-    splits: Splits,
-    config: Any,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
-    runs: str | Path = "runs",
+    model: keras.Model, splits: Splits, run: Run, callbacks: Iterable[keras.callbacks.Callback] = ()
 ) -> keras.Model:
-    """Trains a compiled model, evaluates it on the test split, and writes everything to a run folder.
+    """Trains a compiled model, evaluates it on the test split, and writes everything to the run's folder.
+
+    A run that was begun before goes on at the step where its newest whole checkpoint was written. On several workers,
+    all train and the chief writes.
 
     Args:
-        model: Compiled, built under `training_scope(config)`.
+        model: Compiled, built under `training_scope(config)` after `open_run`.
         splits: The data.
-        config: The recipe's config; reads `epochs`, `strategy` and `precision`.
-        callbacks: Your own Keras callbacks, called before ours.
-        runs: The run folder is `<runs>/<recipe>/<id>`.
+        run: What `open_run` returned; of its config, reads `epochs`, `batch_size`, `deterministic` and
+            `checkpoint_...`.
+        callbacks: Your own Keras callbacks, called before ours. Their plain attributes are part of a checkpoint.
 
     Returns:
-        The model, trained. Its `run` tells the folder and the metrics, its `history` the curves.
+        The model, trained; on several workers a copy of it that needs none of the others. Its `run` tells the folder
+        and the metrics, its `history` the curves.
 
     Raises:
-        TrainingError: Out of memory, disk full, or a loss that is no number. The run stays unfinished.
+        TrainingError: Out of memory, disk full, a lost worker, or a loss that is no number. The run stays unfinished.
+        RunError: If another process is training in the run's folder.
         KeyboardInterrupt: As pressed; what was learned by then is saved first.
+        SystemExit: With status 75 after SIGTERM; what was learned by then is saved first.
     """
-    precision = choose_precision(config.precision)
-    strategy = describe_strategy(model.distribute_strategy)
-    where = {"strategy": strategy, "precision": precision.policy, "why": precision.reason}
-    with clear_errors(config.batch_size, runs):
-        run = start_run(config, splits.info, {**where, "command": sys.argv, **environment()}, runs)
-        print(f"{run.recipe} on {splits.info}")
-        print(f"strategy: {strategy}   precision: {precision.policy} ({precision.reason})")
-        print(f"run folder: {run.folder}")
+    strategy = model.distribute_strategy
+    workers, precision = Workers(strategy), run.precision or choose_precision(run.config.precision)
+    where = {
+        "strategy": describe_strategy(strategy),
+        "precision": precision.policy,
+        "why": precision.reason,
+        "workers": workers.count,
+        "command": sys.argv,
+        **environment(),
+    }
+    again = "run the same line again to continue from the last checkpoint"
+    with clear_errors(run.config.batch_size, run.folder), begun(run, where, workers):
         model.run = run
-        progress, started = Progress(), time.time()
-        logs = [
-            keras.callbacks.CSVLogger(str(run.folder / "history.csv")),
-            keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False),
-        ]
-        try:
-            run_epochs(model, splits, config.epochs, [*callbacks, StopOnNaN(), *logs, progress])
-            _finish(model, splits, run, seconds=time.time() - started)
-        except KeyboardInterrupt:
-            progress.close()
-            _keep_interrupted(model, splits, run)
-            raise
-        finally:
-            progress.close()
+        with lost_workers_explained(workers, again), deterministic_ops(run.config.deterministic):
+            model = _train(model, splits, run, list(callbacks), workers, where)
     return model
 
 
+def _train(
+    model: keras.Model,
+    splits: Splits,
+    run: Run,
+    callbacks: list[keras.callbacks.Callback],
+    workers: Workers,
+    where: dict[str, Any],
+) -> keras.Model:
+    """Trains from the run's last checkpoint, or the beginning, to its end."""
+    build_all(model, splits.train.element_spec)
+    history = keras.callbacks.History()
+    steps = splits.steps_per_epoch if splits.train_from else None
+    saving = Saving(run.folder / "checkpoints", [*callbacks, history], steps or 1, run.config, workers)
+    if run.continues:
+        saving.look()
+    position = (saving.epoch, saving.step)
+    progress = Progress(position, saving.seconds_before)
+    last = [history, StopOnNaN(position)]
+    if run.writes:
+        _announce(run, where, position)
+        board = keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False)
+        last += [HistoryFile(history, run.folder / "history.csv"), board, progress]
+    else:
+        print(f"worker {workers.index} of {workers.count} trains along; the chief reports", flush=True)
+    if steps:
+        last.append(saving)
+    with signals_to(saving):
+        try:
+            epochs = saving.epoch if saving.stopped else run.config.epochs
+            data = _share(splits, workers, model.distribute_strategy, saving.first_step)
+            run_epochs(
+                model, replace(splits, train=data), epochs, [EpochIsOver(saving), *callbacks, *last], saving.epoch
+            )
+            return finish_run(model, splits, run, saving.seconds_in_all, workers)
+        except KeyboardInterrupt:
+            progress.close()
+            if run.writes:
+                keep_interrupted(model, splits, run, steps is not None)
+            raise
+        except TrainingError as error:  # a loss that is no number: going on from the checkpoint would end there again
+            if run.writes:
+                said = str(error)
+                write_atomically(run.folder / "failed.txt", lambda part: part.write_text(said + "\n"))
+            raise
+        finally:
+            progress.close()
+
+
 def run_epochs(
-    model: keras.Model, splits: Splits, epochs: int, callbacks: list[keras.callbacks.Callback]
+    model: keras.Model,
+    splits: Splits,
+    epochs: int,
+    callbacks: list[keras.callbacks.Callback],
+    first_epoch: int = 0,
 ) -> keras.callbacks.History:
     """Returns the curves of `Model.fit` on the training split, validated after each epoch, in silence."""
-    return model.fit(
-        splits.train,
-        epochs=epochs,
-        steps_per_epoch=splits.steps_per_epoch,
-        validation_data=splits.validation,
-        callbacks=callbacks,
-        verbose=0,
-        shuffle=False,  # the split is shuffled already, and Keras warns where it is told to
-    )
+    with workers_can_fit(model.distribute_strategy):
+        return model.fit(
+            splits.train,
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            steps_per_epoch=splits.steps_per_epoch,
+            validation_data=splits.validation,
+            callbacks=callbacks,
+            verbose=0,
+            shuffle=False,  # the split is shuffled already, and Keras warns where it is told to
+        )
 
 
-def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
-    """Returns the compiled loss and metrics on the test split.
+def _share(splits: Splits, workers: Workers, strategy: tf.distribute.Strategy, first_step: int) -> Any:
+    """Returns the training data from a step on; on several workers, the part of each batch that is this one's."""
+    train_from = splits.train_from
+    if train_from is None:
+        return splits.train  # a user's own: one worker, or shared out by TensorFlow
+    if workers.count == 1:
+        return train_from(first_step, 0, 1)
+    replicas = strategy.num_replicas_in_sync // workers.count
 
-    Raises:
-        DataError: If there is no test split, or its images do not fit the model.
-    """
-    if splits.test is None:
-        raise DataError(f"{splits.info.name} has no test split; pass Splits with one as data=")
-    got, expected = tuple(splits.test.element_spec[0].shape[1:]), tuple(model.input_shape[1:])
-    if got != expected:
-        raise DataError(f"the images of {splits.info.name} are {got}; this model expects {expected}")
-    values = model.evaluate(splits.test, return_dict=True, verbose=0)
-    return {name: float(value) for name, value in values.items()}
+    def mine(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        data = train_from(first_step, context.input_pipeline_id, context.num_input_pipelines)
+        if replicas == 1:
+            return data
+        return data.rebatch(data.element_spec[0].shape[0] // replicas, drop_remainder=True)
 
-
-def _finish(model: keras.Model, splits: Splits, run: Run, seconds: float) -> None:
-    """Writes the model first, then the test metrics and the report; metrics.json last."""
-    _save(model, splits, run)
-    test = evaluate_model(model, splits) if splits.test is not None else {}
-    refuse_nan(test, "on the test split")
-    logs = model.history.history
-    metrics = {
-        "status": "finished",
-        "data": run.info.to_json(),
-        "epochs": len(model.history.epoch),
-        "seconds": round(seconds, 1),
-        "parameters": model.count_params(),
-        "test": test,
-        "train": {name: values[-1] for name, values in logs.items() if not name.startswith("val_")},
-        "validation": {name[4:]: values[-1] for name, values in logs.items() if name.startswith("val_")},
-    }
-    run.metrics = metrics
-    write_report(run)
-    write_json(run.folder / "metrics.json", metrics)
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
-    print(f"test on {run.info.name}{run.info.stand_in_note}: {shown or 'no test split'}   ({duration(seconds)})")
-    print(f"report: {run.folder / 'report.md'}")
-    print(f"next: recipes export {run.command} --run {run.folder}")
+    return strategy.distribute_datasets_from_function(mine)
 
 
-def _keep_interrupted(model: keras.Model, splits: Splits, run: Run) -> None:
-    """Saves what an interrupted run has learned, without calling it finished."""
-    _save(model, splits, run)
-    epochs = len(getattr(model.history, "epoch", ()))  # there is none before the first epoch
-    run.metrics = {"status": "interrupted", "epochs": epochs, "parameters": model.count_params()}
-    write_report(run)
-    print(
-        f"\ninterrupted after {epochs} whole epochs. The model so far is in {run.folder / 'model.keras'}; "
-        f"evaluate({str(run.folder)!r}) reads it",
-        file=sys.stderr,
-    )
-
-
-def _save(model: keras.Model, splits: Splits, run: Run) -> None:
-    """Writes the model and a few examples to check an export with, each in one step."""
-    write_atomically(run.folder / "model.keras", lambda part: model.save(part))
-    write_atomically(run.folder / "examples.npy", lambda part: _save_array(part, splits.examples()))
-
-
-def _save_array(path: Path, array: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.save(file, array)
+def _announce(run: Run, where: dict[str, Any], position: tuple[int, int]) -> None:
+    print(f"{run.recipe} on {run.info}")
+    print(f"strategy: {where['strategy']}   precision: {where['precision']} ({where['why']})")
+    print(f"run folder: {run.folder}", flush=True)
+    if run.continues:
+        epochs, steps = position
+        print(
+            f"continuing the unfinished run there, after {epochs} whole epochs and {steps} steps "
+            "(resume=False, --no-resume, starts over)",
+            flush=True,
+        )

@@ -12,16 +12,26 @@ from recipes.errors import TrainingError
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows epochs, metrics and the time left."""
+    """Shows epochs, metrics and the time left.
+
+    Args:
+        begun: (epochs, steps of the next) that an earlier part of the run has done.
+        seconds: That it took.
+    """
 
     bar: Any = None
+
+    def __init__(self, begun: tuple[int, int] = (0, 0), seconds: float = 0.0) -> None:
+        super().__init__()
+        self.begun, self.seconds = begun, seconds
 
     def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.started = time.monotonic()
         if sys.stderr.isatty():
             steps = self.params["steps"]
             total = steps * self.params["epochs"] if steps else None
-            self.bar = tqdm(total=total, unit="step", dynamic_ncols=True, leave=False)
+            done = self.begun[0] * (steps or 0) + self.begun[1]
+            self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, leave=False)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         if self.bar is not None:
@@ -34,7 +44,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         epochs = self.params["epochs"]
-        spent = time.monotonic() - self.started
+        spent = self.seconds + time.monotonic() - self.started
         left = spent / (epoch + 1) * (epochs - epoch - 1)
         values = "  ".join(f"{name} {value}" for name, value in _rounded(logs).items())
         line = f"epoch {epoch + 1}/{epochs}  {values}  {duration(spent)}" + (f", {duration(left)} left" if left else "")
@@ -54,18 +64,28 @@ class Progress(keras.callbacks.Callback):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Raises TrainingError at the first step whose loss, or epoch any of whose figures, is NaN or infinite."""
+    """Raises TrainingError at the first step whose loss, or epoch any of whose figures, is NaN or infinite.
+
+    Args:
+        begun: (epochs, steps of the next) that an earlier part of the run has done: Keras counts from there.
+    """
+
+    def __init__(self, begun: tuple[int, int] = (0, 0)) -> None:
+        super().__init__()
+        self.begun = begun
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         self.epoch = epoch
+        self.before = self.begun[1] if epoch == self.begun[0] else 0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
             raise TrainingError(
-                f"the loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}, with a learning rate of "
-                f"{rate:.2g} there; expected a finite loss. Try a smaller learning_rate, or look for NaN in the data"
+                f"the loss became {loss} at step {self.before + batch + 1} of epoch {self.epoch + 1}, with a learning "
+                f"rate of {rate:.2g} there; expected a finite loss. Try a smaller learning_rate, or look for NaN in "
+                "the data"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102

@@ -5,6 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import keras
+
 from recipes.training.config import comments
 from recipes.training.files import write_atomically
 from recipes.training.progress import duration
@@ -20,15 +22,36 @@ def write_report(run: Run) -> None:
     write_atomically(run.folder / "report.md", lambda part: part.write_text(text))
 
 
+class HistoryFile(keras.callbacks.Callback):
+    """Writes history.csv after each epoch, whole: a run that was continued has each epoch once."""
+
+    def __init__(self, history: keras.callbacks.History, path: Path) -> None:
+        super().__init__()
+        self.history_so_far, self.path = history, path
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        write_history(self.history_so_far.history, self.history_so_far.epoch, self.path)
+
+
+def write_history(history: dict[str, list[float]], epochs: list[int], path: Path) -> None:
+    """Writes history.csv, a row per epoch, in one step."""
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", *history])
+            writer.writerows(zip(epochs, *history.values(), strict=True))
+
+    write_atomically(path, write)
+
+
 def read_history(path: Path) -> dict[str, list[float]]:
     """Returns the columns of a history.csv; empty where there is none yet."""
     if not path.exists():
         return {}
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    # CSVLogger writes NA where there is no validation split.
-    measured = (name for name in (rows[0] if rows else ()) if all(row[name] not in ("NA", "") for row in rows))
-    return {name: [float(row[name]) for row in rows] for name in measured}
+    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
 
 
 def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:

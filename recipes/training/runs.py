@@ -1,22 +1,32 @@
-"""Run folders: `runs/<recipe>/<id>/`, one per training run. With metrics.json, written last, a run is finished."""
+"""Run folders: `runs/<recipe>/<id>/`, one per training run.
 
+With metrics.json, written last, a run is finished; with failed.txt it has failed for good; else the same line goes on
+with it.
+"""
+
+import hashlib
 import json
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from filelock import FileLock, Timeout
 
 import recipes
-from recipes.data.sources import all_for_testing
 from recipes.data.splits import DataInfo, Splits
-from recipes.errors import ConfigError, DataError, RunError
-from recipes.training.config import change, read_config, write_config
+from recipes.errors import ConfigError, RunError
+from recipes.training.config import write_config
+from recipes.training.devices import Precision, choose_precision
 from recipes.training.files import write_json
+from recipes.training.workers import Workers
 
 
 @dataclass
@@ -28,6 +38,11 @@ class Run:
     config: Any
     info: DataInfo
     metrics: dict[str, Any] = field(default_factory=dict)  # what metrics.json holds; empty while unfinished
+    precision: Precision | None = None  # what it is trained in, and why; None for a run that is read back
+    number: int = 0  # counts the runs in a folder, whatever the clock says
+    identity: dict[str, Any] = field(default_factory=dict)  # settings and data, to know the same line by
+    continues: bool = False  # whether it was begun before
+    writes: bool = True  # whether this process writes its folder; the chief of several workers alone does
 
     @property
     def command(self) -> str:
@@ -72,14 +87,133 @@ def command_name(config: Any) -> str:
     return name if name in recipes.RECIPES or file is None else os.path.relpath(file)
 
 
-def start_run(config: Any, info: DataInfo, environment: dict[str, Any], runs: str | Path = "runs") -> Run:
-    """Makes the folder of a new run and writes config.json, data.json and environment.json."""
-    recipe = recipe_name(config)
-    folder = new_folder(Path(runs) / recipe)
-    write_config(config, folder / "config.json")
-    write_json(folder / "data.json", info.to_json())
-    write_json(folder / "environment.json", environment)
-    return Run(folder, recipe, config, info)
+def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool = True) -> Run:
+    """Returns the run that a line stands for: its unfinished one, to continue, or a new one that is not on disk yet.
+
+    Sets Keras's dtype policy to the run's, which a run that continues keeps. On several workers the chief decides.
+
+    Args:
+        config: The settings, those that follow the data included.
+        splits: The data.
+        runs: Where run folders are.
+        resume: Whether to continue an unfinished run of the same settings, data and source of the recipe.
+
+    Raises:
+        ConfigError: If workers were started with different settings or data.
+    """
+    recipe, identity = recipe_name(config), _identity(config, splits.info)
+    workers = Workers(tf.distribute.get_strategy())
+    plan: dict[str, Any] = {}
+    if workers.is_chief:
+        earlier = earlier_runs(Path(runs) / recipe)
+        same = next((folder for folder, known in earlier if known["identity"] == identity), None)
+        if same and resume and splits.train_from and not _is_over(same):
+            environment = json.loads((same / "environment.json").read_text())
+            plan = {"folder": str(same), "precision": [environment["precision"], environment["why"]]}
+        else:
+            _note_unfinished(earlier, identity, resume)
+            plan = {"folder": None, "precision": choose_precision(config.precision)}
+        plan["number"] = 1 + max((known["number"] for _, known in earlier), default=0)
+    plan, chiefs = workers.tell([plan, identity])
+    _agree(workers, identity, chiefs)
+    precision = Precision(*plan["precision"])
+    keras.config.set_dtype_policy(precision.policy)
+    return Run(
+        folder=Path(plan["folder"] or runs),
+        recipe=recipe,
+        config=config,
+        info=splits.info,
+        precision=precision,
+        number=plan["number"],
+        identity=identity,
+        continues=plan["folder"] is not None,
+        writes=workers.is_chief,
+    )
+
+
+@contextmanager
+def begun(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[None]:
+    """Keeps a run's folder for this process: a new one is made, with config.json, data.json and environment.json.
+
+    Raises:
+        RunError: If another process is training in it, or the folder cannot be made.
+    """
+    if workers.is_chief and not run.continues:
+        run.folder = new_folder(run.folder / run.recipe)
+        write_config(run.config, run.folder / "config.json")
+        write_json(run.folder / "data.json", run.info.to_json())
+        write_json(run.folder / "environment.json", environment)
+        write_json(run.folder / "run.json", {"number": run.number, "identity": run.identity})
+    run.folder = Path(workers.tell(str(run.folder)))
+    if not workers.is_chief:
+        yield
+        return
+    lock = FileLock(run.folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunError(
+            f"another process is training in {run.folder}, with the same settings and data; wait for it, or pass "
+            "resume=False (--no-resume) to start another run beside it"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {run.folder} to continue the run there: {error.strerror}. Make it writable, or name "
+            "another folder with runs="
+        ) from None
+    try:
+        if run.continues and _is_over(run.folder):
+            raise RunError(f"the run in {run.folder} has just been ended by another process; run the line again")
+        yield
+    finally:
+        lock.release()
+
+
+def _identity(config: Any, info: DataInfo) -> dict[str, Any]:
+    """Returns what makes two lines the same: settings, data and the recipe's source, as JSON gives them back."""
+    settings = {name: value for name, value in asdict(config).items() if not name.startswith("checkpoint_")}
+    file = getattr(sys.modules[config.__module__], "__file__", None)
+    source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
+    values = {**settings, "data": [info.name, info.version, info.fingerprint], "source": source}
+    return json.loads(json.dumps(values))
+
+
+def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Returns the runs in a folder with what their run.json says, the last one first, whatever the clock says."""
+    found = []
+    for path in parent.glob("*/run.json"):
+        try:
+            known = json.loads(path.read_text())
+            found.append((path.parent, {"number": int(known["number"]), "identity": dict(known["identity"])}))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # of no use for continuing
+    return sorted(found, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
+
+
+def _is_over(folder: Path) -> bool:
+    return (folder / "metrics.json").exists() or (folder / "failed.txt").exists()
+
+
+def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[str, Any], resume: bool) -> None:
+    """Says why the last run, where it is unfinished, is not continued."""
+    if not earlier or _is_over(earlier[0][0]):
+        return
+    folder, known = earlier[0]
+    names = [name for name in {**identity, **known["identity"]} if identity.get(name) != known["identity"].get(name)]
+    differ = ", ".join(f"{name} {known['identity'].get(name)!r} there, {identity.get(name)!r} here" for name in names)
+    why = f"it differs ({differ})" if names else "resume=False" if not resume else "its data cannot be entered midway"
+    print(f"note: the unfinished run in {folder} is not continued: {why}. This is a new run")
+
+
+def _agree(workers: Workers, own: dict[str, Any], chiefs: dict[str, Any]) -> None:
+    """Refuses workers of different settings or data, on every one of them."""
+    differ = [name for name in {**own, **chiefs} if own.get(name) != chiefs.get(name)]
+    if not workers.sum([len(differ)])[0]:
+        return
+    if differ:
+        shown = ", ".join(f"{name} {chiefs.get(name)!r} there, {own.get(name)!r} here" for name in differ)
+        raise ConfigError(f"worker {workers.index} differs from the chief: {shown}. Start all with the same line")
+    raise ConfigError("another worker has other settings or data than the chief; its own message says which")
 
 
 def new_folder(parent: Path, prefix: str = "") -> Path:
@@ -101,84 +235,3 @@ def new_folder(parent: Path, prefix: str = "") -> Path:
         else:
             return folder
     raise RunError(f"cannot make a new folder in {parent}: {attempt + 1} of the name {stamp} exist")
-
-
-def read_run(folder: str | Path, config_class: type) -> Run:
-    """Returns the run in a folder, finished or not.
-
-    Raises:
-        RunError: If the folder holds no run, or one of another recipe.
-    """
-    folder = Path(folder)
-    try:
-        values = json.loads((folder / "data.json").read_text())
-        info = DataInfo(**{**values, "label_names": tuple(values["label_names"])})
-        metrics_file = folder / "metrics.json"
-        metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
-        config: Any = read_config(config_class, folder / "config.json")
-    except ConfigError as error:
-        raise RunError(f"{folder} is not a run of {recipe_name(config_class)}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder} holds no readable run ({error}); expected a folder that fit made") from None
-    return Run(folder, recipe_name(config_class), config, info, metrics)
-
-
-def newest_run(config_class: type, runs: str | Path = "runs") -> Run:
-    """Returns the newest finished run of the recipe that a Config class belongs to.
-
-    Raises:
-        RunError: If there is none.
-    """
-    name = recipe_name(config_class)
-    finished = sorted((Path(runs) / name).glob("*/metrics.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not finished:
-        raise RunError(f"no finished run of {name} in {Path(runs) / name}; run fit first (recipes fit {name})")
-    return read_run(finished[-1].parent, config_class)
-
-
-def trained(config_class: type, model: keras.Model | str | Path | None, runs: str | Path = "runs") -> keras.Model:
-    """Returns a trained model. Its `run` tells where it comes from; a model of your own has none.
-
-    Args:
-        config_class: The recipe's Config.
-        model: What `fit` returned or a model of your own (returned as it is), a run's folder, or None for the newest
-            finished run.
-        runs: Where run folders are.
-
-    Raises:
-        RunError: If there is no such run.
-    """
-    if isinstance(model, keras.Model):
-        return model
-    run = newest_run(config_class, runs) if model is None else read_run(model, config_class)
-    return run.load_model()
-
-
-def same_data(model: keras.Model, config_class: type, data: Any = None) -> tuple[Any, Any]:
-    """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
-
-    A run on a stand-in comes back to the stand-in, whatever else is at hand by now. Of data that is passed, the test
-    split is taken, or all of it where it has none.
-
-    Raises:
-        DataError: If a folder's classes are not the model's.
-        RunError: If the model was trained on arrays or Splits that are not passed again as `data`.
-    """
-    run = getattr(model, "run", None)
-    config = run.config if run else config_class()
-    if isinstance(data, Splits):
-        return config, data
-    if data is not None:
-        test, label_names = all_for_testing(data, tuple(model.input_shape[1:]))
-        if run and isinstance(data, (str, Path)) and label_names != run.info.label_names:
-            raise DataError(
-                f"the classes of {data} are {', '.join(label_names)}; expected those of the model, in their order: "
-                f"{', '.join(run.info.label_names)}"
-            )
-        batch_size = min(config.batch_size, len(test[0]))
-        return change(config, batch_size=batch_size, validation_fraction=0.0), (test, test)
-    if run and run.info.source == "user":
-        raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
-    if run and run.info.source == "stand-in":
-        config = change(config, dataset=run.info.name)
-    return config, (run.info.name if run and run.info.source == "folder" else None)

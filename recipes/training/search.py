@@ -12,12 +12,14 @@ import keras
 from recipes.data.splits import Splits
 from recipes.errors import DataError, RecipeError, TrainingError
 from recipes.training.config import change
-from recipes.training.devices import training_scope
+from recipes.training.devices import choose_precision
 from recipes.training.failures import clear_errors
 from recipes.training.files import write_atomically, write_json
 from recipes.training.loop import follow_data, run_epochs
 from recipes.training.progress import StopOnNaN
 from recipes.training.runs import command_name, new_folder, recipe_name
+from recipes.training.strategies import training_scope
+from recipes.training.workers import find_cluster
 
 
 def tune_model(
@@ -53,6 +55,11 @@ def tune_model(
     """
     if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
         raise TrainingError(f"trials={trials!r}; expected a whole number, 1 or more")
+    if find_cluster() and config.strategy in ("auto", "multi_worker"):
+        raise TrainingError(
+            "tune runs on one machine, and TF_CONFIG or SLURM names several; expected strategy='single' or 'mirrored'. "
+            "Or unset TF_CONFIG, and start one search"
+        )
     splits = load_data(config, data)
     info = splits.info
     if splits.validation is None:
@@ -121,6 +128,7 @@ class _Search:
         config = follow_data(config, splits)
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):
+            keras.config.set_dtype_policy(choose_precision(config.precision).policy)
             model = self.build(config)
         history = run_epochs(model, splits, config.epochs, [StopOnNaN()]).history
         if self.objective not in history:

@@ -5,7 +5,8 @@ import tensorflow as tf
 from recipes import mnist_dense
 from recipes.errors import ConfigError, TrainingError
 from recipes.training import devices
-from recipes.training.devices import choose_precision, choose_strategy, describe_strategy, training_scope
+from recipes.training.devices import choose_precision
+from recipes.training.strategies import choose_strategy, describe_strategy, training_scope
 
 
 @pytest.mark.parametrize(

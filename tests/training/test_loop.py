@@ -9,9 +9,9 @@ import tensorflow as tf
 from recipes import mnist_dense
 from recipes.data import Splits
 from recipes.errors import DataError, RunError, TrainingError
-from recipes.training import loop
-from recipes.training.devices import choose_strategy
+from recipes.training import outcome
 from recipes.training.progress import duration
+from recipes.training.strategies import choose_strategy
 
 TINY = mnist_dense.TINY
 
@@ -63,7 +63,7 @@ def test_ctrl_c_before_the_first_epoch_and_during_the_evaluation_loses_nothing(t
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop, "evaluate_model", interrupted)
+    monkeypatch.setattr(outcome, "evaluate_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mnist_dense.fit(TINY, runs="later")
     [folder] = (tmp_path / "later" / "mnist_dense").iterdir()
