@@ -20,9 +20,10 @@ from recipes.data import sources  # noqa: E402 - after the processors are split
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder, with no TF_CONFIG of the machine's."""
+    """Each test works in an empty folder, with no cluster of the machine's."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name in [name for name in os.environ if name == "TF_CONFIG" or name.startswith("SLURM_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from recipes.errors import DataError, RecipeError, did_you_mean
 VERBS = {
     "list": ("", "the recipes, one line each"),
     "fit": ("NAME", "train; every setting is an option (recipes fit NAME --help)"),
+    "launch": ("--workers N fit NAME", "train with several workers on this machine"),
     "evaluate": ("NAME", "the newest run's figures on the test split"),
     "tune": ("NAME", "search the recipe's space for better settings"),
     "export": ("NAME", "write a SavedModel that takes images and answers with labels"),
@@ -27,7 +28,10 @@ VERBS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 1 for an error you can mend, 2 for bad usage, 130 for Ctrl-C."""
+    """Runs one command and returns its exit status: 0, 1 for an error you can mend, 2 for bad usage, 130 for Ctrl-C.
+
+    A run that SIGTERM ends saves itself and exits with 75.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(arguments)
@@ -63,6 +67,10 @@ def _run(arguments: list[str]) -> int:
         from recipes.cli.doctor import doctor
 
         return doctor()
+    if verb == "launch":
+        from recipes.cli.launch import launch
+
+        return launch(rest)
     if not rest or rest[0].startswith("-"):
         if rest and rest[0] in ("-h", "--help"):
             print(

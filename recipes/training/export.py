@@ -16,6 +16,7 @@ import recipes
 from recipes.data.images import check_channels, decode_image
 from recipes.data.splits import DataInfo
 from recipes.errors import ExportError
+from recipes.training.workers import is_chief
 
 TOLERANCE = 1e-5  # of a probability, between the SavedModel and the model it was made from
 
@@ -42,6 +43,8 @@ def export_classifier(model: keras.Model, source: Source, folder: str | Path) ->
     The exported model computes in float32 whatever precision it was trained in: its weights are float32 already, and
     a server may have no bfloat16 arithmetic. `assets.extra/recipe.json` says what it is and what it was trained on.
 
+    Of several workers the chief alone writes; the others are given `folder` itself.
+
     Args:
         model: Image classifier: (B, H, W, C) in [0, 255] to logits.
         source: The model's run, or Splits of its data.
@@ -51,6 +54,9 @@ def export_classifier(model: keras.Model, source: Source, folder: str | Path) ->
         ExportError: If the SavedModel does not answer as the model does, or cannot be written. Nothing is published.
     """
     folder = Path(folder)
+    if not is_chief():
+        print(f"the chief exports to {folder}")
+        return folder
     check_channels(tuple(model.input_shape[1:]))
     served, examples = in_float32(model), source.examples(16)
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"

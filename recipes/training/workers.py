@@ -107,7 +107,7 @@ class Workers:
         if self.count == 1:
             return array
 
-        def mine(context: tf.distribute.ValueContext) -> tf.Tensor:
+        def mine(context: Any) -> tf.Tensor:
             first = context.replica_id_in_sync_group % (context.num_replicas_in_sync // self.count) == 0
             return tf.constant(array if first else np.zeros_like(array))
 
@@ -130,12 +130,12 @@ class Workers:
 
 
 @contextmanager
-def lost_workers_explained(workers: Workers, save_point: str) -> Iterator[None]:
+def lost_workers_explained(workers: Workers, again: str) -> Iterator[None]:
     """Turns TensorFlow's words for a worker that is gone into a TrainingError.
 
     Args:
         workers: Of the run.
-        save_point: What running the same line again does.
+        again: What to do then.
     """
     try:
         yield
@@ -143,8 +143,7 @@ def lost_workers_explained(workers: Workers, save_point: str) -> Iterator[None]:
             tf.errors.DeadlineExceededError) as error:  # fmt: skip
         if workers.count == 1:
             raise
-        said = str(error).splitlines()[0][:300]
         raise TrainingError(
-            f"worker {workers.index} lost another of the {workers.count} workers ({said}); the job stops. See the "
-            f"other workers' output for the cause, then {save_point}"
+            f"worker {workers.index} lost another of the {workers.count} workers ({type(error).__name__}); the job "
+            f"stops. See the other workers' output for the cause, then {again}"
         ) from error

@@ -1,0 +1,138 @@
+"""Real processes for tests, forked from a server that has imported TensorFlow and not used it yet: they start fast."""
+
+import importlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["processes_preload"])
+
+
+def start(function, *arguments):
+    """Starts a function of this module in a process of its own."""
+    here = str(Path(__file__).parent)
+    if here not in os.environ.get("PYTHONPATH", ""):  # for the server, which starts with the first process
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    process = SERVER.Process(target=_quietly, args=(function, *arguments), daemon=True)
+    process.start()
+    return process
+
+
+def wait(process, seconds=300):
+    """Returns a process's exit status; negative is the signal that ended it."""
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        raise AssertionError(f"still running after {seconds} s")
+    return process.exitcode
+
+
+def run(function, *arguments):
+    return wait(start(function, *arguments))
+
+
+def _quietly(function, *arguments):
+    log = os.open(f"log-{os.getpid()}.txt", os.O_WRONLY | os.O_CREAT)  # kept by pytest in the test's folder
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    function(*arguments)
+
+
+# ---------------------------------------------------------------- what they do
+
+
+def fit(recipe, folder, changes, devices=1, cluster=None):
+    """Trains a recipe's TINY and writes its weights and curves to <folder>/<worker>.npz."""
+    if cluster:
+        os.environ["TF_CONFIG"] = json.dumps(cluster)
+    import tensorflow as tf
+
+    if devices > 1:
+        [cpu] = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
+    module = importlib.import_module(recipe)
+    folder = Path(folder)
+    model = module.fit(module.TINY, runs=folder, **changes)
+    worker = cluster["task"]["index"] if cluster else 0
+    weights = {f"weight{number}": weight for number, weight in enumerate(model.get_weights())}
+    np.savez(folder / f"{worker}.npz", **weights, **model.history.history)
+    facts = {"metrics": model.run.metrics, "folder": str(model.run.folder)}
+    if hasattr(module, "export"):
+        facts["exported"] = str(module.export(model, path=folder / "saved_models"))
+    (folder / f"{worker}.json").write_text(json.dumps(facts))
+
+
+def fit_as_keras_is(member):
+    """Trains under MultiWorkerMirroredStrategy with nothing but TensorFlow and Keras."""
+    os.environ["TF_CONFIG"] = json.dumps(member)
+    import keras
+    import tensorflow as tf
+
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+    model.fit(tf.data.Dataset.from_tensors((tf.ones((8, 4)), tf.ones((8, 1)))).repeat(), steps_per_epoch=2, verbose=0)
+
+
+def fit_until_killed(recipe, runs, changes, where, number):
+    """Trains until the given point, and is killed there; `where` None: to the end.
+
+    Args:
+        recipe: The name of its module.
+        runs: The runs folder.
+        changes: Settings.
+        where: "step", "write", "epoch" or "report".
+        number: Decides on the moment, at random.
+    """
+    import keras
+
+    from recipes.training import checkpoints, outcome
+
+    module = importlib.import_module(recipe)
+    rng = random.Random(number)
+
+    def die(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    class Killer(keras.callbacks.Callback):
+        """Counts the steps, so that its state is the run's too; kills in the middle of a step, or at an epoch's end."""
+
+        def __init__(self):
+            super().__init__()
+            self.left = rng.randrange(6)
+            self.seen = 0
+
+        def on_train_batch_begin(self, batch, logs=None):
+            self.seen += 1
+            if where == "step" and batch == self.left:
+                threading.Timer(rng.uniform(0, 0.03), die).start()
+
+        def on_epoch_end(self, epoch, logs=None):
+            if where == "epoch" and epoch >= number % 2:
+                die()
+
+    if where == "write":
+        write, left = checkpoints._write, [rng.randrange(1, 4)]
+
+        def torn(part, checkpoint):
+            left[0] -= 1
+            write(part, checkpoint)
+            if not left[0]:
+                if rng.random() < 0.7:
+                    with part.open("r+b") as file:
+                        file.truncate(rng.randrange(part.stat().st_size))
+                die()
+
+        checkpoints._write = torn
+    if where == "report":
+        setattr(outcome, rng.choice(["evaluate_model", "write_report", "write_json"]), die)
+    killer = Killer()
+    model = module.fit(module.TINY, runs=runs, callbacks=[killer], **changes)
+    assert killer.seen == len(model.history.epoch) * 8, f"{killer.seen} steps were counted"

@@ -1,0 +1,62 @@
+"""A run that is killed, anywhere, any number of times, ends as one that was not: in bits."""
+
+import itertools
+import random
+import signal
+
+import keras
+import numpy as np
+import processes
+import pytest
+
+import recipes
+
+MODULES = [*(f"recipes.{name}" for name in recipes.RECIPES), "two_optimizers"]
+PLACES = ("step", "write", "epoch", "report")
+CHANGES = {"epochs": 2, "max_examples": 256, "batch_size": 32, "checkpoint_steps": 3}
+
+
+def outcome_of(runs):
+    [folder] = runs.glob("*/*")
+    weights = keras.models.load_model(folder / "model.keras").get_weights()
+    return weights, (folder / "history.csv").read_text()
+
+
+def fit_until_killed(module, runs, place, number):
+    return processes.run(processes.fit_until_killed, module, runs, CHANGES, place, number)
+
+
+def kill_and_compare(module, kills, seed, tmp_path):
+    """Kills runs until it has done so often enough, each again and again; compares every one that comes to its end."""
+    rng = random.Random(seed)
+    assert fit_until_killed(module, tmp_path / "whole", None, 0) == 0
+    expected_weights, expected_history = outcome_of(tmp_path / "whole")
+    assert [line.split(",")[0] for line in expected_history.splitlines()] == ["epoch", "0", "1"]
+    killed = dict.fromkeys(PLACES, 0)
+    for attempt in itertools.count():
+        runs = tmp_path / f"killed-{attempt}"
+        for place in itertools.cycle(rng.sample(PLACES, len(PLACES))):
+            done = sum(killed.values()) >= kills and all(killed.values())
+            number = rng.randrange(10**6)
+            status = fit_until_killed(module, runs, None if done else place, number)
+            assert status in (0, -signal.SIGKILL), f"{place} {number}: see log-*.txt in {tmp_path}"
+            if status == 0:
+                break
+            killed[place] += 1
+        weights, history = outcome_of(runs)
+        assert history == expected_history, "each epoch once, and the same"
+        for weight, expected in zip(weights, expected_weights, strict=True):
+            np.testing.assert_array_equal(weight, expected)
+        if done:
+            return
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_killed_run_ends_as_one_that_was_not(module, tmp_path):
+    kill_and_compare(module, kills=max(4, -(-20 // len(MODULES))), seed=7, tmp_path=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", MODULES)
+def test_a_run_killed_a_hundred_times_ends_as_one_that_was_not(module, tmp_path):
+    kill_and_compare(module, kills=100, seed=11, tmp_path=tmp_path)
