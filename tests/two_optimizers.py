@@ -47,7 +47,7 @@ def load_data(config=Config(), data=None, **changes):
 
 def build(config=Config()):
     model = TwoOptimizers(config)
-    model.compile(optimizer=keras.optimizers.SGD(0.0))  # Keras wants one; the step has its own two
+    model.compile(optimizer=keras.optimizers.SGD(0.1))  # Keras wants one; the step has its own two
     return model
 
 

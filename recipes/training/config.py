@@ -44,6 +44,12 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
 }
 
 
+#: What a user may look for and Keras 3 does not have -> what to take.
+IMPOSSIBLE = {
+    "parameter_server": ". Keras 3 cannot train with parameter servers; 'multi_worker' trains on several machines"
+}
+
+
 def check_config(config: Any) -> None:
     """Refuses a wrong type or range; turns lists (from JSON) into tuples and whole numbers into floats where declared.
 
@@ -60,7 +66,10 @@ def check_config(config: Any) -> None:
                 raise typeguard.TypeCheckError("is a bool")
             typeguard.check_type(value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS)
         except typeguard.TypeCheckError:
-            raise ConfigError(f"{name}={value!r} is a {type(value).__name__}; expected {_readable(hint)}") from None
+            instead = IMPOSSIBLE.get(value, "") if isinstance(value, str) else ""
+            raise ConfigError(
+                f"{name}={value!r} is a {type(value).__name__}; expected {_readable(hint)}{instead}"
+            ) from None
         _check_range(name, value)
         object.__setattr__(config, name, value)  # frozen for users; this runs while it is being made
 

@@ -1,6 +1,5 @@
 """When a run's state is saved: every so many seconds or steps, at its end, and when it is told to stop."""
 
-import io
 import signal
 import sys
 import threading
@@ -51,7 +50,7 @@ class Saving(keras.callbacks.Callback):
         newest = newest_checkpoint(self.folder) if self.workers.is_chief else None
         data = self.workers.broadcast(newest[1] if newest else b"")
         if data:
-            self.found = parse_checkpoint(io.BytesIO(data))
+            self.found = parse_checkpoint(data)
             self.epoch, self.step, self.seconds_before = self.found.state["position"]
 
     @property

@@ -1,5 +1,6 @@
 """A run that is killed, anywhere, any number of times, ends as one that was not: in bits."""
 
+import importlib
 import itertools
 import random
 import signal
@@ -16,7 +17,8 @@ PLACES = ("step", "write", "epoch", "report")
 CHANGES = {"epochs": 2, "max_examples": 256, "batch_size": 32, "checkpoint_steps": 3}
 
 
-def outcome_of(runs):
+def outcome_of(module, runs):
+    importlib.import_module(module)  # for the classes that its model is made of
     [folder] = runs.glob("*/*")
     weights = keras.models.load_model(folder / "model.keras").get_weights()
     return weights, (folder / "history.csv").read_text()
@@ -30,7 +32,7 @@ def kill_and_compare(module, kills, seed, tmp_path):
     """Kills runs until it has done so often enough, each again and again; compares every one that comes to its end."""
     rng = random.Random(seed)
     assert fit_until_killed(module, tmp_path / "whole", None, 0) == 0
-    expected_weights, expected_history = outcome_of(tmp_path / "whole")
+    expected_weights, expected_history = outcome_of(module, tmp_path / "whole")
     assert [line.split(",")[0] for line in expected_history.splitlines()] == ["epoch", "0", "1"]
     killed = dict.fromkeys(PLACES, 0)
     for attempt in itertools.count():
@@ -43,7 +45,7 @@ def kill_and_compare(module, kills, seed, tmp_path):
             if status == 0:
                 break
             killed[place] += 1
-        weights, history = outcome_of(runs)
+        weights, history = outcome_of(module, runs)
         assert history == expected_history, "each epoch once, and the same"
         for weight, expected in zip(weights, expected_weights, strict=True):
             np.testing.assert_array_equal(weight, expected)
