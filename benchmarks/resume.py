@@ -9,6 +9,7 @@ weights and history.csv, bit by bit.
 import argparse
 import importlib
 import json
+import math
 import random
 import signal
 import subprocess
@@ -21,7 +22,13 @@ import keras
 import numpy as np
 
 from machine import environment
+
 from recipes.training.files import write_json
+
+
+def last_step(runs: Path) -> int:
+    """Returns the step of the newest checkpoint, 0 where there is none yet."""
+    return max((int(path.stem[5:]) for path in runs.glob("*/*/checkpoints/step-*.npz")), default=0)
 
 
 def main() -> None:
@@ -37,30 +44,29 @@ def main() -> None:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
-        started = time.monotonic()
         subprocess.run([*line, "--runs", str(whole)], check=True)
-        seconds = time.monotonic() - started
-        kills = []
-        for _ in range(options.kills):
+        [one] = whole.glob("*/*")
+        config = json.loads((one / "config.json").read_text())
+        steps = options.epochs * (config["train_examples"] // config["batch_size"])
+        kills = sorted(rng.uniform(0.1, 0.9) * steps for _ in range(options.kills))
+        for step in kills:
             process = subprocess.Popen([*line, "--runs", str(killed)])
-            kills.append(round(rng.uniform(0.2, 0.7) * seconds, 1))
-            try:
-                process.wait(kills[-1])
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-            else:
-                break  # done before the moment came
-        subprocess.run([*line, "--runs", str(killed)], check=process.returncode != 0)
-        [one], [other] = whole.glob("*/*"), killed.glob("*/*")
+            while last_step(killed) < step:
+                time.sleep(0.1)
+            time.sleep(rng.uniform(0, 8))  # it saves every 10 seconds: somewhere between
+            assert process.poll() is None, "the run was over before the moment came"
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        subprocess.run([*line, "--runs", str(killed)], check=True)
+        [other] = killed.glob("*/*")
         importlib.import_module(f"recipes.{options.recipe}")  # for the classes that its model is made of
         weights = [keras.models.load_model(run / "model.keras").get_weights() for run in (one, other)]
         result = {
             "command": " ".join(["python", *sys.argv]),
             "date": time.strftime("%Y-%m-%d"),
             "machine": environment(),
-            "seconds_without_a_kill": round(seconds, 1),
-            "killed_after_seconds": kills,
+            "steps": steps,
+            "killed_after_the_checkpoint_at_or_after_step": [math.ceil(step) for step in kills],
             "weights_identical": all(np.array_equal(a, b) for a, b in zip(*weights, strict=True)),
             "history_identical": (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes(),
             "test": json.loads((other / "metrics.json").read_text())["test"],
