@@ -5,9 +5,10 @@
 Measured: images per second of `cifar_convnet.fit` on one single-threaded worker, on two that share each batch, and on
 two that know nothing of each other: the last is what the processor gives, for two of its threads may share a core.
 
-On paper: a step takes the time of its arithmetic plus that of a ring all-reduce of the gradients,
+On paper: a step takes the time of its arithmetic, plus a ring all-reduce of the gradients,
 2 (n - 1) / n * bytes / bandwidth + 2 (n - 1) * latency (Patarasuk and Yuan, 2009,
-https://doi.org/10.1016/j.jpdc.2008.09.002), with nothing overlapped. Its assumptions stand in `LINKS` and `GPU`.
+https://doi.org/10.1016/j.jpdc.2008.09.002), plus 2 log2(n) * latency for each small message of the synchronized batch
+norms, three forwards and three backwards each. Nothing overlaps. Its assumptions stand in `LINKS` and `GPU`.
 """
 
 import argparse
@@ -76,8 +77,10 @@ def images_per_second(workers: int, together: bool, runs: str) -> float:
     return rates[0] if together else sum(rates)
 
 
-def networks() -> dict[str, tuple[float, int, int]]:
-    """Returns name -> (operations of a training step's batch, bytes of gradients, batch size in images or tokens)."""
+def networks() -> dict[str, tuple[float, int, int, int]]:
+    """Returns name -> (a training step's operations, bytes of gradients, small messages, batch in images or tokens)."""
+    import keras
+
     from recipes import cifar_convnet
 
     found = {}
@@ -85,9 +88,10 @@ def networks() -> dict[str, tuple[float, int, int]]:
         model = cifar_convnet.build(config)
         per_image = 3 * forward_operations(model)  # forward, and twice that backward
         parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-        found[name] = (per_image * 1024, 4 * parameters, 1024)
+        messages = 6 * sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+        found[name] = (per_image * 1024, 4 * parameters, messages, 1024)
     tokens = 64 * 256
-    found["Transformer, 10 M parameters"] = (6 * 10e6 * tokens, int(4 * 10e6), tokens)  # 6 N D: Kaplan et al. (2020)
+    found["Transformer, 10 M parameters"] = (6 * 10e6 * tokens, int(4 * 10e6), 0, tokens)  # 6 N D: Kaplan et al. (2020)
     return found
 
 
@@ -97,17 +101,34 @@ def forward_operations(model) -> int:
     return sum(2 * math.prod(layer.output.shape[1:-1]) * math.prod(layer.kernel.shape) for layer in kernels)
 
 
-def paper(operations: float, gradient: float, workers: int, bandwidth: float, latency: float) -> dict[str, float]:
-    """Returns the milliseconds of a step's parts and the share of the ideal, the same batch for all workers."""
+def paper(
+    operations: float, gradient: float, messages: int, workers: int, bandwidth: float, latency: float
+) -> dict[str, float]:
+    """Returns the milliseconds of a step's parts, the same batch for all workers, and the share of the ideal."""
     alone = operations / GPU
     compute = alone / workers
     reduce = 2 * (workers - 1) / workers * gradient / bandwidth + 2 * (workers - 1) * latency
+    reduce += messages * 2 * math.log2(workers) * latency
     return {
         "step_ms": round(1e3 * (compute + reduce), 4),
         "all_reduce_ms": round(1e3 * reduce, 4),
         "speed_up_same_batch": round(alone / (compute + reduce), 2),
         "efficiency_same_batch": round(compute / (compute + reduce), 4),
         "efficiency_batch_per_worker": round(alone / (alone + reduce), 4),
+    }
+
+
+def predictions() -> dict:
+    """Returns what the paper model says of each network on each of LINKS."""
+    return {
+        name: {
+            "operations_per_step": operations,
+            "gradient_bytes": gradient,
+            "batch": batch,
+            "small_messages": messages,
+            **{link: paper(operations, gradient, messages, *numbers) for link, numbers in LINKS.items()},
+        }
+        for name, (operations, gradient, messages, batch) in networks().items()
     }
 
 
@@ -138,15 +159,7 @@ def main() -> None:
         "ceiling_two_apart": statistics.median(turn["two_apart"] / turn["one"] for turn in turns),
         "ideal": 2,
         "median": middle,
-        "paper": {
-            name: {
-                "operations_per_step": operations,
-                "gradient_bytes": gradient,
-                "batch": batch,
-                **{link: paper(operations, gradient, *numbers) for link, numbers in LINKS.items()},
-            }
-            for name, (operations, gradient, batch) in networks().items()
-        },
+        "paper": predictions(),
     }
     print(json.dumps(result, indent=2))
     (Path(__file__).parent / "results" / "scaling.json").write_text(json.dumps(result, indent=2) + "\n")
