@@ -26,6 +26,7 @@ import keras
 from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits
+from recipes.devices import several_replicas, training_scope
 from recipes.errors import ConfigError
 from recipes.training import (
     SmoothedCrossentropy,
@@ -38,9 +39,7 @@ from recipes.training import (
     open_run,
     recipe_name,
     same_data,
-    several_replicas,
     trained,
-    training_scope,
     tune_model,
 )
 

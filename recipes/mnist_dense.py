@@ -22,6 +22,7 @@ import keras
 from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits
+from recipes.devices import training_scope
 from recipes.training import (
     change,
     check_config,
@@ -33,7 +34,6 @@ from recipes.training import (
     recipe_name,
     same_data,
     trained,
-    training_scope,
     tune_model,
 )
 

@@ -16,9 +16,10 @@ PACKAGE = ROOT / "recipes"
 ARROWS = {
     "errors": set(),
     "data": {"errors"},
-    "training": {"data", "errors", "recipes"},
-    "recipe": {"data", "errors", "training"},
-    "cli": {"data", "errors", "recipes", "training"},
+    "devices": {"errors"},
+    "training": {"data", "devices", "errors", "recipes"},
+    "recipe": {"data", "devices", "errors", "training"},
+    "cli": {"data", "devices", "errors", "recipes", "training"},
 }
 
 

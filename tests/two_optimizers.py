@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from recipes.data import image_splits
-from recipes.training import change, check_config, fit_model, follow_data, open_run, replica_rows, training_scope
+from recipes.devices import replica_rows, training_scope
+from recipes.training import change, check_config, fit_model, follow_data, open_run
 
 
 @dataclass(frozen=True)

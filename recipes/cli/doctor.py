@@ -2,10 +2,10 @@
 
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins import STANDINS
+from recipes.devices.hardware import choose_precision, environment
+from recipes.devices.strategies import choose_strategy, describe_strategy
+from recipes.devices.workers import find_cluster
 from recipes.errors import RecipeError
-from recipes.training.devices import choose_precision, environment
-from recipes.training.strategies import choose_strategy, describe_strategy
-from recipes.training.workers import find_cluster
 
 
 def doctor() -> int:

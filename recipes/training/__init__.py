@@ -7,7 +7,6 @@ from recipes.training.losses import SmoothedCrossentropy
 from recipes.training.outcome import evaluate_model
 from recipes.training.runs import open_run, recipe_name
 from recipes.training.search import tune_model
-from recipes.training.strategies import replica_rows, several_replicas, training_scope
 from recipes.training.trained import same_data, trained
 
 __all__ = [
@@ -20,10 +19,7 @@ __all__ = [
     "follow_data",
     "open_run",
     "recipe_name",
-    "replica_rows",
     "same_data",
-    "several_replicas",
     "trained",
-    "training_scope",
     "tune_model",
 ]

@@ -15,8 +15,8 @@ import tensorflow as tf
 import recipes
 from recipes.data.images import check_channels, decode_image
 from recipes.data.splits import DataInfo
+from recipes.devices.workers import is_chief
 from recipes.errors import ExportError
-from recipes.training.workers import is_chief
 
 TOLERANCE = 1e-5  # of a probability, between the SavedModel and the model it was made from
 

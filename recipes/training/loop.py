@@ -9,19 +9,19 @@ import keras
 import tensorflow as tf
 
 from recipes.data.splits import Splits
+from recipes.devices.hardware import choose_precision, deterministic_ops, environment
+from recipes.devices.keras_compat import build_all, workers_can_fit
+from recipes.devices.strategies import describe_strategy
+from recipes.devices.workers import Workers, lost_workers_explained
 from recipes.errors import TrainingError
+from recipes.errors.failures import clear_errors
 from recipes.training.config import ConfigT, change
-from recipes.training.devices import choose_precision, deterministic_ops, environment
-from recipes.training.failures import clear_errors
 from recipes.training.files import write_atomically
-from recipes.training.keras_compat import build_all, workers_can_fit
 from recipes.training.outcome import finish_run, keep_interrupted
 from recipes.training.progress import Progress, StopOnNaN
 from recipes.training.report import HistoryFile
 from recipes.training.runs import Run, begun
 from recipes.training.saving import EpochIsOver, Saving, signals_to
-from recipes.training.strategies import describe_strategy
-from recipes.training.workers import Workers, lost_workers_explained
 
 
 def follow_data(config: ConfigT, splits: Splits) -> ConfigT:

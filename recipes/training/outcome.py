@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from recipes.data.splits import Splits
+from recipes.devices.workers import Workers
 from recipes.errors import DataError
 from recipes.training.files import write_atomically, write_json
 from recipes.training.progress import duration, refuse_nan
 from recipes.training.report import write_report
 from recipes.training.runs import Run
-from recipes.training.workers import Workers
 
 
 def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:

@@ -22,11 +22,11 @@ from filelock import FileLock, Timeout
 
 import recipes
 from recipes.data.splits import DataInfo, Splits
+from recipes.devices.hardware import Precision, choose_precision
+from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, RunError
 from recipes.training.config import write_config
-from recipes.training.devices import Precision, choose_precision
 from recipes.training.files import write_json
-from recipes.training.workers import Workers
 
 
 @dataclass

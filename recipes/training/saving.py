@@ -11,9 +11,9 @@ from typing import Any
 
 import keras
 
+from recipes.devices.workers import Workers
 from recipes.training.checkpoints import newest_checkpoint, parse_checkpoint, write_checkpoint
 from recipes.training.state import attributes, put_state, take_state
-from recipes.training.workers import Workers
 
 #: Exit status of a run that was told to end (SIGTERM, as before a machine is taken away) and has saved its state.
 PREEMPTED = 75
@@ -141,7 +141,8 @@ class Saving(keras.callbacks.Callback):
         self.training = False
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        print("told to end (SIGTERM): the run is saved; run the same line again to continue", file=sys.stderr)
+        saved = "the run is saved; run the same line again to continue" if self.folder.exists() else "nothing is saved"
+        print(f"told to end (SIGTERM): {saved}", file=sys.stderr, flush=True)
         raise SystemExit(PREEMPTED)
 
 

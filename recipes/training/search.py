@@ -10,16 +10,16 @@ from typing import Any
 import keras
 
 from recipes.data.splits import Splits
+from recipes.devices.hardware import choose_precision
+from recipes.devices.strategies import training_scope
+from recipes.devices.workers import find_cluster
 from recipes.errors import DataError, RecipeError, TrainingError
+from recipes.errors.failures import clear_errors
 from recipes.training.config import change
-from recipes.training.devices import choose_precision
-from recipes.training.failures import clear_errors
 from recipes.training.files import write_atomically, write_json
 from recipes.training.loop import follow_data, run_epochs
 from recipes.training.progress import StopOnNaN
 from recipes.training.runs import command_name, new_folder, recipe_name
-from recipes.training.strategies import training_scope
-from recipes.training.workers import find_cluster
 
 
 def tune_model(

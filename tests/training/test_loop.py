@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from recipes import mnist_dense
 from recipes.data import Splits
+from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError, RunError, TrainingError
 from recipes.training import outcome
 from recipes.training.progress import duration
-from recipes.training.strategies import choose_strategy
 
 TINY = mnist_dense.TINY
 

@@ -348,7 +348,7 @@ def test_the_deterministic_switch_is_on_for_the_run_alone():
 def test_training_makes_no_variable_that_a_checkpoint_would_miss(recipe, fitted):
     config = fitted(recipe).run.config
     model = recipe.build(config)
-    from recipes.training.keras_compat import build_all
+    from recipes.devices.keras_compat import build_all
 
     splits = recipe.load_data(config)
     build_all(model, splits.train.element_spec)

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_dense
+from recipes.devices import replica_rows, strategies
+from recipes.devices.strategies import choose_strategy, describe_strategy, several_replicas, training_scope
 from recipes.errors import ConfigError, TrainingError
-from recipes.training import replica_rows, strategies
-from recipes.training.strategies import choose_strategy, describe_strategy, several_replicas, training_scope
 
 
 def test_auto_is_one_device_here_and_the_active_strategy_inside_a_scope():

@@ -1,7 +1,7 @@
 import pytest
 
-from recipes.training import devices
-from recipes.training.devices import choose_precision
+from recipes.devices import hardware
+from recipes.devices.hardware import choose_precision
 
 
 @pytest.mark.parametrize(
@@ -14,12 +14,12 @@ from recipes.training.devices import choose_precision
     ],
 )
 def test_bfloat16_only_where_it_is_native_and_faster(monkeypatch, flags, rates, policy):
-    monkeypatch.setattr(devices, "processor_flags", lambda: flags)
-    monkeypatch.setattr(devices, "matmul_rate", rates.get)
+    monkeypatch.setattr(hardware, "processor_flags", lambda: flags)
+    monkeypatch.setattr(hardware, "matmul_rate", rates.get)
     chosen = choose_precision("auto")
     assert chosen.policy == policy
     assert chosen.reason
 
 
 def test_the_measured_rate_is_positive_and_measured_once():
-    assert devices.matmul_rate("float32") == devices.matmul_rate("float32") > 0
+    assert hardware.matmul_rate("float32") == hardware.matmul_rate("float32") > 0

@@ -16,9 +16,9 @@ import pytest
 import recipes
 from recipes import mnist_dense
 from recipes.cli.launch import free_ports
+from recipes.devices import keras_compat
+from recipes.devices.workers import find_cluster
 from recipes.errors import ConfigError, TrainingError
-from recipes.training import keras_compat
-from recipes.training.workers import find_cluster
 
 MODULES = [*(f"recipes.{name}" for name in recipes.RECIPES), "two_optimizers"]
 # Dropout draws its masks for each replica: without it, one device, two replicas and two workers do the same.
@@ -68,7 +68,7 @@ def test_one_device_two_replicas_and_two_workers_do_the_same(module, tmp_path):
 
 
 def test_keras_itself_still_cannot():
-    """The day this fails, Keras has mended issue 20585: delete recipes/training/keras_compat.py's patch."""
+    """The day this fails, Keras has mended issue 20585: delete recipes/devices/keras_compat.py's patch."""
     assert keras_compat.is_broken()
     members = [processes.start(processes.fit_as_keras_is, member) for member in cluster(2)]
     assert 0 not in [processes.wait(member) for member in members]

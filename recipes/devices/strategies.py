@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from recipes.devices.workers import Cluster, find_cluster
 from recipes.errors import ConfigError
-from recipes.training.failures import clear_errors
-from recipes.training.workers import Cluster, find_cluster
+from recipes.errors.failures import clear_errors
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 https://github.com/keras-team/keras/issues/20585: `Model.fit` (1) averages a batch over the workers to learn its shape,
 which fails on their structure, and (2) averages the metrics along an axis that scalars do not have. The model is built
 beforehand, so (1) has nothing to do; (2) is averaged without an axis. When Keras has mended it,
-tests/training/test_multi_worker.py says so and this module can go.
+tests/devices/test_workers.py says so and this module can go.
 """
 
 import inspect
