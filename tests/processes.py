@@ -9,6 +9,7 @@ import signal
 import threading
 from pathlib import Path
 
+import keras
 import numpy as np
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -48,8 +49,29 @@ def _quietly(function, *arguments):
 # ---------------------------------------------------------------- what they do
 
 
-def fit(recipe, folder, changes, devices=1, cluster=None):
-    """Trains a recipe's TINY and writes its weights and curves to <folder>/<worker>.npz."""
+class Death(keras.callbacks.Callback):
+    """Kills its process at the beginning of a step; None: never."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fit(recipe, folder, changes, devices=1, cluster=None, killed_at=None):
+    """Trains a recipe's TINY and writes its weights and curves to <folder>/<worker>.npz.
+
+    Args:
+        recipe: The name of its module.
+        folder: The runs folder.
+        changes: Settings.
+        devices: In how many the processor is split.
+        cluster: What TF_CONFIG shall say.
+        killed_at: The step at which it kills itself.
+    """
     if cluster:
         os.environ["TF_CONFIG"] = json.dumps(cluster)
     import tensorflow as tf
@@ -59,7 +81,7 @@ def fit(recipe, folder, changes, devices=1, cluster=None):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     module = importlib.import_module(recipe)
     folder = Path(folder)
-    model = module.fit(module.TINY, runs=folder, **changes)
+    model = module.fit(module.TINY, runs=folder, callbacks=[Death(killed_at)], **changes)
     worker = cluster["task"]["index"] if cluster else 0
     weights = {f"weight{number}": weight for number, weight in enumerate(model.get_weights())}
     np.savez(folder / f"{worker}.npz", **weights, **model.history.history)
@@ -81,19 +103,17 @@ def fit_as_keras_is(member):
     model.fit(tf.data.Dataset.from_tensors((tf.ones((8, 4)), tf.ones((8, 1)))).repeat(), steps_per_epoch=2, verbose=0)
 
 
-def fit_until_killed(recipe, runs, changes, where, number):
+def fit_until_killed(recipe, folder, changes, where, number):
     """Trains until the given point, and is killed there; `where` None: to the end.
 
     Args:
         recipe: The name of its module.
-        runs: The runs folder.
+        folder: The runs folder.
         changes: Settings.
-        where: "step", "write", "epoch" or "report".
+        where: "begin", "step", "write", "validation", "epoch" or "report".
         number: Decides on the moment, at random.
     """
-    import keras
-
-    from recipes.training import checkpoints, outcome
+    from recipes.training import checkpoints, outcome, report, runs
 
     module = importlib.import_module(recipe)
     rng = random.Random(number)
@@ -114,10 +134,28 @@ def fit_until_killed(recipe, runs, changes, where, number):
             if where == "step" and batch == self.left:
                 threading.Timer(rng.uniform(0, 0.03), die).start()
 
-        def on_epoch_end(self, epoch, logs=None):
-            if where == "epoch" and epoch >= number % 2:
+        def on_test_batch_begin(self, batch, logs=None):
+            if where == "validation":
                 die()
 
+        def on_epoch_end(self, epoch, logs=None):
+            if where == "epoch" and epoch >= number % 2:
+                if rng.random() < 0.5:  # after the history is written, before the state is
+                    report.write_history = lambda *args: [write_history(*args), die()]
+                else:
+                    die()
+
+    write_history = report.write_history
+    if where == "begin":
+        write_json, files = runs.write_json, [rng.randrange(3)]
+
+        def write_some(path, values):
+            if not files[0]:
+                die()
+            files[0] -= 1
+            write_json(path, values)
+
+        runs.write_json = write_some
     if where == "write":
         write, left = checkpoints._write, [rng.randrange(1, 4)]
 
@@ -134,5 +172,5 @@ def fit_until_killed(recipe, runs, changes, where, number):
     if where == "report":
         setattr(outcome, rng.choice(["evaluate_model", "write_report", "write_json"]), die)
     killer = Killer()
-    model = module.fit(module.TINY, runs=runs, callbacks=[killer], **changes)
+    model = module.fit(module.TINY, runs=folder, callbacks=[killer], **changes)
     assert killer.seen == len(model.history.epoch) * 8, f"{killer.seen} steps were counted"

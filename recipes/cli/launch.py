@@ -1,6 +1,7 @@
 """`recipes launch`: several workers on this machine that train one model, each a process of its own."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -41,33 +42,27 @@ def launch(arguments: list[str]) -> int:
 def run_workers(command: Sequence[str], count: int) -> int:
     """Runs a command as the workers of one cluster; see `launch`."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    workers = []
-    for index in range(count):
-        cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        workers.append(
-            subprocess.Popen(
-                command,
-                env={**os.environ, "TF_CONFIG": json.dumps(cluster), "PYTHONUNBUFFERED": "1"},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,  # a Ctrl-C reaches them through this process, once
-            )
-        )
-    readers = [threading.Thread(target=_show, args=item, daemon=True) for item in enumerate(workers)]
-    for reader in readers:
-        reader.start()
+    workers: list[subprocess.Popen] = []
+    passed_on: list[int] = []
 
     def pass_on(number: int, frame: object = None) -> None:
+        passed_on.append(number)
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
                 worker.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    readers = []
     try:
+        for index in range(count):
+            cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            workers.append(_start(command, cluster))
+            readers.append(threading.Thread(target=_show, args=(index, workers[-1]), daemon=True))
+            readers[-1].start()
         index, status = _wait(workers)
-        if status:
+        if passed_on:  # they end by themselves, with what they have saved
+            _wait_for_all(workers, GRACE)
+        elif status:
             how = f"was killed ({signal.Signals(-status).name})" if status < 0 else f"ended with status {status}"
             print(f"recipes: worker {index} {how}; ending the others", file=sys.stderr, flush=True)
         return 128 - status if status < 0 else status
@@ -77,6 +72,25 @@ def run_workers(command: Sequence[str], count: int) -> int:
             reader.join(5)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _start(command: Sequence[str], cluster: dict) -> subprocess.Popen:
+    """Starts a worker that ends with this process, however that ends, where the system can see to it."""
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "TF_CONFIG": json.dumps(cluster), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # a Ctrl-C reaches them through this process, once
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def _end_with_parent() -> None:
+    PR_SET_PDEATHSIG = 1  # noqa: N806 - its name in prctl(2)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_ports(count: int) -> list[int]:
@@ -103,16 +117,21 @@ def _wait(workers: list[subprocess.Popen]) -> tuple[int, int]:
         time.sleep(0.05)
 
 
+def _wait_for_all(workers: list[subprocess.Popen], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for worker in workers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.wait(max(0.0, deadline - time.monotonic()))
+
+
 def _end(workers: list[subprocess.Popen]) -> None:
     """Ends the workers that still run: politely, and after a while for good."""
-    running = [worker for worker in workers if worker.poll() is None]
-    for worker in running:
-        worker.terminate()
-    deadline = time.monotonic() + GRACE
-    for worker in running:
-        try:
-            worker.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.terminate()
+    _wait_for_all(workers, GRACE)
+    for worker in workers:
+        if worker.poll() is None:
             worker.kill()
             worker.wait()
 

@@ -132,8 +132,11 @@ def train_batches(
 
 def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
     """Returns all the examples once, in order."""
-    if len(images) < batch_size:  # a power of two: a first batch that replicas cannot share evenly fails
-        batch_size = 2 ** (len(images).bit_length() - 1)
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if len(images) < replicas:
+        raise DataError(f"{len(images)} examples are too few to validate on {replicas} replicas; expected {replicas}")
+    if len(images) < batch_size:  # a first batch that replicas cannot share evenly fails
+        batch_size = len(images) // replicas * replicas
     options = tf.data.Options()  # several workers take turns at the examples, each of which is seen once
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2).with_options(options)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recipes.devices.workers import Cluster, find_cluster
+from recipes.devices.workers import Cluster, find_cluster, lost_workers_explained
 from recipes.errors import ConfigError
 from recipes.errors.failures import clear_errors
 
@@ -39,7 +39,7 @@ def training_scope(config: Any) -> Iterator[tf.distribute.Strategy]:
         )
     before = keras.config.dtype_policy()
     try:
-        with clear_errors(config.batch_size):
+        with clear_errors(config.batch_size), lost_workers_explained(strategy):
             if tf.distribute.has_strategy():  # the caller's own scope is entered already
                 yield strategy
             else:

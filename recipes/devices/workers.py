@@ -6,14 +6,16 @@ Each machine (a worker) runs the same line. The first is the chief: it alone wri
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from recipes.errors import ConfigError, TrainingError
+from recipes.errors import ConfigError, RecipeError, RunError, TrainingError
+
+MESSAGE = 2**26  # bytes that are broadcast at once
 
 
 class Cluster(NamedTuple):
@@ -94,15 +96,17 @@ class Workers:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
-        self.strategy = strategy
-        several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        cluster = find_cluster() if several else None
-        self.count = len(cluster.addresses) if cluster else 1
-        self.index = cluster.worker if cluster else 0
+        self.strategy, self.count, self.index = strategy, 1, 0
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            resolver = strategy.cluster_resolver
+            jobs = resolver.cluster_spec().as_dict()
+            chiefs = len(jobs.get("chief", ()))
+            self.count = chiefs + len(jobs.get("worker", ())) or 1
+            self.index = (resolver.task_id or 0) + (chiefs if resolver.task_type == "worker" else 0)
         self.is_chief = self.index == 0
 
     def sum(self, values: Any) -> np.ndarray:
-        """Returns the element-wise sum of each worker's array: integers."""
+        """Returns the element-wise sum of each worker's array of int32."""
         array = np.asarray(values, np.int32)
         if self.count == 1:
             return array
@@ -118,25 +122,52 @@ class Workers:
         """Returns the chief's bytes on every worker; what the others pass is ignored."""
         if self.count == 1:
             return data
-        length = int(self.sum([len(data) if self.is_chief else 0])[0])
-        words = np.zeros(-(-length // 4), np.int32)
-        if self.is_chief:
-            words = np.frombuffer(data.ljust(4 * len(words), b"\0"), np.int32)
-        return self.sum(words).tobytes()[:length]
+        length = int(
+            self.sum(np.frombuffer(np.int64(len(data) if self.is_chief else 0).tobytes(), np.int32)).view("i8")[0]
+        )
+        parts = []
+        for start in range(0, length, MESSAGE):
+            size = min(MESSAGE, length - start)
+            words = np.zeros(-(-size // 4), np.int32)
+            if self.is_chief:
+                words = np.frombuffer(data[start : start + size].ljust(4 * len(words), b"\0"), np.int32)
+            parts.append(self.sum(words).tobytes()[:size])
+        return b"".join(parts)
 
     def tell(self, values: Any) -> Any:
         """Returns the chief's values, anything that JSON can hold, on every worker."""
         return json.loads(self.broadcast(json.dumps(values if self.is_chief else None).encode()))
 
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Returns all workers' arrays, (workers, ...), bit by bit; each passes one of the same shape and dtype."""
+        if self.count == 1:
+            return array[np.newaxis]
+        raw = array.tobytes()
+        slots = np.zeros((self.count, -(-len(raw) // 4)), np.int32)
+        slots[self.index] = np.frombuffer(raw.ljust(4 * slots.shape[1], b"\0"), np.int32)
+        every = self.sum(slots)
+        return np.stack([np.frombuffer(row.tobytes()[: len(raw)], array.dtype).reshape(array.shape) for row in every])
+
+    def chiefs(self, decide: Callable[[], Any]) -> Any:
+        """Returns on every worker what the chief alone decides, or raises its RecipeError on every one."""
+        decided, failure = None, None
+        if self.is_chief:
+            try:
+                decided = decide()
+            except RecipeError as error:
+                failure = error
+        decided, told = self.tell([decided, failure and str(failure)])
+        if failure is not None:
+            raise failure
+        if told is not None:
+            raise RunError(f"the chief says: {told}")
+        return decided
+
 
 @contextmanager
-def lost_workers_explained(workers: Workers, again: str) -> Iterator[None]:
-    """Turns TensorFlow's words for a worker that is gone into a TrainingError.
-
-    Args:
-        workers: Of the run.
-        again: What to do then.
-    """
+def lost_workers_explained(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns TensorFlow's words for a worker that is gone into a TrainingError."""
+    workers = Workers(strategy)
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.InternalError,
@@ -145,5 +176,6 @@ def lost_workers_explained(workers: Workers, again: str) -> Iterator[None]:
             raise
         raise TrainingError(
             f"worker {workers.index} lost another of the {workers.count} workers ({type(error).__name__}); the job "
-            f"stops. See the other workers' output for the cause, then {again}"
+            "stops. See the other workers' output for the cause, then run the same line again on all of them: it "
+            "continues from the last checkpoint"
         ) from error

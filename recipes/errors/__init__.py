@@ -20,7 +20,11 @@ class DataError(RecipeError):
 
 
 class TrainingError(RecipeError):
-    """A run could not be finished: memory, disk, or a loss that is no number."""
+    """A run could not be finished: memory, disk, a lost worker, or a loss that is no number."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss or a figure is NaN or infinite: the run has failed for good."""
 
 
 class RunError(RecipeError):

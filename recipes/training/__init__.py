@@ -5,7 +5,8 @@ from recipes.training.export import export_classifier
 from recipes.training.loop import fit_model, follow_data
 from recipes.training.losses import SmoothedCrossentropy
 from recipes.training.outcome import evaluate_model
-from recipes.training.runs import open_run, recipe_name
+from recipes.training.resume import open_run
+from recipes.training.runs import recipe_name
 from recipes.training.search import tune_model
 from recipes.training.trained import same_data, trained
 

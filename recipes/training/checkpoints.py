@@ -6,7 +6,6 @@ Its name is its step, so which is newest does not depend on a clock.
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +24,9 @@ class Checkpoint(NamedTuple):
 
 
 def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Writes a checkpoint in one step, and deletes all but the last few.
+    """Writes a checkpoint in one step, and deletes all but the last few up to it.
+
+    One of a later step is damaged, or the run would have gone on from it: it is deleted too.
 
     Raises:
         OSError: If it cannot be written; the older ones are as they were.
@@ -33,7 +34,9 @@ def write_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.npz"
     write_atomically(path, lambda part: _write(part, checkpoint))
-    for old in _by_step(folder)[KEEP:]:
+    every = _by_step(folder)
+    mine = every.index(path)
+    for old in every[:mine] + every[mine + KEEP :]:
         old.unlink(missing_ok=True)
     return path
 
@@ -73,8 +76,6 @@ def _write(part: Path, checkpoint: Checkpoint) -> None:
     named["state"] = np.frombuffer(json.dumps(checkpoint.state).encode(), np.uint8)
     with part.open("wb") as file:
         np.savez(file, **named)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _by_step(folder: Path) -> list[Path]:
@@ -113,7 +114,7 @@ def unpack(value: Any, arrays: list[np.ndarray]) -> Any:
     if not isinstance(value, dict):
         return value
     if "array" in value:
-        array = arrays[value["array"]]
+        array = arrays[value["array"]].copy()
         return array[()] if value["scalar"] else array
     if "tuple" in value:
         return tuple(unpack(item, arrays) for item in value["tuple"])

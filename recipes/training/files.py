@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+PART = ".part-"  # what is being written begins with it
+
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON in one step: the file is the old one or the new one, never half of it."""
@@ -13,10 +15,21 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Calls `write` with a path beside `path`, then renames what it wrote; leaves nothing behind when it fails."""
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    """Calls `write` with a path beside `path`, then renames what it wrote; leaves nothing behind when it fails.
+
+    What it wrote is on the disk before it has its name: power that is lost leaves the old file or the new one, too.
+    """
+    part = path.with_name(f"{PART}{os.getpid()}-{path.name}")
     try:
         write(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.replace(path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes what killed processes have left half-written in a folder that is now this process's own."""
+    for part in folder.glob(f"{PART}*"):
         part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from recipes.devices.hardware import choose_precision, deterministic_ops, enviro
 from recipes.devices.keras_compat import build_all, workers_can_fit
 from recipes.devices.strategies import describe_strategy
 from recipes.devices.workers import Workers, lost_workers_explained
-from recipes.errors import TrainingError
+from recipes.errors import NotFiniteError
 from recipes.errors.failures import clear_errors
 from recipes.training.config import ConfigT, change
 from recipes.training.files import write_atomically
@@ -68,12 +68,10 @@ def fit_model(
         "command": sys.argv,
         **environment(),
     }
-    again = "run the same line again to continue from the last checkpoint"
-    with clear_errors(run.config.batch_size, run.folder), begun(run, where, workers):
+    with clear_errors(run.config.batch_size, run.folder), lost_workers_explained(strategy), begun(run, where, workers):
         model.run = run
-        with lost_workers_explained(workers, again), deterministic_ops(run.config.deterministic):
-            model = _train(model, splits, run, list(callbacks), workers, where)
-    return model
+        with deterministic_ops(run.config.deterministic):
+            return _train(model, splits, run, list(callbacks), workers, where)
 
 
 def _train(
@@ -87,7 +85,7 @@ def _train(
     """Trains from the run's last checkpoint, or the beginning, to its end."""
     build_all(model, splits.train.element_spec)
     history = keras.callbacks.History()
-    steps = splits.steps_per_epoch if splits.train_from else None
+    steps = splits.steps_per_epoch if splits.train_from and splits.info.fingerprint else None
     saving = Saving(run.folder / "checkpoints", [*callbacks, history], steps or 1, run.config, workers)
     if run.continues:
         saving.look()
@@ -112,10 +110,10 @@ def _train(
             return finish_run(model, splits, run, saving.seconds_in_all, workers)
         except KeyboardInterrupt:
             progress.close()
-            if run.writes:
+            if run.writes and not run.metrics:  # else it was pressed when all was done but the last words
                 keep_interrupted(model, splits, run, steps is not None)
             raise
-        except TrainingError as error:  # a loss that is no number: going on from the checkpoint would end there again
+        except NotFiniteError as error:  # going on from the checkpoint would end there again
             if run.writes:
                 said = str(error)
                 write_atomically(run.folder / "failed.txt", lambda part: part.write_text(said + "\n"))

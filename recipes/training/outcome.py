@@ -79,7 +79,7 @@ def _alone(run: Run, workers: Workers) -> keras.Model:
 def keep_interrupted(model: keras.Model, splits: Splits, run: Run, can_go_on: bool) -> None:
     """Saves what an interrupted run has learned, without calling it finished."""
     _save(model, splits, run)
-    epochs = len(getattr(model.history, "epoch", ()))  # there is none before the first epoch
+    epochs = len(getattr(getattr(model, "history", None), "epoch", ()))  # there is none before the first epoch
     run.metrics = {"status": "interrupted", "epochs": epochs, "parameters": model.count_params()}
     write_report(run)
     again = "; the same line continues it" if can_go_on else ""

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
-from recipes.errors import TrainingError
+from recipes.errors import NotFiniteError
 
 
 class Progress(keras.callbacks.Callback):
@@ -82,7 +82,7 @@ class StopOnNaN(keras.callbacks.Callback):
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-            raise TrainingError(
+            raise NotFiniteError(
                 f"the loss became {loss} at step {self.before + batch + 1} of epoch {self.epoch + 1}, with a learning "
                 f"rate of {rate:.2g} there; expected a finite loss. Try a smaller learning_rate, or look for NaN in "
                 "the data"
@@ -96,7 +96,7 @@ def refuse_nan(figures: dict[str, Any], when: str) -> None:
     """Raises TrainingError if one of the figures is NaN or infinite."""
     for name, value in figures.items():
         if not math.isfinite(float(value)):
-            raise TrainingError(
+            raise NotFiniteError(
                 f"{name} is {float(value)} {when}; expected a finite value. Try a smaller learning_rate, or look for "
                 "NaN in the data"
             )

@@ -106,6 +106,7 @@ def _markdown(run: Run, has_curves: bool) -> str:
         f"- Parameters: {metrics['parameters']:,}",
         f"- Hardware: {environment['cores']} cores of {environment['processor']}, "
         f"{environment['memory_gib']} GiB{gpus}",
+        *_continued(environment),
         f"- Strategy: {environment['strategy']}; precision: {environment['precision']} ({environment['why']})",
         f"- Versions: Python {environment['python']}, "
         + ", ".join(f"{name} {number}" for name, number in environment["packages"].items()),
@@ -133,6 +134,18 @@ def _markdown(run: Run, has_curves: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _continued(environment: dict) -> list[str]:
+    """Returns the line that says how often the run was continued, and where it was elsewhere."""
+    times = environment.get("continued", [])
+    elsewhere = [
+        f"{there['cores']} cores of {there['processor']}, {there['strategy']}"
+        for there in times
+        if (there["processor"], there["strategy"]) != (environment["processor"], environment["strategy"])
+    ]
+    also = f", also on {'; '.join(dict.fromkeys(elsewhere))}" if elsewhere else ""
+    return [f"- Continued {len(times)} times after it was stopped{also}"] if times else []
 
 
 def _cell(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """When a run's state is saved: every so many seconds or steps, at its end, and when it is told to stop."""
 
+import os
 import signal
 import sys
 import threading
@@ -41,8 +42,8 @@ class Saving(keras.callbacks.Callback):
         self.found: Any = None  # the checkpoint to continue from
         self.told: int | None = None  # the signal that this process got
         self.stopping: int | None = None  # the signal that all workers know of
-        self.training = False
-        self.cut = False
+        self.begun = 0  # step of the epoch that Keras counts from
+        self.training = self.cut = self.kept = False
         self.started = self.saved = time.monotonic()
 
     def look(self) -> None:
@@ -74,23 +75,22 @@ class Saving(keras.callbacks.Callback):
         self._put_back()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        self.begun = self.step
         if self.step:  # continued in the middle: Keras has just emptied the metrics, callbacks have seen a beginning
             self._put_back()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
-        self.step += 1
-        if self.step == self.steps:  # the epoch is not done before it is validated
-            if batch + 1 < self.steps and not self.model.stop_training:
+        self.step = self.begun + batch + 1
+        if self.step >= self.steps:  # the epoch is not done before it is validated
+            if self.begun and not self.model.stop_training:
                 self.model.stop_training = self.cut = True
+            return
+        if self.model.stop_training:  # by a callback: the epoch ends here, and is saved at its end
             return
         if self._agreed():
             self.save()
         if self.stopping is not None:
             self._stop(self.stopping)
-
-    def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
-        if self.told is not None and self.workers.count == 1:  # several stop together, at the epoch's end
-            self._stop(self.told)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         self.epoch, self.step = epoch + 1, 0
@@ -102,25 +102,31 @@ class Saving(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:  # noqa: D102
         self.training = False
+        if self.told is not None and self.workers.count == 1:  # while the last epoch was saved
+            self._stop(self.told)
 
     def save(self) -> None:
         """Writes a checkpoint."""
         checkpoint = take_state(self.model, self.callbacks, self.fresh, [self.epoch, self.step, self.seconds_in_all])
         if self.workers.is_chief:
             write_checkpoint(self.folder, self.first_step, checkpoint)
-        self.saved = time.monotonic()
+        self.saved, self.kept = time.monotonic(), True
 
     def tell(self, number: int, frame: Any = None) -> None:
-        """Takes a signal: the run stops after the step it is in; a second Ctrl-C, or one outside training, at once."""
+        """Takes a signal: the run stops after the step it is in, or the validation; a second Ctrl-C stops it at once.
+
+        Outside of training, where all is saved, any signal does.
+        """
         if not self.training or (self.told == number == signal.SIGINT):
             self._stop(number)
         self.told = number
         if number == signal.SIGINT:
-            print("\nstopping after this step; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+            os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")  # print is not for handlers
 
     def _put_back(self) -> None:
         if self.found is not None:
-            put_state(self.found, self.model, self.callbacks)
+            self.kept = True
+            put_state(self.found, self.model, self.callbacks, self.fresh)
 
     def _agreed(self, always: bool = False) -> bool:
         """Returns whether to save here. Several workers ask each other, now and then: all must save, or none."""
@@ -141,7 +147,7 @@ class Saving(keras.callbacks.Callback):
         self.training = False
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        saved = "the run is saved; run the same line again to continue" if self.folder.exists() else "nothing is saved"
+        saved = "the run is saved; run the same line again to continue" if self.kept else "nothing is saved"
         print(f"told to end (SIGTERM): {saved}", file=sys.stderr, flush=True)
         raise SystemExit(PREEMPTED)
 

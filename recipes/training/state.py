@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 
+from recipes.devices.workers import Workers
 from recipes.errors import RunError
 from recipes.training.checkpoints import Checkpoint, is_plain, pack, unpack
 
@@ -51,7 +52,7 @@ def take_state(
 ) -> Checkpoint:
     """Returns the state of a run.
 
-    On several workers, all must call it: metrics are summed over them.
+    On several workers, all must call it: each has its own part of the metrics.
 
     Args:
         model: With all its variables made.
@@ -59,13 +60,14 @@ def take_state(
         fresh: The callbacks' `attributes` before training.
         position: Where the run is; anything that JSON can hold.
     """
-    strategy = model.distribute_strategy
-    arrays, copies = [], []
+    workers = Workers(model.distribute_strategy)
+    arrays: list[np.ndarray] = []
+    copies = []
     for variable in variables(model):
-        values = _copies(variable, strategy)
-        same = all(np.array_equal(values[0], value, equal_nan=True) for value in values[1:])
+        values = _copies(variable, workers)
+        same = not _is_local(variable) and all(np.array_equal(values[0], value, equal_nan=True) for value in values[1:])
         arrays.append(values[0] if same else np.stack(values))
-        copies.append(1 if same else len(values))
+        copies.append(0 if same else len(values))
     state = {
         "position": position,
         "copies": copies,
@@ -80,8 +82,13 @@ def take_state(
     return Checkpoint(arrays, state)
 
 
-def put_state(checkpoint: Checkpoint, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-    """Puts back what `take_state` returned.
+def put_state(
+    checkpoint: Checkpoint,
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    fresh: Sequence[dict[str, Any]],
+) -> None:
+    """Puts back what `take_state` returned; `fresh` are the attributes of the new callbacks before training.
 
     Raises:
         RunError: If the model or the callbacks are not those that it was taken from.
@@ -94,17 +101,17 @@ def put_state(checkpoint: Checkpoint, model: keras.Model, callbacks: Sequence[ke
             "resume=False to start over"
         )
     owned = variables(model)
-    kept_shapes = [array.shape[copies > 1 :] for array, copies in zip(arrays, state["copies"], strict=False)]
+    kept_shapes = [array.shape[copies > 0 :] for array, copies in zip(arrays, state["copies"], strict=False)]
     if kept_shapes != [tuple(variable.shape) for variable in owned]:
         raise RunError(
             f"the unfinished run has {len(kept_shapes)} variables, and this model {len(owned)} or of other shapes; "
             "pass resume=False to start over"
         )
-    strategy = model.distribute_strategy
+    workers = Workers(model.distribute_strategy)
     for variable, array, copies in zip(owned, arrays, state["copies"], strict=False):
-        _put(variable, array, copies, strategy)
-    for callback, (_, values) in zip(callbacks, state["callbacks"], strict=True):
-        vars(callback).update(unpack(values, arrays))
+        _put(variable, array, copies, workers)
+    for callback, before, (_, values) in zip(callbacks, fresh, state["callbacks"], strict=True):
+        vars(callback).update({**copy.deepcopy(before), **unpack(values, arrays)})
     random.setstate(unpack(state["python_random"], arrays))
     np.random.set_state(unpack(state["numpy_random"], arrays))
 
@@ -120,29 +127,34 @@ def _changed(callback: keras.callbacks.Callback, before: dict[str, Any]) -> dict
     return {name: value for name, value in now.items() if name not in before or packed(value) != packed(before[name])}
 
 
-def _copies(variable: Any, strategy: tf.distribute.Strategy) -> list[np.ndarray]:
-    """Returns the value on each replica of this process; of a metric on several workers, the sum over all."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and _is_summed(variable):
-        return [np.asarray(variable.read_value())]
-    return [np.asarray(place) for place in strategy.experimental_local_results(variable)]
+def _copies(variable: Any, workers: Workers) -> list[np.ndarray]:
+    """Returns the value on each replica: of this process, or of all workers where each has its own, as metrics have."""
+    local = np.stack([np.asarray(place) for place in workers.strategy.experimental_local_results(variable)])
+    if workers.count > 1 and _is_local(variable):
+        local = np.concatenate(list(workers.gather(local)))
+    return list(local)
 
 
-def _is_summed(variable: Any) -> bool:
+def _is_local(variable: Any) -> bool:
+    """Returns whether each replica has its own part, which is put together only where it is read."""
     return variable.synchronization == tf.VariableSynchronization.ON_READ
 
 
-def _put(variable: Any, array: np.ndarray, copies: int, strategy: tf.distribute.Strategy) -> None:
-    local = strategy.experimental_local_results(variable)
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and _is_summed(variable):
-        context = strategy.cluster_resolver.task_id
-        for number, place in enumerate(local):
-            place.assign(array if context == number == 0 else np.zeros_like(array))
-    elif copies == len(local) > 1:
-        for place, value in zip(local, array, strict=True):
-            place.assign(value)
-    elif copies > 1 and _is_summed(variable):  # taken on another number of replicas
-        for number, place in enumerate(local):
-            place.assign(array.sum(0) if number == 0 else np.zeros_like(array[0]))
-    else:
-        for place in local:
-            place.assign(array[0] if copies > 1 else array)
+def _put(variable: Any, array: np.ndarray, copies: int, workers: Workers) -> None:
+    """Puts back a variable's value, or values: those of as many replicas as there are, or what they come to."""
+    local = workers.strategy.experimental_local_results(variable)
+    if array.dtype.kind == "V":  # numpy knows bfloat16 by its size alone
+        array = array.view(variable.dtype.as_numpy_dtype)
+    first = len(local) * (workers.index if _is_local(variable) else 0)
+    replicas = len(local) * (workers.count if _is_local(variable) else 1)
+    for number, place in enumerate(local):
+        if not copies:
+            place.assign(array)
+        elif copies == replicas:
+            place.assign(array[first + number])
+        elif variable.aggregation == tf.VariableAggregation.SUM:  # on another number of replicas than before
+            place.assign(array.sum(0) if first + number == 0 else np.zeros_like(array[0]))
+        elif variable.aggregation == tf.VariableAggregation.MEAN:
+            place.assign(array.mean(0))
+        else:
+            place.assign(array[0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recipes import cifar_convnet
 from recipes.data import Splits, crop_and_flip, image_splits, train_batches
 from recipes.data.pipeline import eval_batches
+from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError
 
 
@@ -117,9 +118,12 @@ def test_settings_and_data_that_do_not_fit_each_other_are_explained():
 
 def test_a_small_test_split_can_be_shared_by_replicas():
     images, labels = numbered(31)
-    sizes = [len(label) for _, label in eval_batches(images, labels, 32)]
-    assert sizes == [16, 15]
+    assert [len(label) for _, label in eval_batches(images, labels, 32)] == [31]
     assert [len(label) for _, label in eval_batches(images, labels, 8)] == [8, 8, 8, 7]
+    with choose_strategy("mirrored").scope():
+        assert [len(label) for _, label in eval_batches(images, labels, 32)] == [30, 1]
+        with pytest.raises(DataError, match="1 examples are too few to validate on 2 replicas"):
+            eval_batches(images[:1], labels[:1], 32)
 
 
 def test_a_users_own_splits_pass_through_and_the_config_follows_them():

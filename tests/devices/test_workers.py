@@ -140,21 +140,65 @@ def test_launch_ends_all_when_one_is_killed_or_all_are_told_and_the_same_line_go
     assert "[worker 1] worker 1 of 2 trains along; the chief reports" in said
 
 
-def test_a_worker_that_hears_nothing_more_from_another_says_so(tmp_path):
-    """Without `launch`, as on several machines: the one that is left ends by itself."""
+@pytest.mark.parametrize("killed", [0, 1])
+def test_workers_that_lose_one_end_in_words_and_go_on_in_bits(tmp_path, killed):
+    """Without `launch`, as on several machines; the chief or another."""
     (tmp_path / "runs").mkdir()
-    changes = {**CHANGES, "epochs": 2000}
-    left, lost = (
+    changes = {**CHANGES, "max_examples": 256, "checkpoint_steps": 3}
+    members = [
+        processes.start(
+            processes.fit, "recipes.mnist_dense", tmp_path / "runs", changes, 1, member, 5 if index == killed else None
+        )
+        for index, member in enumerate(cluster(2))
+    ]
+    statuses = [processes.wait(member, 60) for member in members]
+    assert statuses[killed] == -signal.SIGKILL
+    assert statuses[1 - killed] != 0
+    if killed == 1:  # with the chief goes TensorFlow's coordination service, which may end the others itself
+        said = "".join(path.read_text() for path in Path().glob("log-*.txt"))
+        assert "worker 0 lost another of the 2 workers" in said
+        assert "run the same line again on all of them: it continues from the last checkpoint" in said
+    members = [
         processes.start(processes.fit, "recipes.mnist_dense", tmp_path / "runs", changes, 1, member)
         for member in cluster(2)
-    )
-    while not list((tmp_path / "runs").glob("*/*/history.csv")):
-        time.sleep(0.05)
-    lost.kill()
-    assert processes.wait(left, 60) == 1
-    said = "".join(path.read_text() for path in Path().glob("log-*.txt"))
-    assert "worker 0 lost another of the 2 workers" in said
-    assert "run the same line again to continue from the last checkpoint" in said
+    ]
+    assert [processes.wait(member) for member in members] == [0, 0]
+    assert "after 0 whole epochs and 3 steps" in "".join(path.read_text() for path in Path().glob("log-*.txt"))
+    fit_on_workers("recipes.mnist_dense", tmp_path / "whole", changes)
+    parts, whole = read(tmp_path / "runs"), read(tmp_path / "whole")
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value, err_msg=name)
+
+
+def test_uneven_shares_of_the_validation_split_count_each_example_once(tmp_path):
+    fit_on_workers("recipes.mnist_dense", tmp_path / "workers", {**CHANGES, "max_examples": 135, "dropout": 0.0})
+    (tmp_path / "one").mkdir()
+    changes = {**CHANGES, "max_examples": 135, "dropout": 0.0}
+    assert processes.run(processes.fit, "recipes.mnist_dense", tmp_path / "one", changes) == 0
+    one, workers = read(tmp_path / "one"), read(tmp_path / "workers")
+    for name in ("val_accuracy", "val_loss"):
+        np.testing.assert_allclose(workers[name], one[name], rtol=1e-5)
+
+
+def test_what_the_chief_cannot_do_is_said_on_every_worker(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mnist_dense").write_text("a file in the way")
+    members = [
+        processes.start(processes.fit, "recipes.mnist_dense", tmp_path / "runs", CHANGES, 1, member)
+        for member in cluster(2)
+    ]
+    assert [processes.wait(member, 60) for member in members] == [1, 1]
+    assert "RunError: the chief says: cannot make " in "".join(path.read_text() for path in Path().glob("log-*.txt"))
+
+
+def test_ctrl_c_ends_a_launch_with_the_model_kept(tmp_path):
+    process = launched(tmp_path, "--epochs", "2000")
+    read_until(process, "epoch 1/2000")
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, said
+    assert "the same line continues it" in said
+    assert list(tmp_path.glob("runs/mnist_dense/*/model.keras"))
 
 
 @pytest.mark.parametrize(

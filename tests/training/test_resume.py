@@ -103,6 +103,17 @@ def test_other_data_is_a_new_run():
     assert mnist_dense.fit(TINY, data=data, batch_size=10, callbacks=[Crash(-1)]).run.folder == folder
 
 
+def test_a_run_all_of_whose_checkpoints_are_torn_begins_again_and_keeps_new_ones(capsys):
+    folder = crashed()
+    for path in (folder / "checkpoints").iterdir():
+        path.write_bytes(b"torn")
+    with pytest.raises(RuntimeError, match="crash"):
+        mnist_dense.fit(TINY, callbacks=[Crash(2)])
+    assert steps_in(folder) == [1, 2]
+    mnist_dense.fit(TINY, callbacks=[Crash(-1)])
+    assert "after 0 whole epochs and 2 steps" in capsys.readouterr().out
+
+
 def test_how_often_it_saves_may_change():
     folder = crashed()
     assert mnist_dense.fit(TINY, checkpoint_steps=None, callbacks=[Crash(-1)]).run.folder == folder
@@ -182,7 +193,7 @@ def test_a_folder_that_is_read_only_is_named(monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(FileLock, "acquire", refused)  # file modes do not stop root
-    with pytest.raises(RunError, match=f"cannot write to {folder} to continue the run there: Permission denied"):
+    with pytest.raises(RunError, match=f"cannot write to {folder} to train there: Permission denied"):
         mnist_dense.fit(TINY)
 
 
@@ -271,7 +282,7 @@ def test_a_users_own_splits_are_not_continued_and_may_be_made_so(capsys):
     [folder] = folders()
     assert not (folder / "checkpoints").exists()
     assert mnist_dense.fit(TINY, data=Splits(batches)).run.folder != folder
-    assert "is not continued: its data cannot be entered midway" in capsys.readouterr().out
+    assert "is not continued: its data or recipe cannot be known again" in capsys.readouterr().out
 
     def train_from(step, worker, workers):
         return batches.repeat().skip(step)
@@ -288,7 +299,7 @@ def test_a_users_own_splits_are_not_continued_and_may_be_made_so(capsys):
     assert "after 0 whole epochs and 2 steps" in capsys.readouterr().out
 
 
-def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capsys):
+def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capfd):
     class Press(keras.callbacks.Callback):
         def __init__(self, at):
             super().__init__()
@@ -304,7 +315,7 @@ def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capsys):
     assert signal.getsignal(signal.SIGINT) is before
     [folder] = folders()
     assert steps_in(folder) == [4], "saved where it stopped"
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert "stopping after this step; Ctrl-C again stops at once" in said
     assert "the same line continues it" in said
     model = mnist_dense.fit(TINY, callbacks=[Press(-1)], checkpoint_steps=None)
@@ -312,6 +323,39 @@ def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capsys):
     expected = mnist_dense.fit(TINY, resume=False)
     for weight, same in zip(model.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, same)
+
+
+def test_ctrl_c_in_the_last_step_waits_for_the_validation_and_keeps_the_epoch():
+    class Press(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 7:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    changes = {"checkpoint_steps": None, "epochs": 2}
+    with pytest.raises(KeyboardInterrupt):
+        mnist_dense.fit(TINY, callbacks=[Press()], **changes)
+    [folder] = folders()
+    assert steps_in(folder) == [8]
+    assert (folder / "history.csv").read_text().count("\n") == 2
+    with pytest.raises(KeyboardInterrupt):
+        mnist_dense.fit(TINY, callbacks=[Press()], **changes)
+    assert mnist_dense.fit(TINY, callbacks=[Press()], **changes).run.folder == folder, "evaluated, and done"
+
+
+@pytest.mark.parametrize(("first", "then"), [("mirrored", "single"), ("single", "mirrored")])
+def test_metrics_go_on_over_another_number_of_replicas(first, then):
+    tiny = mnist_dense.change(TINY, dropout=0.0, strategy=first)
+    whole = mnist_dense.fit(tiny, runs="whole").history.history
+    with pytest.raises(RuntimeError, match="crash"):
+        mnist_dense.fit(tiny, callbacks=[Crash()])
+    [folder] = folders()
+    known = json.loads((folder / "run.json").read_text())
+    known["identity"]["strategy"] = then  # as "auto" finds more or fewer devices
+    (folder / "run.json").write_text(json.dumps(known))
+    model = mnist_dense.fit(tiny, strategy=then, callbacks=[Crash(-1)])
+    assert model.run.folder == folder
+    for name, value in whole.items():
+        np.testing.assert_allclose(model.history.history[name], value, rtol=1e-4)
 
 
 def test_sigterm_saves_and_has_a_status_of_its_own(capsys):
@@ -361,7 +405,7 @@ def test_training_makes_no_variable_that_a_checkpoint_would_miss(recipe, fitted)
 
 
 def test_the_newest_is_by_step_and_the_last_few_are_kept(tmp_path):
-    for step in (7, 30, 4, 100, 12):
+    for step in (4, 7, 12, 30, 100):
         write_checkpoint(tmp_path, step, Checkpoint([np.arange(step)], {"step": step}))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "step-000000012.npz",
