@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.utils.naming import reset_uids
 
 from recipes.data.splits import DataInfo, Splits
 from recipes.devices.hardware import Precision, choose_precision
@@ -20,7 +21,8 @@ from recipes.training.runs import Run, earlier_runs, first_environment, is_over,
 def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool = True) -> Run:
     """Returns the run that a line stands for: its unfinished one, to continue, or a new one that is not on disk yet.
 
-    Sets Keras's dtype policy to the run's, which a run that continues keeps. On several workers the chief decides.
+    Sets Keras's dtype policy to the run's, which a run that continues keeps, and has layers named from the beginning.
+    On several workers the chief decides.
 
     Args:
         config: The settings, those that follow the data included.
@@ -52,6 +54,7 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
     _agree(workers, own, plan["agreed"])
     precision = Precision(*plan["precision"])
     keras.config.set_dtype_policy(precision.policy)
+    reset_uids()  # "conv2d", "conv2d_1": the order in which TensorFlow adds gradients follows from names
     return Run(
         folder=Path(plan["folder"] or runs),
         recipe=recipe,

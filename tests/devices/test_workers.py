@@ -44,7 +44,9 @@ def read(folder, worker=0):
 @pytest.mark.parametrize("module", MODULES)
 def test_one_device_two_replicas_and_two_workers_do_the_same(module, tmp_path):
     tiny = vars(__import__(module, fromlist=["TINY"]))["TINY"]
-    changes = CHANGES | ({"dropout": 0.0} if hasattr(tiny, "dropout") else {})
+    # A small rate: large ones make of a rounding error in the first step a different network in the last.
+    changes = CHANGES | {"learning_rate": min(0.01, tiny.learning_rate)}
+    changes |= {"dropout": 0.0} if hasattr(tiny, "dropout") else {}
     for name, strategy, devices in (("one", "single", 1), ("two", "mirrored", 2)):
         (tmp_path / name).mkdir()
         assert processes.run(processes.fit, module, tmp_path / name, {**changes, "strategy": strategy}, devices) == 0

@@ -161,6 +161,12 @@ def test_a_model_of_another_shape_is_refused_in_words():
         mnist_dense.evaluate(model, dataset="digits")
 
 
+def test_names_of_layers_begin_anew_in_each_run():
+    """The order in which TensorFlow adds the gradients of several branches, and so their bits, follows from names."""
+    first, second = mnist_dense.fit(TINY), mnist_dense.fit(TINY)
+    assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
+
+
 def test_a_users_own_strategy_scope_is_kept():
     strategy = choose_strategy("mirrored")
     with strategy.scope():
