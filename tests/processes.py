@@ -49,16 +49,16 @@ def _quietly(function, *arguments):
 # ---------------------------------------------------------------- what they do
 
 
-class Death(keras.callbacks.Callback):
-    """Kills its process at the beginning of a step; None: never."""
+class Tell(keras.callbacks.Callback):
+    """Sends its own process a signal at the beginning of a step; None: never."""
 
-    def __init__(self, at):
+    def __init__(self, at, number):
         super().__init__()
-        self.at = at
+        self.at, self.number = at, number
 
     def on_train_batch_begin(self, batch, logs=None):
         if batch == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.number)
 
 
 def fit(recipe, folder, changes, devices=1, cluster=None, killed_at=None):
@@ -81,7 +81,7 @@ def fit(recipe, folder, changes, devices=1, cluster=None, killed_at=None):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * devices)
     module = importlib.import_module(recipe)
     folder = Path(folder)
-    model = module.fit(module.TINY, runs=folder, callbacks=[Death(killed_at)], **changes)
+    model = module.fit(module.TINY, runs=folder, callbacks=[Tell(killed_at, signal.SIGKILL)], **changes)
     worker = cluster["task"]["index"] if cluster else 0
     weights = {f"weight{number}": weight for number, weight in enumerate(model.get_weights())}
     np.savez(folder / f"{worker}.npz", **weights, **model.history.history)

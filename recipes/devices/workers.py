@@ -122,9 +122,8 @@ class Workers:
         """Returns the chief's bytes on every worker; what the others pass is ignored."""
         if self.count == 1:
             return data
-        length = int(
-            self.sum(np.frombuffer(np.int64(len(data) if self.is_chief else 0).tobytes(), np.int32)).view("i8")[0]
-        )
+        size_of_mine = np.array([len(data) if self.is_chief else 0], np.int64)  # two words: a message holds int32
+        length = int(self.sum(size_of_mine.view(np.int32)).view(np.int64)[0])
         parts = []
         for start in range(0, length, MESSAGE):
             size = min(MESSAGE, length - start)

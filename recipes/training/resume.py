@@ -35,6 +35,8 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
     """
     recipe, identity = recipe_name(config), _identity(config, splits.info)
     workers = Workers(tf.distribute.get_strategy())
+    # How often to save is no part of the identity, but all workers must save at the same steps.
+    own = {**identity, "checkpoint_steps": getattr(config, "checkpoint_steps", None)}
 
     def decide() -> dict[str, Any]:
         earlier = earlier_runs(Path(runs) / recipe)
@@ -46,10 +48,8 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
             [environment["precision"], environment["why"]] if environment else choose_precision(config.precision)
         )
         number = 1 + max((known["number"] for _, known in earlier), default=0)
-        # How often to save is no part of the identity, but all workers must save at the same steps.
         return {"folder": environment and str(same), "precision": precision, "number": number, "agreed": own}
 
-    own = {**identity, "checkpoint_steps": getattr(config, "checkpoint_steps", None)}
     plan = workers.chiefs(decide)
     _agree(workers, own, plan["agreed"])
     precision = Precision(*plan["precision"])
@@ -87,24 +87,23 @@ def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[
     if not earlier or is_over(earlier[0][0]):
         return
     folder, known = earlier[0]
-    names = [name for name in {**identity, **known["identity"]} if identity.get(name) != known["identity"].get(name)]
-    differ = ", ".join(f"{name} {known['identity'].get(name)!r} there, {identity.get(name)!r} here" for name in names)
-    why = (
-        f"it differs ({differ})"
-        if names
-        else "resume=False"
-        if not resume
-        else "its data or recipe cannot be known again"
-    )
+    differ = _differences(identity, known["identity"])
+    unknown = "its data or recipe cannot be known again" if resume else "resume=False"
+    why = f"it differs ({differ})" if differ else unknown
     print(f"note: the unfinished run in {folder} is not continued: {why}. This is a new run")
+
+
+def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:
+    """Returns what two lines differ in, in words; nothing where they are the same."""
+    names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    return ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
 
 
 def _agree(workers: Workers, own: dict[str, Any], chiefs: dict[str, Any]) -> None:
     """Refuses workers of different settings or data, on every one of them."""
-    differ = [name for name in {**own, **chiefs} if own.get(name) != chiefs.get(name)]
-    if not workers.sum([len(differ)])[0]:
+    differ = _differences(own, chiefs)
+    if not workers.sum([bool(differ)])[0]:
         return
     if differ:
-        shown = ", ".join(f"{name} {chiefs.get(name)!r} there, {own.get(name)!r} here" for name in differ)
-        raise ConfigError(f"worker {workers.index} differs from the chief: {shown}. Start all with the same line")
+        raise ConfigError(f"worker {workers.index} differs from the chief: {differ}. Start all with the same line")
     raise ConfigError("another worker has other settings or data than the chief; its own message says which")

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import random
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import two_optimizers
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import Tell
 
 from recipes import mnist_dense
 from recipes.data import DataInfo, Splits
@@ -300,25 +300,16 @@ def test_a_users_own_splits_are_not_continued_and_may_be_made_so(capsys):
 
 
 def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capfd):
-    class Press(keras.callbacks.Callback):
-        def __init__(self, at):
-            super().__init__()
-            self.at = at
-
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch == self.at:
-                os.kill(os.getpid(), signal.SIGINT)
-
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        mnist_dense.fit(TINY, callbacks=[Press(3)], checkpoint_steps=None)
+        mnist_dense.fit(TINY, callbacks=[Tell(3, signal.SIGINT)], checkpoint_steps=None)
     assert signal.getsignal(signal.SIGINT) is before
     [folder] = folders()
     assert steps_in(folder) == [4], "saved where it stopped"
     said = capfd.readouterr().err
     assert "stopping after this step; Ctrl-C again stops at once" in said
     assert "the same line continues it" in said
-    model = mnist_dense.fit(TINY, callbacks=[Press(-1)], checkpoint_steps=None)
+    model = mnist_dense.fit(TINY, callbacks=[Tell(None, signal.SIGINT)], checkpoint_steps=None)
     assert model.run.folder == folder
     expected = mnist_dense.fit(TINY, resume=False)
     for weight, same in zip(model.get_weights(), expected.get_weights(), strict=True):
@@ -326,20 +317,17 @@ def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capfd):
 
 
 def test_ctrl_c_in_the_last_step_waits_for_the_validation_and_keeps_the_epoch():
-    class Press(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch == 7:
-                os.kill(os.getpid(), signal.SIGINT)
-
     changes = {"checkpoint_steps": None, "epochs": 2}
     with pytest.raises(KeyboardInterrupt):
-        mnist_dense.fit(TINY, callbacks=[Press()], **changes)
+        mnist_dense.fit(TINY, callbacks=[Tell(7, signal.SIGINT)], **changes)
     [folder] = folders()
     assert steps_in(folder) == [8]
     assert (folder / "history.csv").read_text().count("\n") == 2
     with pytest.raises(KeyboardInterrupt):
-        mnist_dense.fit(TINY, callbacks=[Press()], **changes)
-    assert mnist_dense.fit(TINY, callbacks=[Press()], **changes).run.folder == folder, "evaluated, and done"
+        mnist_dense.fit(TINY, callbacks=[Tell(7, signal.SIGINT)], **changes)
+    assert mnist_dense.fit(TINY, callbacks=[Tell(7, signal.SIGINT)], **changes).run.folder == folder, (
+        "evaluated, and done"
+    )
 
 
 @pytest.mark.parametrize(("first", "then"), [("mirrored", "single"), ("single", "mirrored")])
@@ -359,13 +347,8 @@ def test_metrics_go_on_over_another_number_of_replicas(first, then):
 
 
 def test_sigterm_saves_and_has_a_status_of_its_own(capsys):
-    class Terminate(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-
     with pytest.raises(SystemExit) as ended:
-        mnist_dense.fit(TINY, callbacks=[Terminate()], checkpoint_steps=None)
+        mnist_dense.fit(TINY, callbacks=[Tell(3, signal.SIGTERM)], checkpoint_steps=None)
     assert ended.value.code == saving.PREEMPTED == 75
     assert steps_in(folders()[0]) == [4]
     assert "told to end (SIGTERM): the run is saved" in capsys.readouterr().err
