@@ -14,7 +14,10 @@ __version__ = "0.1.0"
 #: Every recipe and what it is, in one line. The key is the name of its file.
 RECIPES = {
     "mnist_dense": "Handwritten digits with a multi-layer perceptron; LINEAR is softmax regression. Start here.",
+    "mnist_autoencoder": "Handwritten digits to a small code and back, with noise taken out; CLEAN and DENSE without.",
     "cifar_convnet": "Small colour photographs with a fast convolutional network; CLASSIC is the textbook one.",
+    "cifar_resnet": "Small colour photographs with residual networks of 20 to 110 layers; PAPER is the first paper's.",
+    "cifar_googlenet": "Small colour photographs with Inception modules; PAPER is GoogLeNet itself, for large ones.",
 }
 
 __all__ = ["RECIPES", "__version__", *RECIPES]

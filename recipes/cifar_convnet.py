@@ -32,10 +32,12 @@ from recipes.training import (
     SmoothedCrossentropy,
     change,
     check_config,
+    classifier_pictures,
     evaluate_model,
     export_classifier,
     fit_model,
     follow_data,
+    one_cycle,
     open_run,
     recipe_name,
     same_data,
@@ -157,15 +159,9 @@ def fast(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor, k
     x = layers.Rescaling(1 / 9)(x)  # keeps the first logits small, and the loss near ln 10
     logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
 
-    steps = config.epochs * (config.train_examples // config.batch_size)
-    warmup = round(config.warmup_fraction * steps)
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate,
-        decay_steps=max(1, steps - warmup),
-        warmup_target=config.learning_rate if warmup else None,
-        warmup_steps=warmup,
+    optimizer = keras.optimizers.SGD(
+        one_cycle(config), config.momentum, nesterov=True, weight_decay=config.weight_decay
     )
-    optimizer = keras.optimizers.SGD(rate, config.momentum, nesterov=True, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return logits, optimizer
 
@@ -258,7 +254,7 @@ def fit(
         run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
         keras.utils.set_random_seed(config.seed)
         model = build(config)
-    return fit_model(model, splits, run, callbacks)
+    return fit_model(model, splits, run, callbacks, classifier_pictures)
 
 
 def evaluate(

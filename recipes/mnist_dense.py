@@ -26,6 +26,7 @@ from recipes.devices import training_scope
 from recipes.training import (
     change,
     check_config,
+    classifier_pictures,
     evaluate_model,
     export_classifier,
     fit_model,
@@ -173,7 +174,7 @@ def fit(
         run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
         keras.utils.set_random_seed(config.seed)
         model = build(config)
-    return fit_model(model, splits, run, callbacks)
+    return fit_model(model, splits, run, callbacks, classifier_pictures)
 
 
 def evaluate(

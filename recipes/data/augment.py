@@ -29,3 +29,24 @@ def crop_and_flip(
     shifted = tf.gather(padded, rows, axis=1, batch_dims=1)
     moved = tf.gather(shifted, columns, axis=2, batch_dims=1)
     return tf.ensure_shape(moved, images.shape)
+
+
+def noisy_pairs(
+    images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: int = 1, *, noise: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (images with noise in [0, 255], images in [0, 1]), both (B, H, W, C) float32, for a denoiser.
+
+    Args:
+        images: (B, H, W, C) in [0, 255].
+        seed: (2,) integer.
+        worker: Which part of a batch these images are.
+        workers: In how many parts it was cut; the noise is that of the whole batch.
+        noise: Standard deviation as a share of the full range.
+    """
+    images = tf.cast(images, tf.float32)
+    count = tf.shape(images)[0]
+    shape = tf.concat([[workers * count], tf.shape(images)[1:]], 0)
+    own = seed + tf.constant([0, 1], seed.dtype)  # not that of the other augmentation
+    drawn = tf.random.stateless_normal(shape, own)[worker * count : (worker + 1) * count]
+    noisy = tf.clip_by_value(images + 255 * noise * drawn, 0, 255) if noise else images
+    return tf.ensure_shape(noisy, images.shape), images / 255

@@ -20,6 +20,9 @@ from recipes.errors import DataError
 #: changed as they are in the whole batch
 Augment = Callable[[tf.Tensor, tf.Tensor, int, int], tf.Tensor]
 
+#: The same arguments -> (inputs, targets), in place of (images, labels), for models that learn from images alone
+Pairing = Callable[[tf.Tensor, tf.Tensor, int, int], tuple[tf.Tensor, tf.Tensor]]
+
 
 class ImageSettings(Protocol):
     """The fields of a recipe's Config that decide on its data."""
@@ -40,7 +43,14 @@ class ImageSettings(Protocol):
     def seed(self) -> int: ...  # noqa: D102
 
 
-def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augment: Augment | None = None) -> Splits:
+def image_splits(
+    config: ImageSettings,
+    data: Any = None,
+    *,
+    standin: str,
+    augment: Augment | None = None,
+    pairing: Pairing | None = None,
+) -> Splits:
     """Returns the training, validation and test batches that a config asks for.
 
     Args:
@@ -48,6 +58,7 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
         data: A user's own: Splits, arrays, or a folder; see `find_images`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         augment: Applied to whole training batches.
+        pairing: Makes (inputs, targets) of images, in training anew in each step, for validation and test once.
 
     Raises:
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
@@ -80,7 +91,10 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
         },
         fingerprint=fingerprint(*train, *(validation or ())),
     )
-    train_from = train_batches(images, labels, config.batch_size, config.seed, augment)
+    train_from = train_batches(images, labels, config.batch_size, config.seed, augment, pairing)
+    if pairing:
+        validation = validation and _paired(validation[0], pairing, config.seed)
+        test = _paired(test[0], pairing, config.seed)
     return Splits(
         train=train_from(0, 0, 1),
         validation=eval_batches(*validation, config.batch_size) if validation else None,
@@ -92,7 +106,12 @@ def image_splits(config: ImageSettings, data: Any = None, *, standin: str, augme
 
 
 def train_batches(
-    images: np.ndarray, labels: np.ndarray, batch_size: int, seed: int, augment: Augment | None = None
+    images: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    seed: int,
+    augment: Augment | None = None,
+    pairing: Pairing | None = None,
 ) -> Callable[[int, int, int], tf.data.Dataset]:
     """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
 
@@ -106,6 +125,7 @@ def train_batches(
         batch_size: Examples per step, over all replicas and workers.
         seed: Decides on the order and the augmentation.
         augment: Applied to each batch.
+        pairing: Makes (inputs, targets) of each batch's images.
     """
     with tf.device("/CPU:0"):
         image_bank, label_bank = tf.constant(images), tf.constant(labels)
@@ -122,7 +142,9 @@ def train_batches(
                 places, seed=tf.stack([seed, epoch]), max_index=len(images) - 1
             )
             image, label = tf.gather(image_bank, index), tf.gather(label_bank, index)
-            return (augment(image, tf.stack([seed, step]), worker, workers) if augment else image), label
+            seeds = tf.stack([seed, step])
+            image = augment(image, seeds, worker, workers) if augment else image
+            return pairing(image, seeds, worker, workers) if pairing else (image, label)
 
         dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
         return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
@@ -140,6 +162,12 @@ def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.
     options = tf.data.Options()  # several workers take turns at the examples, each of which is seen once
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2).with_options(options)
+
+
+def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the (inputs, targets) of a split that is looked at again and again: always the same."""
+    inputs, targets = pairing(tf.constant(images), tf.constant([seed, -1], tf.int64), 0, 1)
+    return inputs.numpy(), targets.numpy()
 
 
 def _described(splits: Splits, config: ImageSettings) -> Splits:

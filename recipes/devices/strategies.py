@@ -189,7 +189,7 @@ def replica_rows(batch: Any) -> Any:
     Drawn for each replica's part, it would be the same part again on every one: they start from one seed.
     """
     context = tf.distribute.get_replica_context()
-    rows = batch.shape[0] // context.num_replicas_in_sync
+    rows = tf.shape(batch)[0] // context.num_replicas_in_sync
     return batch[context.replica_id_in_sync_group * rows :][:rows]
 
 

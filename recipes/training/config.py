@@ -31,16 +31,20 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "filters": (1, None),
     "image_shape": (1, None),
     "label_smoothing": (0, 0.999),
+    "latent_dim": (1, None),
     "learning_rate": (1e-12, None),
     "max_examples": (1, None),
     "momentum": (0, 0.9999),
+    "noise": (0, 10),
     "num_classes": (2, None),
+    "num_layers": (1, None),
     "seed": (0, 2**31 - 1),
     "train_examples": (1, None),
     "units": (1, None),
     "validation_fraction": (0, 0.9),
     "warmup_fraction": (0, 1),
     "weight_decay": (0, None),
+    "width": (0.01, None),
 }
 
 

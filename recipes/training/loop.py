@@ -17,7 +17,7 @@ from recipes.errors import NotFiniteError
 from recipes.errors.failures import clear_errors
 from recipes.training.config import ConfigT, change
 from recipes.training.files import write_atomically
-from recipes.training.outcome import finish_run, keep_interrupted
+from recipes.training.outcome import Pictures, finish_run, keep_interrupted, no_pictures
 from recipes.training.progress import Progress, StopOnNaN
 from recipes.training.report import HistoryFile
 from recipes.training.runs import Run, begun
@@ -34,7 +34,11 @@ def follow_data(config: ConfigT, splits: Splits) -> ConfigT:
 
 
 def fit_model(
-    model: keras.Model, splits: Splits, run: Run, callbacks: Iterable[keras.callbacks.Callback] = ()
+    model: keras.Model,
+    splits: Splits,
+    run: Run,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    pictures: Pictures = no_pictures,
 ) -> keras.Model:
     """Trains a compiled model, evaluates it on the test split, and writes everything to the run's folder.
 
@@ -47,6 +51,7 @@ def fit_model(
         run: What `open_run` returned; of its config, reads `epochs`, `batch_size`, `deterministic` and
             `checkpoint_...`.
         callbacks: Your own Keras callbacks, called before ours. Their plain attributes are part of a checkpoint.
+        pictures: (model, splits, folder) -> title -> name of the picture that it wrote there, for the report.
 
     Returns:
         The model, trained; on several workers a copy of it that needs none of the others. Its `run` tells the folder
@@ -71,7 +76,7 @@ def fit_model(
     with clear_errors(run.config.batch_size, run.folder), lost_workers_explained(strategy), begun(run, where, workers):
         model.run = run
         with deterministic_ops(run.config.deterministic):
-            return _train(model, splits, run, list(callbacks), workers, where)
+            return _train(model, splits, run, list(callbacks), pictures, workers, where)
 
 
 def _train(
@@ -79,6 +84,7 @@ def _train(
     splits: Splits,
     run: Run,
     callbacks: list[keras.callbacks.Callback],
+    pictures: Pictures,
     workers: Workers,
     where: dict[str, Any],
 ) -> keras.Model:
@@ -107,7 +113,7 @@ def _train(
             run_epochs(
                 model, replace(splits, train=data), epochs, [EpochIsOver(saving), *callbacks, *last], saving.epoch
             )
-            return finish_run(model, splits, run, saving.seconds_in_all, workers)
+            return finish_run(model, splits, run, saving.seconds_in_all, workers, pictures)
         except KeyboardInterrupt:
             progress.close()
             if run.writes and not run.metrics:  # else it was pressed when all was done but the last words

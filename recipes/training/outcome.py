@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -15,6 +16,14 @@ from recipes.training.files import write_atomically, write_json
 from recipes.training.progress import duration, refuse_nan
 from recipes.training.report import write_report
 from recipes.training.runs import Run
+
+#: (model, splits, run folder) -> title -> file name of the pictures that it wrote there
+Pictures = Callable[[keras.Model, Splits, Path], dict[str, str]]
+
+
+def no_pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+    """Draws nothing."""
+    return {}
 
 
 def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
@@ -32,7 +41,9 @@ def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def finish_run(model: keras.Model, splits: Splits, run: Run, seconds: float, workers: Workers) -> keras.Model:
+def finish_run(
+    model: keras.Model, splits: Splits, run: Run, seconds: float, workers: Workers, pictures: Pictures
+) -> keras.Model:
     """Writes the model first, then the test metrics and the report; metrics.json last."""
     history = model.history
     if run.writes:
@@ -55,7 +66,7 @@ def finish_run(model: keras.Model, splits: Splits, run: Run, seconds: float, wor
     }
     if not run.writes:
         return model
-    write_report(run)
+    write_report(run, pictures(model, splits, run.folder))
     write_json(run.folder / "metrics.json", run.metrics)
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())

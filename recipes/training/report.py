@@ -13,12 +13,12 @@ from recipes.training.progress import duration
 from recipes.training.runs import Run
 
 
-def write_report(run: Run) -> None:
-    """Writes curves.png and report.md from what the run folder holds."""
+def write_report(run: Run, pictures: dict[str, str] | None = None) -> None:
+    """Writes curves.png and report.md from what the run folder holds; `pictures` are titles -> file names there."""
     curves = read_history(run.folder / "history.csv")
     if curves.get("epoch"):
         write_atomically(run.folder / "curves.png", lambda part: draw_curves(curves, part, str(run.info)))
-    text = _markdown(run, bool(curves.get("epoch")))
+    text = _markdown(run, bool(curves.get("epoch")), pictures or {})
     write_atomically(run.folder / "report.md", lambda part: part.write_text(text))
 
 
@@ -73,7 +73,7 @@ def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
     figure.savefig(path, format="png", dpi=100)
 
 
-def _markdown(run: Run, has_curves: bool) -> str:
+def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
     environment = json.loads((run.folder / "environment.json").read_text())
     metrics = run.metrics
     lines = [f"# {run.recipe}: run {run.folder.name}", ""]
@@ -95,6 +95,9 @@ def _markdown(run: Run, has_curves: bool) -> str:
         lines[-2:] = ["No test figures."]
     lines += ["", "Training figures are averages over the last epoch, with augmentation and dropout on."]
     lines += ["", "![curves](curves.png)"] if has_curves else []
+    lines += ["", "## Pictures"] if pictures else []
+    for title, name in pictures.items():
+        lines += ["", f"{title}:", "", f"![{title}]({name})"]
     spent = f", {duration(metrics['seconds'])}" if "seconds" in metrics else ""
     gpus = f", {', '.join(environment['gpus'])}" if environment["gpus"] else ""
     lines += [

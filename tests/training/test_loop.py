@@ -167,6 +167,14 @@ def test_names_of_layers_begin_anew_in_each_run():
     assert [layer.name for layer in first.layers] == [layer.name for layer in second.layers]
 
 
+def test_two_replicas_are_named_and_evaluate_as_one():
+    model = mnist_dense.fit(TINY, strategy="mirrored")
+    environment = json.loads((model.run.folder / "environment.json").read_text())
+    assert environment["strategy"] == "mirrored over 2 CPUs"
+    assert model.distribute_strategy.num_replicas_in_sync == 2
+    assert mnist_dense.evaluate(model.run.folder) == pytest.approx(model.run.metrics["test"], rel=1e-5)
+
+
 def test_a_users_own_strategy_scope_is_kept():
     strategy = choose_strategy("mirrored")
     with strategy.scope():

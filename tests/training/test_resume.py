@@ -24,7 +24,6 @@ from recipes.data import DataInfo, Splits
 from recipes.errors import RunError, TrainingError
 from recipes.training import checkpoints, runs, saving
 from recipes.training.checkpoints import Checkpoint, newest_checkpoint, pack, parse_checkpoint, unpack, write_checkpoint
-from recipes.training.state import variables
 
 TINY = mnist_dense.change(mnist_dense.TINY, checkpoint_steps=1)  # 8 steps an epoch
 
@@ -370,18 +369,6 @@ def test_the_deterministic_switch_is_on_for_the_run_alone():
     mnist_dense.fit(TINY, deterministic=True, callbacks=[look])
     assert seen == [True]
     assert not config.is_op_determinism_enabled()
-
-
-def test_training_makes_no_variable_that_a_checkpoint_would_miss(recipe, fitted):
-    config = fitted(recipe).run.config
-    model = recipe.build(config)
-    from recipes.devices.keras_compat import build_all
-
-    splits = recipe.load_data(config)
-    build_all(model, splits.train.element_spec)
-    before = [tuple(variable.shape) for variable in variables(model)]
-    model.fit(splits.train, steps_per_epoch=1, verbose=0, shuffle=False)
-    assert [tuple(variable.shape) for variable in variables(model)] == before
 
 
 # ---------------------------------------------------------------- files

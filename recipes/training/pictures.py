@@ -1,0 +1,113 @@
+"""Pictures for a run's report: what a classifier takes for what, and grids of images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure  # not pyplot: no display, no state
+
+from recipes.data.splits import Splits
+from recipes.training.files import write_atomically
+
+MOST_CLASSES = 40  # a confusion matrix of more cannot be read
+MOST_EXAMPLES = 10_000  # of the test split that are looked at
+
+
+def classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+    """Writes confusion.png and mistakes.png, on the test split; returns their titles -> file names.
+
+    Args:
+        model: (B, H, W, C) images in [0, 255] to (B, V) logits.
+        splits: The data; without a test split there are no pictures.
+        folder: Where they are written.
+    """
+    if splits.test is None:
+        return {}
+    images, labels, probabilities = predictions(model, splits)
+    names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
+    written = {}
+    if len(names) <= MOST_CLASSES:
+        confusion = confusion_matrix(labels, probabilities.argmax(-1), len(names))
+        save_picture(draw_confusion(confusion, names), folder / "confusion.png")
+        written["What it takes for what, on the test split"] = "confusion.png"
+    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:16]
+    if len(surest):
+        titles = [_mistake(probabilities[index], labels[index], names) for index in surest]
+        save_picture(draw_images(images[surest], titles, columns=4), folder / "mistakes.png")
+        written[f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, with its three best guesses"] = (
+            "mistakes.png"
+        )
+    return written
+
+
+def predictions(model: keras.Model, splits: Splits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns (images, labels, probabilities (N, V)) of the test split, or its first 10,000."""
+    images, labels, probabilities, count = [], [], [], 0
+    for image, label in splits.test or ():
+        logits = keras.ops.convert_to_numpy(model.predict_on_batch(image))
+        images.append(image.numpy())
+        labels.append(label.numpy())
+        probabilities.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype("float32"))))
+        count += len(logits)
+        if count >= MOST_EXAMPLES:
+            break
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(probabilities)
+
+
+def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
+    """Returns (V, V) counts: of the true class (row), how many were taken for which (column)."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (labels, guesses), 1)
+    return counts
+
+
+def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
+    """Draws a confusion matrix as shares of each true class."""
+    size = max(3.5, 0.45 * len(names) + 1.5)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(shares.shape):
+        if counts[row, column] and len(names) <= 20:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{100 * shares[row, column]:.0f}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set(xlabel="taken for", ylabel="is", title="% of each class")
+    return figure
+
+
+def draw_images(images: np.ndarray, titles: Sequence[str] = (), columns: int = 8) -> Figure:
+    """Draws images, (N, H, W, C) in [0, 255], in a grid."""
+    rows = -(-len(images) // columns)
+    height = 1.1 + (0.5 if titles else 0)
+    figure = Figure(figsize=(columns * (1.7 if titles else 1.1), rows * height), layout="constrained")
+    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if place < len(images):
+            show(axes, images[place])
+            if titles:
+                axes.set_title(titles[place], fontsize=6)
+    return figure
+
+
+def show(axes: Any, image: np.ndarray) -> None:
+    """Shows one image, (H, W, C) in [0, 255]; one channel is grey."""
+    shown = np.clip(image, 0, 255).astype(np.uint8)
+    axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown[..., :3], cmap="gray", vmin=0, vmax=255)
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, in one step."""
+    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=100))
+
+
+def _mistake(probabilities: np.ndarray, label: int, names: Sequence[str]) -> str:
+    best = np.argsort(-probabilities)[:3]
+    guesses = "\n".join(f"{names[index]} {100 * probabilities[index]:.0f} %" for index in best)
+    return f"is {names[label]}\n{guesses}"
