@@ -53,10 +53,11 @@ def main() -> None:
         result["precision"], result["strategy"] = f"{where['precision']} ({where['why']})", where["strategy"]
         metrics = run.metrics
         result["seeds"].append({"seed": seed, **{key: metrics[key] for key in ("test", "validation", "seconds")}})
-        accuracies = [entry["test"]["accuracy"] for entry in result["seeds"]]
+        figure = "accuracy" if "accuracy" in metrics["test"] else "loss"  # of models that name nothing
+        figures = [entry["test"][figure] for entry in result["seeds"]]
         result["parameters"] = metrics["parameters"]
-        result["test_accuracy_mean"] = statistics.mean(accuracies)
-        result["test_accuracy_stdev"] = statistics.stdev(accuracies) if len(accuracies) > 1 else None
+        result[f"test_{figure}_mean"] = statistics.mean(figures)
+        result[f"test_{figure}_stdev"] = statistics.stdev(figures) if len(figures) > 1 else None
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
 

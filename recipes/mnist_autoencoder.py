@@ -20,28 +20,25 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits, noisy_pairs
 from recipes.devices import several_replicas, training_scope
 from recipes.errors import ConfigError
 from recipes.training import (
-    Signature,
+    apply,
     change,
     check_config,
-    draw_images,
+    draw_reconstructions,
     evaluate_model,
-    export_signatures,
+    export_halves,
     fit_model,
     follow_data,
-    image_signatures,
-    in_float32,
     one_cycle,
     open_run,
+    pixels,
     recipe_name,
     same_data,
-    save_picture,
     trained,
     tune_model,
 )
@@ -172,11 +169,6 @@ def dense(config: Config) -> tuple[keras.Model, keras.Model]:
     return encoder, keras.Model(code_in, layers.Reshape(config.image_shape, name="logits")(x), name="decoder")
 
 
-def pixels(logits: Any) -> np.ndarray:
-    """Returns the pixels in [0, 255] that the decoder's logits stand for."""
-    return 255 * keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
-
-
 def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     """Returns x batch-normalised and rectified."""
     return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x))
@@ -232,17 +224,12 @@ def fit(
         run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
         keras.utils.set_random_seed(config.seed)
         model = build(config)
-    return fit_model(model, splits, run, callbacks, reconstructions)
+    return fit_model(model, splits, run, callbacks, pictures)
 
 
-def reconstructions(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes reconstructions.png: test images as they went in, as they came out, and as they are."""
-    if splits.test is None:
-        return {}
-    images, targets = next(iter(splits.test.unbatch().batch(12)))
-    rows = np.concatenate([images, pixels(model(images)), 255 * targets])
-    save_picture(draw_images(rows, columns=len(images)), folder / "reconstructions.png")
-    return {"Test images as they went in, as they came out, and as they are": "reconstructions.png"}
+def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+    """Writes the pictures of the report."""
+    return draw_reconstructions(lambda images: reconstruct(images, model), splits, folder)
 
 
 def evaluate(
@@ -304,24 +291,13 @@ def export(
         RunError: There is no such run.
     """
     model = trained(Config, model, runs)
-    source = getattr(model, "run", None) or load_data()
-    served, images = in_float32(model), source.examples(8)
-    encoder, decoder = served.get_layer("encoder"), served.get_layer("decoder")
-    code = encode(images, served)
+    run = getattr(model, "run", None)
+    return export_halves(*halves(model), run or load_data(), Path(path) / recipe_name(Config), run)
 
-    def reconstruct_image(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        code = encoder(tf.cast(image, tf.float32), training=False)
-        return {"code": code, **decode_code(code)}
 
-    def decode_code(code: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"image": 255 * tf.sigmoid(decoder(code, training=False))}
-
-    answer = {"code": code, "image": decode(code, served)}
-    signatures = image_signatures(reconstruct_image, tuple(served.input_shape[1:]), images, answer)
-    code_spec = {"code": tf.TensorSpec((None, *code.shape[1:]), tf.float32)}
-    signatures["decode"] = Signature(decode_code, code_spec, {"code": code}, {"image": answer["image"]})
-    where = Path(path) / recipe_name(Config)
-    return export_signatures(served, source.info, where, signatures, run=getattr(model, "run", None))
+def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns the encoder, images to a code, and the decoder, a code to logits."""
+    return model.get_layer("encoder"), model.get_layer("decoder")
 
 
 def encode(images: Any, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs") -> np.ndarray:
@@ -332,12 +308,14 @@ def encode(images: Any, model: keras.Model | str | Path | None = None, *, runs: 
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
         runs: Where run folders are.
     """
-    return trained(Config, model, runs).get_layer("encoder").predict(np.asarray(images, np.float32), verbose=0)
+    encoder, _ = halves(trained(Config, model, runs))
+    return apply(encoder, images)
 
 
 def decode(codes: Any, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs") -> np.ndarray:
     """Returns the images that codes stand for, (B, H, W, C) float32 in [0, 255]; `model`, `runs` as for `encode`."""
-    return pixels(trained(Config, model, runs).get_layer("decoder").predict(np.asarray(codes, np.float32), verbose=0))
+    _, decoder = halves(trained(Config, model, runs))
+    return pixels(apply(decoder, codes))
 
 
 def reconstruct(images: Any, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs") -> np.ndarray:

@@ -18,7 +18,7 @@ from recipes.errors import ConfigError, DataError
 from recipes.training.config import RANGES, comments, read_config, write_config
 
 #: What each recipe reports on validation data that tells a better trial, and whether more is better.
-OBJECTIVES = dict.fromkeys(recipes.RECIPES, "accuracy") | {"mnist_autoencoder": "loss"}
+OBJECTIVES = dict.fromkeys(recipes.RECIPES, "accuracy") | {"mnist_autoencoder": "loss", "mnist_vae": "loss"}
 CLASSIFIERS = [name for name, objective in OBJECTIVES.items() if objective == "accuracy"]
 VERBS = ("load_data", "build", "search_space", "fit", "evaluate", "tune", "export")
 

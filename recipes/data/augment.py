@@ -50,3 +50,22 @@ def noisy_pairs(
     drawn = tf.random.stateless_normal(shape, own)[worker * count : (worker + 1) * count]
     noisy = tf.clip_by_value(images + 255 * noise * drawn, 0, 255) if noise else images
     return tf.ensure_shape(noisy, images.shape), images / 255
+
+
+def binary_pairs(images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: int = 1) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (pixels 0 or 255, pixels 0 or 1), (B, H, W, C) float32, each drawn with its brightness as probability.
+
+    Args:
+        images: (B, H, W, C) in [0, 255].
+        seed: (2,) integer.
+        worker: Which part of a batch these images are.
+        workers: In how many parts it was cut; the draws are those of the whole batch.
+
+    Salakhutdinov and Murray (2008), section 5.2; https://doi.org/10.1145/1390156.1390266.
+    """
+    count = tf.shape(images)[0]
+    shape = tf.concat([[workers * count], tf.shape(images)[1:]], 0)
+    own = seed + tf.constant([0, 2], seed.dtype)  # not that of the other augmentation
+    drawn = tf.random.stateless_uniform(shape, own)[worker * count : (worker + 1) * count]
+    pixels = tf.ensure_shape(tf.cast(drawn < tf.cast(images, tf.float32) / 255, tf.float32), images.shape)
+    return 255 * pixels, pixels

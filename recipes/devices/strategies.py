@@ -189,6 +189,8 @@ def replica_rows(batch: Any) -> Any:
     Drawn for each replica's part, it would be the same part again on every one: they start from one seed.
     """
     context = tf.distribute.get_replica_context()
+    if context is None:  # a model is being built, in a strategy's scope
+        return batch
     rows = tf.shape(batch)[0] // context.num_replicas_in_sync
     return batch[context.replica_id_in_sync_group * rows :][:rows]
 

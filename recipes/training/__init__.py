@@ -9,6 +9,7 @@ from recipes.training.export import (
     image_signatures,
     in_float32,
 )
+from recipes.training.halves import apply, draw_reconstructions, export_halves, pixels
 from recipes.training.loop import fit_model, follow_data
 from recipes.training.losses import SmoothedCrossentropy
 from recipes.training.optimizers import decayed_sgd, one_cycle
@@ -23,13 +24,16 @@ __all__ = [
     "Signature",
     "SmoothedCrossentropy",
     "WithAuxiliary",
+    "apply",
     "change",
     "check_config",
     "classifier_pictures",
     "decayed_sgd",
     "draw_images",
+    "draw_reconstructions",
     "evaluate_model",
     "export_classifier",
+    "export_halves",
     "export_signatures",
     "fit_model",
     "follow_data",
@@ -37,6 +41,7 @@ __all__ = [
     "in_float32",
     "one_cycle",
     "open_run",
+    "pixels",
     "recipe_name",
     "same_data",
     "save_picture",

@@ -23,6 +23,7 @@ ConfigT = TypeVar("ConfigT")
 #: A name means the same in every recipe, so its range stands here once.
 RANGES: dict[str, tuple[float | None, float | None]] = {
     "batch_size": (1, None),
+    "beta": (0, None),
     "checkpoint_seconds": (0, None),
     "checkpoint_steps": (1, None),
     "crop_padding": (0, None),

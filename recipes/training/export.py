@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -58,14 +58,14 @@ def export_classifier(model: keras.Model, source: Source, folder: str | Path) ->
         ExportError: See `export_signatures`.
     """
     if not is_chief():  # what follows would read examples that the chief alone has
-        return export_signatures(model, source.info, folder, {})
+        return export_signatures([model], source.info, folder, {})
     check_channels(tuple(model.input_shape[1:]))
     served, images = in_float32(model), source.examples(16)
     classify = classify_function(served, source.info.label_names)
     probabilities = keras.ops.softmax(served.predict(images.astype(np.float32), verbose=0))
     answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
     signatures = image_signatures(classify, tuple(model.input_shape[1:]), images, answer)
-    return export_signatures(served, source.info, folder, signatures, run=getattr(model, "run", None))
+    return export_signatures([served], source.info, folder, signatures, run=getattr(model, "run", None))
 
 
 def image_signatures(
@@ -104,7 +104,7 @@ def image_signatures(
 
 
 def export_signatures(
-    model: keras.Model,
+    models: Sequence[keras.Model],
     info: DataInfo,
     folder: str | Path,
     signatures: dict[str, Signature],
@@ -118,7 +118,7 @@ def export_signatures(
     it was trained on. Of several workers the chief alone writes; the others are given `folder` itself.
 
     Args:
-        model: What the signatures compute with.
+        models: What the signatures compute with; the first takes images.
         info: What it was trained on.
         folder: The base path that a server watches.
         signatures: By name.
@@ -134,9 +134,9 @@ def export_signatures(
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"
     try:
         part.mkdir(parents=True)
-        _save(model, signatures, part)
+        _save(models, signatures, part)
         check_export(part, signatures)
-        _write_metadata(model, info, run, part)
+        _write_metadata(models[0].input_shape, info, run, part)
         published = _publish(part, folder)
     except (OSError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or str(error)
@@ -210,22 +210,23 @@ def check_export(path: Path, signatures: dict[str, Signature]) -> None:
                 )
 
 
-def _save(model: keras.Model, signatures: dict[str, Signature], path: Path) -> None:
+def _save(models: Sequence[keras.Model], signatures: dict[str, Signature], path: Path) -> None:
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    for model in models:
+        archive.track(model)
     for name, signature in signatures.items():
         specs = [tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in signature.inputs.items()]
         archive.add_endpoint(name, signature.function, input_signature=specs)
     archive.write_out(str(path), verbose=False)
 
 
-def _write_metadata(model: keras.Model, info: DataInfo, run: Run | None, path: Path) -> None:
+def _write_metadata(input_shape: tuple, info: DataInfo, run: Run | None, path: Path) -> None:
     """Writes assets.extra/recipe.json, which TensorFlow Serving leaves alone."""
     metadata: dict[str, Any] = {
         "recipe": path.parent.name,
         "recipes_version": recipes.__version__,
         "label_names": info.label_names,
-        "image_shape": model.input_shape[1:],
+        "image_shape": input_shape[1:],
         "data": info.to_json(),
         "run": run.folder.name if run else None,
         "test": run.metrics.get("test") if run else None,
