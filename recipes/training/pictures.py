@@ -47,7 +47,7 @@ def predictions(model: keras.Model, splits: Splits) -> tuple[np.ndarray, np.ndar
     """Returns (images, labels, probabilities (N, V)) of the test split, or its first 10,000."""
     images, labels, probabilities, count = [], [], [], 0
     for image, label in splits.test or ():
-        logits = keras.ops.convert_to_numpy(model.predict_on_batch(image))
+        logits = keras.ops.convert_to_numpy(model(image, training=False))  # predict would split it over the replicas
         images.append(image.numpy())
         labels.append(label.numpy())
         probabilities.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype("float32"))))
