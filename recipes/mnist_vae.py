@@ -23,11 +23,10 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from recipes.data import Splits, binary_pairs, crop_and_flip, image_splits
-from recipes.devices import replica_rows, training_scope
+from recipes.devices import replica_rows, replicas_here, training_scope
 from recipes.errors import ConfigError
 from recipes.training import (
     apply,
@@ -164,8 +163,7 @@ class Draw(layers.Layer):
         kl = kl_divergence(z_mean, z_log_var)
         self.add_loss(self.beta * keras.ops.mean(kl))
         self.kl.update_state(kl)
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        whole = (keras.ops.shape(z_mean)[0] * replicas, z_mean.shape[1])
+        whole = (keras.ops.shape(z_mean)[0] * replicas_here(), z_mean.shape[1])
         noise = replica_rows(keras.random.normal(whole, seed=self.draws if training else self.seed))
         return z_mean + keras.ops.exp(0.5 * z_log_var) * noise
 

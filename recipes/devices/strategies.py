@@ -182,6 +182,12 @@ def several_replicas() -> bool:
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
 
+def replicas_here() -> int:
+    """Returns how many replicas do the same step beside this one, itself included; 1 while a model is being built."""
+    context = tf.distribute.get_replica_context()
+    return context.num_replicas_in_sync if context else 1
+
+
 def replica_rows(batch: Any) -> Any:
     """Returns the rows of a whole batch, (B, ...), that this replica trains on: (B / replicas, ...).
 
