@@ -26,7 +26,7 @@ import keras
 from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits
-from recipes.devices import several_replicas, training_scope
+from recipes.devices import BatchNormalization, training_scope
 from recipes.errors import ConfigError
 from recipes.training import (
     SmoothedCrossentropy,
@@ -150,10 +150,10 @@ def fast(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor, k
     for filters in config.filters:
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.MaxPooling2D()(x)  # (B, 15, 15, 64), (B, 7, 7, 128), (B, 3, 3, 256)
-        x = layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x)
+        x = BatchNormalization()(x)
         x = layers.Activation("gelu")(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x)
+        x = BatchNormalization()(x)
         x = layers.Activation("gelu")(x)
     x = layers.GlobalMaxPooling2D()(x)  # (B, 256)
     x = layers.Rescaling(1 / 9)(x)  # keeps the first logits small, and the loss near ln 10

@@ -21,7 +21,7 @@ import keras
 from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits
-from recipes.devices import several_replicas, training_scope
+from recipes.devices import BatchNormalization, training_scope
 from recipes.errors import ConfigError
 from recipes.training import (
     SmoothedCrossentropy,
@@ -165,10 +165,6 @@ def build(config: Config = Config()) -> keras.Model:
         model = WithAuxiliary(network, 0.3, name="cifar_googlenet")
     else:
         model = keras.Model(image, logits, name="cifar_googlenet")
-    optimizer = keras.optimizers.SGD(
-        one_cycle(config), config.momentum, nesterov=True, weight_decay=config.weight_decay
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     model.compile(
         decayed_sgd(one_cycle(config), config),
         loss=SmoothedCrossentropy(config.label_smoothing),  # nats
@@ -194,7 +190,7 @@ def convolution(x: keras.KerasTensor, filters: int, size: int, config: Config, s
     """Returns a convolution, batch-normalised and rectified."""
     filters = max(1, round(config.width * filters))
     x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    x = layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x)
+    x = BatchNormalization()(x)
     return layers.Activation("relu")(x)
 
 

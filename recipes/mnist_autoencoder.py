@@ -23,7 +23,7 @@ import numpy as np
 from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits, noisy_pairs
-from recipes.devices import several_replicas, training_scope
+from recipes.devices import BatchNormalization, training_scope
 from recipes.errors import ConfigError
 from recipes.training import (
     apply,
@@ -171,7 +171,7 @@ def dense(config: Config) -> tuple[keras.Model, keras.Model]:
 
 def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
     """Returns x batch-normalised and rectified."""
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9, synchronized=several_replicas())(x))
+    return layers.Activation("relu")(BatchNormalization()(x))
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:
