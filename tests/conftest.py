@@ -18,6 +18,15 @@ tf.config.set_logical_device_configuration(
 from recipes.data import sources  # noqa: E402 - after the processors are split
 
 
+def pytest_collection_modifyitems(items):
+    """Keeps the tests of a recipe in one process, where its tiny run is made once."""
+    for item in items:
+        asked = item.callspec.params if hasattr(item, "callspec") else {}
+        name = asked.get("recipe") or asked.get("classifier") or item.path.stem.removeprefix("test_")
+        if name in recipes.RECIPES:
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
     """Each test works in an empty folder, with no cluster of the machine's."""
