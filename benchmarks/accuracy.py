@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py mnist_dense --seeds 0 1 2
     python benchmarks/accuracy.py cifar_convnet --setting CLASSIC
+    python benchmarks/accuracy.py dcgan --judge runs/mnist_dense/20261121-113003
 
 Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
 after every seed, with the machine's own rate before the first.
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("--setting", default="", help="a constant of the recipe, such as CLASSIC; default: Config()")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--judge", help="run of a classifier that looks at generated images")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")
@@ -38,6 +40,7 @@ def main() -> None:
         "setting": args.setting or "default",
         "command": f"python benchmarks/accuracy.py {args.recipe}"
         + (f" --setting {args.setting}" if args.setting else "")
+        + (" --judge RUN" if args.judge else "")
         + " --seeds "
         + " ".join(map(str, args.seeds)),
         "date": time.strftime("%Y-%m-%d"),
@@ -53,6 +56,10 @@ def main() -> None:
         result["precision"], result["strategy"] = f"{where['precision']} ({where['why']})", where["strategy"]
         metrics = run.metrics
         result["seeds"].append({"seed": seed, **{key: metrics[key] for key in ("test", "validation", "seconds")}})
+        if args.judge:
+            result["judge"] = json.loads((Path(args.judge) / "metrics.json").read_text())["test"]
+            judged = recipe.evaluate(model, judge=args.judge)
+            result["seeds"][-1]["judged"] = {key: value for key, value in judged.items() if key not in metrics["test"]}
         figure = "accuracy" if "accuracy" in metrics["test"] else "loss"  # of models that name nothing
         figures = [entry["test"][figure] for entry in result["seeds"]]
         result["parameters"] = metrics["parameters"]

@@ -16,6 +16,7 @@ RECIPES = {
     "mnist_dense": "Handwritten digits with a multi-layer perceptron; LINEAR is softmax regression. Start here.",
     "mnist_autoencoder": "Handwritten digits to a small code and back, with noise taken out; CLEAN and DENSE without.",
     "mnist_vae": "Handwritten digits that nobody wrote, from a variational autoencoder.",
+    "dcgan": "Images that nobody took, from two networks that play against each other; CIFAR makes colour photographs.",
     "cifar_convnet": "Small colour photographs with a fast convolutional network; CLASSIC is the textbook one.",
     "cifar_resnet": "Small colour photographs with residual networks of 20 to 110 layers; PAPER is the first paper's.",
     "cifar_googlenet": "Small colour photographs with Inception modules; PAPER is GoogLeNet itself, for large ones.",

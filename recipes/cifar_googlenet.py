@@ -61,6 +61,7 @@ class Config:
     crop_padding: int = 4  # training images are shifted by up to so many pixels; 0: not at all
     # model
     network: Literal["small", "paper"] = "small"  # small: for 32x32 images; paper: table 1, for 224x224 and up from 64
+    modules: int = 5  # small: how many of its five modules, from the input on
     width: float = 1.0  # times the filters of every branch
     dropout: float = 0.0  # before the last layer
     auxiliary: bool = False  # paper: two more classifiers half way, with 0.3 of their losses, while it trains
@@ -86,7 +87,7 @@ class Config:
 
 
 PAPER = Config(network="paper", image_shape=(224, 224, 3), num_classes=1000, dropout=0.4, epochs=60, batch_size=256)
-TINY = Config(dataset="shapes", width=0.125, epochs=1, batch_size=32, max_examples=256, precision="float32")
+TINY = Config(dataset="shapes", modules=2, width=0.125, epochs=1, batch_size=32, max_examples=256, precision="float32")
 
 # ---------------------------------------------------------------- data
 
@@ -147,7 +148,7 @@ def build(config: Config = Config()) -> keras.Model:
     if config.network == "small":
         x = convolution(x, 64, 3, config)  # (B, 32, 32, 64)
         x = pool(x)
-        modules = SMALL
+        modules = SMALL[: config.modules + (config.modules > 3)]  # the pool before the fourth does not count
     else:
         x = convolution(x, 64, 7, config, stride=2)  # (B, 112, 112, 64)
         x = convolution(pool(x), 64, 1, config)

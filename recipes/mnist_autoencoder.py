@@ -57,7 +57,7 @@ class Config:
     max_examples: int | None = None  # most examples of each split to use; None: all
     image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width, channels; follows the data
     train_examples: int = 54_000  # follows the data; with batch_size and epochs the length of the schedule
-    crop_padding: int = 1  # training images are shifted by up to so many pixels; 0: not at all
+    crop_padding: int = 0  # training images are shifted by up to so many pixels; 0: not at all
     noise: float = 0.4  # standard deviation of the noise on the input, as a share of the full range; 0: none
     # model
     network: Literal["conv", "dense"] = "conv"  # conv: the code keeps its place in the image; dense: it does not
@@ -81,7 +81,7 @@ class Config:
 
 
 CLEAN = Config(noise=0.0)
-DENSE = Config(network="dense", noise=0.0, crop_padding=0, latent_dim=32, epochs=20)
+DENSE = Config(network="dense", noise=0.0, latent_dim=32, epochs=20)
 TINY = Config(
     dataset="digits", filters=(4, 8), latent_dim=2, epochs=1, batch_size=32, max_examples=256, precision="float32"
 )
@@ -142,13 +142,14 @@ def convolutional(config: Config) -> tuple[keras.Model, keras.Model]:
     x = layers.Rescaling(1 / 255)(image)  # [0, 1]
     for number, filters in enumerate(config.filters):
         x = normalised(layers.Conv2D(filters, 3, 2 if number else 1, padding="same", use_bias=False)(x))
+    x = normalised(layers.Conv2D(config.filters[-1], 3, padding="same", use_bias=False)(x))  # each sees 17x17 pixels
     code = layers.Conv2D(config.latent_dim, 1, dtype="float32", name="code")(x)  # (B, 7, 7, 16)
     encoder = keras.Model(image, code, name="encoder")
 
     x = code_in = keras.Input(code.shape[1:], name="code")
-    for filters in reversed(config.filters[1:]):
-        x = normalised(layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False)(x))  # 4 = 2 * stride: even
-    x = normalised(layers.Conv2D(config.filters[0], 3, padding="same", use_bias=False)(x))
+    for number, filters in enumerate(reversed(config.filters)):  # (B, 7, 7, 128), (B, 14, 14, 64), (B, 28, 28, 32)
+        larger = layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False)  # 4 = 2 * stride: even
+        x = normalised(larger(x) if number else layers.Conv2D(filters, 3, padding="same", use_bias=False)(x))
     logits = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(x)  # (B, 28, 28, 1)
     return encoder, keras.Model(code_in, logits, name="decoder")
 

@@ -47,6 +47,7 @@ from recipes.training import (
     trained,
     tune_model,
 )
+from recipes.training.generated import judge_samples
 from recipes.training.losses import PixelNats, Reconstruction, importance_weighted_bound
 
 # ---------------------------------------------------------------- settings
@@ -247,6 +248,7 @@ def evaluate(
     data: Any = None,
     *,
     samples: int = 0,
+    judge: keras.Model | str | Path | None = None,
     runs: str | Path = "runs",
     **changes: Any,
 ) -> dict[str, float]:
@@ -256,6 +258,7 @@ def evaluate(
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
         data: Your own data; see `load_data`. None: what the model was trained on.
         samples: With so many codes drawn per image, "bound" is the importance-weighted one; 0: leave it out.
+        judge: A classifier of such images, or its run's folder: adds `recipes.training.generated.judged` of samples.
         runs: Where run folders are.
         **changes: Settings of the data to change by name.
 
@@ -265,10 +268,9 @@ def evaluate(
     model = trained(Config, model, runs)
     config, data = same_data(model, Config, data)
     splits = load_data(config, data, **changes)
-    figures = evaluate_model(model, splits)
-    if samples:
-        figures["bound"] = importance_weighted_bound(*halves(model), splits.test, samples)
-    return figures
+    bound = {"bound": importance_weighted_bound(*halves(model), splits.test, samples)} if samples else {}
+    judged = judge_samples(sample, model, splits, judge) if judge is not None else {}
+    return evaluate_model(model, splits) | bound | judged
 
 
 def tune(

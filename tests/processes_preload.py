@@ -8,5 +8,5 @@ import importlib
 
 import recipes
 
-for name in (*(f"recipes.{name}" for name in recipes.RECIPES), "two_optimizers"):
-    importlib.import_module(name)
+for name in recipes.RECIPES:
+    importlib.import_module(f"recipes.{name}")

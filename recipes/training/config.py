@@ -35,6 +35,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "latent_dim": (1, None),
     "learning_rate": (1e-12, None),
     "max_examples": (1, None),
+    "modules": (1, None),
     "momentum": (0, 0.9999),
     "noise": (0, 10),
     "num_classes": (2, None),

@@ -118,7 +118,7 @@ def export_signatures(
     it was trained on. Of several workers the chief alone writes; the others are given `folder` itself.
 
     Args:
-        models: What the signatures compute with; the first takes images.
+        models: What the signatures compute with.
         info: What it was trained on.
         folder: The base path that a server watches.
         signatures: By name.
@@ -136,7 +136,7 @@ def export_signatures(
         part.mkdir(parents=True)
         _save(models, signatures, part)
         check_export(part, signatures)
-        _write_metadata(models[0].input_shape, info, run, part)
+        _write_metadata(info, run, part)
         published = _publish(part, folder)
     except (OSError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or str(error)
@@ -220,13 +220,13 @@ def _save(models: Sequence[keras.Model], signatures: dict[str, Signature], path:
     archive.write_out(str(path), verbose=False)
 
 
-def _write_metadata(input_shape: tuple, info: DataInfo, run: Run | None, path: Path) -> None:
+def _write_metadata(info: DataInfo, run: Run | None, path: Path) -> None:
     """Writes assets.extra/recipe.json, which TensorFlow Serving leaves alone."""
     metadata: dict[str, Any] = {
         "recipe": path.parent.name,
         "recipes_version": recipes.__version__,
         "label_names": info.label_names,
-        "image_shape": input_shape[1:],
+        "image_shape": info.follows.get("image_shape"),
         "data": info.to_json(),
         "run": run.folder.name if run else None,
         "test": run.metrics.get("test") if run else None,

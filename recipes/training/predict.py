@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.images import decode_file
-from recipes.errors import DataError
+from recipes.errors import ConfigError, DataError
 from recipes.training.export import classify_function, in_float32
 
 
@@ -22,7 +22,12 @@ def classify_files(
         model: Image classifier: (B, H, W, C) in [0, 255] to logits.
         files: JPEG, PNG or GIF, of any size.
         label_names: By class index.
+
+    Raises:
+        ConfigError: If the model is none.
     """
+    if getattr(model, "output_shape", ())[1:] != (len(label_names),):
+        raise ConfigError(f"{model.name} names nothing in an image; expected a recipe that classifies")
     classify = classify_function(in_float32(model), label_names)
     for file in files:
         try:

@@ -9,7 +9,7 @@ from conftest import runs_of
 from PIL import Image
 
 import recipes
-from recipes import mnist_dense
+from recipes import dcgan, mnist_autoencoder, mnist_dense
 from recipes.cli import VERBS, main
 
 
@@ -170,6 +170,14 @@ def test_predict_notes_a_stand_in(fitted, capsys, no_network, tmp_path):
     assert main(["evaluate", "mnist_dense"]) == 0
     assert capsys.readouterr().err.count("note: trained on the stand-in 'digits', not on mnist") == 2
     assert runs_of(fitted(mnist_dense)) != tmp_path / "runs"
+
+
+def test_predict_refuses_what_is_no_classifier(fitted, capsys):
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save("black.png")
+    for recipe in (mnist_autoencoder, dcgan):
+        name = recipe.__name__.removeprefix("recipes.")
+        assert main(["predict", name, "black.png", "--run", str(fitted(recipe).run.folder)]) == 1
+        assert f"{name} names nothing in an image; expected a recipe that classifies" in capsys.readouterr().err
 
 
 def test_the_real_command_has_the_real_exit_status_and_a_calm_standard_error(tmp_path):

@@ -12,8 +12,8 @@ import pytest
 
 import recipes
 
-MODULES = [*(f"recipes.{name}" for name in recipes.RECIPES), "two_optimizers"]
-EVERYWHERE = ("recipes.mnist_dense", "recipes.cifar_convnet", "two_optimizers")  # the others once, of the same code
+MODULES = [f"recipes.{name}" for name in recipes.RECIPES]
+EVERYWHERE = ("recipes.mnist_dense", "recipes.cifar_convnet", "recipes.dcgan")  # the others once, of the same code
 PLACES = ("begin", "step", "write", "validation", "epoch", "report")
 CHANGES = {"epochs": 2, "max_examples": 256, "batch_size": 32, "checkpoint_steps": 3}
 

@@ -13,13 +13,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import two_optimizers
 from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import Tell
 
-from recipes import mnist_dense
+from recipes import dcgan, mnist_dense
 from recipes.data import DataInfo, Splits
 from recipes.errors import RunError, TrainingError
 from recipes.training import checkpoints, runs, saving
@@ -240,14 +239,14 @@ def test_a_stopped_and_a_slowed_run_go_on_as_they_were():
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
         return [stop, slow, rate, Crash(at)]
 
-    tiny = two_optimizers.change(two_optimizers.TINY, epochs=9, checkpoint_steps=3)
-    whole = two_optimizers.fit(tiny, callbacks=callbacks(-1), runs="whole")
+    tiny = dcgan.change(dcgan.TINY, epochs=9, checkpoint_steps=3)
+    whole = dcgan.fit(tiny, callbacks=callbacks(-1), runs="whole")
     assert len(whole.history.epoch) == 2, "stopped early"
     assert len(set(whole.history.history["learning_rate"])) == 2, "slowed"
     for at in (4, 1, 2, 2):
         with pytest.raises(RuntimeError, match="crash"):
-            two_optimizers.fit(tiny, callbacks=callbacks(at))
-    parts = two_optimizers.fit(tiny, callbacks=callbacks(-1))
+            dcgan.fit(tiny, callbacks=callbacks(at))
+    parts = dcgan.fit(tiny, callbacks=callbacks(-1))
     assert parts.history.history == whole.history.history
     for weight, same in zip(parts.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, same)

@@ -1,0 +1,171 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from recipes import dcgan
+from recipes.errors import ConfigError
+from recipes.training.adversaries import Adversaries
+
+
+def kinds(network):
+    return [type(layer).__name__ for layer in network.layers]
+
+
+@pytest.mark.parametrize("setting", ["Config", "CIFAR"])
+def test_the_papers_rules(setting):
+    """Radford et al. (2016), section 3: the box of architecture guidelines."""
+    model = dcgan.build(dcgan.CIFAR if setting == "CIFAR" else dcgan.Config())
+    generator, discriminator = model.generator, model.discriminator
+    assert not [kind for kind in kinds(generator) + kinds(discriminator) if "Pool" in kind or "Upsampl" in kind]
+    assert kinds(generator).count("Dense") == kinds(discriminator).count("Dense") == 1, "no hidden dense layer"
+    assert kinds(discriminator)[1:3] == ["Conv2D", "LeakyReLU"], "no batch normalisation of the images"
+    assert kinds(generator)[-2:] == ["Conv2DTranspose", "Activation"], "nor of what is made"
+    assert generator.layers[-1].activation is keras.activations.tanh
+    normalised = kinds(discriminator).count("BatchNormalization")
+    assert normalised == kinds(discriminator).count("Conv2D") - 1
+    slopes = [layer.negative_slope for layer in discriminator.layers if isinstance(layer, layers.LeakyReLU)]
+    assert slopes == pytest.approx([0.2] * len(slopes))
+    for optimizer in (model.optimizer, model.discriminator_optimizer):
+        assert (float(optimizer.learning_rate), optimizer.beta_1) == (pytest.approx(2e-4), 0.5)
+    kernels = np.concatenate(
+        [weight.numpy().ravel() for weight in generator.trainable_weights if len(weight.shape) > 1]
+    )
+    assert kernels.std() == pytest.approx(0.02, rel=0.01)
+
+
+def test_sizes_and_parameters_by_hand():
+    model = dcgan.build()
+    assert model.generator.output_shape == model.discriminator.input_shape == model.input_shape == (None, 28, 28, 1)
+    generator = 100 * 7 * 7 * 128 + 2 * 128 + 128 * 64 * 16 + 2 * 64 + (64 * 16 + 1)
+    discriminator = (1 * 64 * 16 + 64) + (64 * 128 * 16 + 2 * 128) + (7 * 7 * 128 + 1)
+    for network, by_hand in ((model.generator, generator), (model.discriminator, discriminator)):
+        assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == by_hand
+    assert dcgan.build(dcgan.CIFAR).generator.output_shape == (None, 32, 32, 3)
+
+
+def test_the_generator_draws_no_checkerboards():
+    """With all weights alike, every pixel of a transposed convolution is covered alike; one of 5x5 would not do it."""
+
+    def covered(size):
+        layer = layers.Conv2DTranspose(1, size, 2, "same", kernel_initializer="ones")
+        return np.asarray(layer(np.ones((1, 6, 6, 1))))[0, 2:-2, 2:-2, 0]
+
+    assert np.unique(covered(4)) == [4]
+    assert len(np.unique(covered(5))) > 1
+    generator = dcgan.build(dcgan.CIFAR).generator
+    sizes = [layer.kernel_size for layer in generator.layers if isinstance(layer, layers.Conv2DTranspose)]
+    assert sizes == [(4, 4)] * 3
+
+
+class Constant(layers.Layer):
+    """Says the same of every image."""
+
+    def __init__(self, logit):
+        super().__init__()
+        self.logit = logit
+
+    def call(self, images):
+        return tf.fill((tf.shape(images)[0], 1), self.logit)
+
+
+def adversaries(logit, label_smoothing):
+    noise, image = keras.Input((2,)), keras.Input((4, 4, 1))
+    generator = keras.Model(noise, layers.Reshape((4, 4, 1))(layers.Dense(16, activation="tanh")(noise)))
+    return Adversaries(generator, keras.Model(image, Constant(logit)(image)), label_smoothing, seed=0)
+
+
+def test_losses_by_hand():
+    real, noise = tf.zeros((3, 4, 4, 1)), tf.ones((3, 2))
+    _, undecided = adversaries(0.0, 0.1).play(real, noise, training=False)
+    assert float(undecided["loss"]) == pytest.approx(np.log(2))
+    assert float(undecided["discriminator_loss"]) == pytest.approx(2 * np.log(2))
+    logit, p = 1.5, 1 / (1 + np.exp(-1.5))
+    _, sure = adversaries(logit, 0.2).play(real, noise, training=False)
+    assert float(sure["loss"]) == pytest.approx(-np.log(p), rel=1e-5), "not saturating: -log D(G(z))"
+    expected = -0.8 * np.log(p) - 0.2 * np.log(1 - p) - np.log(1 - p)  # real images smoothed, made ones not
+    assert float(sure["discriminator_loss"]) == pytest.approx(expected, rel=1e-5)
+    assert float(sure["told_apart"]) == 0.5, "right on the real, wrong on the made"
+
+
+def test_each_optimizer_moves_its_own_network_alone():
+    model = dcgan.build(dcgan.TINY)
+    batch = next(iter(dcgan.load_data(dcgan.TINY).train))
+    for still, moved in (("optimizer", "discriminator"), ("discriminator_optimizer", "generator")):
+        other = "generator" if moved == "discriminator" else "discriminator"
+        getattr(model, still).learning_rate = 0.0
+        before = {name: [w.numpy() for w in getattr(model, name).trainable_weights] for name in (moved, other)}
+        model.train_step(batch)
+        getattr(model, still).learning_rate = 2e-4
+        changed = {
+            name: any(
+                (w.numpy() != old).any() for w, old in zip(getattr(model, name).trainable_weights, olds, strict=True)
+            )
+            for name, olds in before.items()
+        }
+        assert changed == {moved: True, other: False}
+
+
+def test_a_sample_follows_its_seed_alone(fitted):
+    model = fitted(dcgan)
+    four = dcgan.sample(4, seed=5, model=model)
+    assert four.shape == (4, 28, 28, 1)
+    assert 0 <= four.min() <= four.max() <= 255
+    np.testing.assert_allclose(dcgan.sample(2, seed=7, model=model), four[2:], atol=1e-3)
+    codes = dcgan.codes(tf.range(1000, dtype=tf.int64), 4).numpy()
+    assert len(np.unique(codes, axis=0)) == 1000
+    assert codes.mean() == pytest.approx(0, abs=0.05)
+    assert codes.std() == pytest.approx(3**-0.5, abs=0.02)
+
+
+def test_it_learns_and_shows_its_samples(tmp_path):
+    model = dcgan.fit(
+        dataset="digits",
+        filters=(8, 16),
+        latent_dim=16,
+        batch_size=32,
+        epochs=6,
+        learning_rate=1e-3,
+        precision="float32",
+    )
+    history = model.history.history
+    assert history["val_distance"][-1] < 0.6 * history["val_distance"][0], history["val_distance"]
+    assert history["val_diversity"][-1] > 0.2, "two samples are not alike"
+    folder = model.run.folder
+    assert [path.name for path in sorted((folder / "samples").iterdir())] == [f"epoch-0{n}.png" for n in range(1, 7)]
+    report = (folder / "report.md").read_text()
+    assert "samples.png" in report
+    assert "COLLAPSED" not in report
+    judge = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(4), layers.Dense(10)])
+    figures = dcgan.evaluate(model, judge=judge)
+    assert figures.items() >= model.run.metrics["test"].items()
+    assert figures["frechet"] > figures["frechet_of_real"] > 0
+    assert 1 <= figures["classes"] <= 10
+
+
+def test_a_collapse_is_said(fitted, tmp_path, capsys):
+    model = keras.models.load_model(fitted(dcgan).run.folder / "model.keras")
+    model.generator.layers[-2].kernel.assign(tf.zeros_like(model.generator.layers[-2].kernel))
+    shown = dcgan.pictures(model, dcgan.load_data(dcgan.TINY), tmp_path)
+    assert "COLLAPSED, the samples are alike" in " ".join(shown)
+    assert "COLLAPSED" in capsys.readouterr().out
+
+
+def test_the_generator_is_served_from_seeds_to_png(fitted, tmp_path):
+    model = fitted(dcgan)
+    served = tf.saved_model.load(str(dcgan.export(model, path=tmp_path))).signatures["serving_default"]
+    answer = served(seed=tf.constant([3, 2**40, 3], tf.int64))
+    images = answer["image"].numpy()
+    np.testing.assert_allclose(images[0], dcgan.sample(1, seed=3, model=model)[0], atol=1e-2)
+    np.testing.assert_array_equal(images[0], images[2])
+    for png, image in zip(answer["image_bytes"].numpy(), images, strict=True):
+        np.testing.assert_array_equal(tf.io.decode_png(png), np.rint(image))
+    assert served(seed=tf.constant([], tf.int64))["image_bytes"].shape == (0,)
+
+
+def test_images_that_cannot_be_halved_are_refused():
+    with pytest.raises(
+        ConfigError, match="3 filters halve a 28x28 image as often; expected sides that are multiples of 8"
+    ):
+        dcgan.build(dcgan.Config(filters=(4, 4, 4)))
