@@ -229,11 +229,11 @@ def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]
         return shown
     real = splits.examples(64)
     save_picture(draw_images(real), folder / "real.png")
-    guard = f"two of them are {spread(real):.2f} apart, two samples {spread(made):.2f}"
+    guard = f"two real images are {spread(real):.2f} apart on average, two samples {spread(made):.2f}"
     if spread(made) < 0.5 * spread(real):
         guard += ": COLLAPSED, the samples are alike"
-        print(f"note: of real images {guard}. Try another seed, or a lower learning_rate")
-    return shown | {f"Real images; {guard}": "real.png"}
+        print(f"note: {guard}. Try another seed, more epochs or a lower learning_rate")
+    return shown | {f"Real images, to compare; {guard}": "real.png"}
 
 
 def evaluate(

@@ -1,5 +1,7 @@
 """Augmentation of whole batches, drawn from a seed: the same seed gives the same batch."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 
@@ -44,10 +46,8 @@ def noisy_pairs(
         noise: Standard deviation as a share of the full range.
     """
     images = tf.cast(images, tf.float32)
-    count = tf.shape(images)[0]
-    shape = tf.concat([[workers * count], tf.shape(images)[1:]], 0)
     own = seed + tf.constant([0, 1], seed.dtype)  # not that of the other augmentation
-    drawn = tf.random.stateless_normal(shape, own)[worker * count : (worker + 1) * count]
+    drawn = _drawn(tf.random.stateless_normal, images, own, worker, workers)
     noisy = tf.clip_by_value(images + 255 * noise * drawn, 0, 255) if noise else images
     return tf.ensure_shape(noisy, images.shape), images / 255
 
@@ -63,9 +63,14 @@ def binary_pairs(images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: i
 
     Salakhutdinov and Murray (2008), section 5.2; https://doi.org/10.1145/1390156.1390266.
     """
-    count = tf.shape(images)[0]
-    shape = tf.concat([[workers * count], tf.shape(images)[1:]], 0)
     own = seed + tf.constant([0, 2], seed.dtype)  # not that of the other augmentation
-    drawn = tf.random.stateless_uniform(shape, own)[worker * count : (worker + 1) * count]
+    drawn = _drawn(tf.random.stateless_uniform, images, own, worker, workers)
     pixels = tf.ensure_shape(tf.cast(drawn < tf.cast(images, tf.float32) / 255, tf.float32), images.shape)
     return 255 * pixels, pixels
+
+
+def _drawn(draw: Callable[..., tf.Tensor], images: tf.Tensor, seed: tf.Tensor, worker: int, workers: int) -> tf.Tensor:
+    """Returns a number for each pixel of this worker's images, of those drawn for the whole batch."""
+    count = tf.shape(images)[0]
+    shape = tf.concat([[workers * count], tf.shape(images)[1:]], 0)
+    return draw(shape, seed)[worker * count : (worker + 1) * count]

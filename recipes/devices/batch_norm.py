@@ -13,7 +13,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer: (..., C) to (..., C), normalised over all but the last axis. Ioffe and Szegedy (2015).
 
     On one device it trains with TensorFlow's fused kernel, where Keras 3 takes one operation after another: on a
-    processor a training step of cifar_resnet takes three quarters of the time (benchmarks/batch_norm.py). Over several
+    processor a training step of cifar_resnet takes two thirds of the time (benchmarks/batch_norm.py). Over several
     replicas the statistics are those of the whole batch, without which each replica would keep averages of its own.
 
     Args:
