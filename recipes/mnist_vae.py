@@ -34,6 +34,7 @@ from recipes.training import (
     check_config,
     draw_images,
     draw_reconstructions,
+    draw_walks,
     evaluate_model,
     export_halves,
     fit_model,
@@ -232,15 +233,11 @@ def fit(
 
 
 def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes the pictures of the report: reconstructions, samples, and walks along the first numbers of the code."""
+    """Writes the pictures of the report: reconstructions, samples, and walks along the code of a test image."""
     shown = draw_reconstructions(lambda images: decode(encode(images, model), model), splits, folder)
     save_picture(draw_images(sample(64, model=model)), folder / "samples.png")
     shown["Digits that nobody wrote: decoded draws from N(0, 1)"] = "samples.png"
-    steps, length = np.linspace(-2.5, 2.5, 11), halves(model)[1].input_shape[-1]
-    codes = np.concatenate([np.outer(steps, np.eye(length)[number]) for number in range(min(8, length))])
-    save_picture(draw_images(decode(codes, model), columns=len(steps)), folder / "traversals.png")
-    shown["Walks from -2.5 to 2.5 along some numbers of the code, the others 0"] = "traversals.png"
-    return shown
+    return shown | draw_walks(partial(decode, model=model), encode(splits.examples(1000), model), folder)
 
 
 def evaluate(

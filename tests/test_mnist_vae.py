@@ -6,6 +6,7 @@ import tensorflow as tf
 from recipes import mnist_vae
 from recipes.data import binary_pairs
 from recipes.errors import ConfigError
+from recipes.training import draw_walks
 from recipes.training.losses import importance_weighted_bound, pixel_nats
 
 
@@ -76,6 +77,23 @@ def test_samples_follow_their_seed_and_pictures_are_shown(fitted):
     for name in ("reconstructions.png", "samples.png", "traversals.png"):
         assert (model.run.folder / name).exists()
         assert name in report
+
+
+def test_walks_go_along_the_numbers_that_are_used(tmp_path):
+    codes = np.random.default_rng(0).normal(size=(100, 3)) * [0.001, 1, 0.5]
+    asked = []
+
+    def decode(walked):
+        asked.append(walked)
+        return np.zeros((len(walked), 4, 4, 1))
+
+    [title] = draw_walks(decode, codes, tmp_path)
+    assert title.endswith("2 of 3 are used")
+    first, second, third = asked[0].reshape(3, 11, 3)
+    np.testing.assert_allclose(first[:, 1], np.linspace(-2.5, 2.5, 11))
+    np.testing.assert_allclose(first[:, [0, 2]], np.tile(codes[0, [0, 2]], (11, 1)))
+    assert np.ptp(second[:, 2]) == np.ptp(third[:, 0]) == 5
+    assert (tmp_path / "traversals.png").exists()
 
 
 def test_evaluate_adds_the_bound(fitted):

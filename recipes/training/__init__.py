@@ -9,7 +9,7 @@ from recipes.training.export import (
     image_signatures,
     in_float32,
 )
-from recipes.training.halves import apply, draw_reconstructions, export_halves, pixels
+from recipes.training.halves import apply, draw_reconstructions, draw_walks, export_halves, pixels
 from recipes.training.loop import fit_model, follow_data
 from recipes.training.losses import SmoothedCrossentropy
 from recipes.training.optimizers import decayed_sgd, one_cycle
@@ -31,6 +31,7 @@ __all__ = [
     "decayed_sgd",
     "draw_images",
     "draw_reconstructions",
+    "draw_walks",
     "evaluate_model",
     "export_classifier",
     "export_halves",

@@ -103,7 +103,7 @@ def judged(made: np.ndarray, real: np.ndarray, judge: keras.Model | str | Path) 
             f"{made.shape[1:]} images, trained on the same data"
         )
     half = min(len(made), len(real) // 2)
-    features = keras.Model(classifier.inputs, classifier.layers[-1].input)
+    features = keras.Model(classifier.inputs[0], classifier.layers[-1].input)
     reference = apply(features, real[:half])
     figures = {}
     for key, images in (("", made[:half]), ("_of_real", real[half : 2 * half])):

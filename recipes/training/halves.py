@@ -40,6 +40,24 @@ def draw_reconstructions(
     return {"Test images as they went in, as they came out, and as they are": "reconstructions.png"}
 
 
+def draw_walks(decode: Callable[[np.ndarray], np.ndarray], codes: np.ndarray, folder: Path) -> dict[str, str]:
+    """Writes traversals.png: the first code decoded with one of its numbers from -2.5 to 2.5; see `Pictures`.
+
+    The eight numbers that vary most over the codes, (N, L). Those that hardly do, by a variance of 0.01 or less, are
+    said not to be used: Burda et al. (2016), section 5.2; https://arxiv.org/abs/1509.00519.
+    """
+    steps, variance = np.linspace(-2.5, 2.5, 11), codes.var(0)
+    walks = np.tile(codes[0], (min(8, len(variance)), len(steps), 1))
+    for walk, number in zip(walks, np.argsort(-variance), strict=False):
+        walk[:, number] = steps
+    images = decode(walks.reshape(-1, len(variance)))
+    save_picture(draw_images(images, columns=len(steps)), folder / "traversals.png")
+    used = f"{(variance > 0.01).sum()} of {len(variance)} are used"
+    return {
+        f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}": "traversals.png"
+    }
+
+
 def export_halves(encoder: keras.Model, decoder: keras.Model, source: Source, folder: Path, run: Run | None) -> Path:
     """Writes `<folder>/<version>/`, a SavedModel of both halves; returns that folder.
 
