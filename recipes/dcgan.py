@@ -8,7 +8,8 @@ generator's not saturating), https://arxiv.org/abs/1406.2661.
 
 What differs: kernels of 4x4, a multiple of the stride, where 5x5 overlaps unevenly and draws checkerboards (Odena et
 al. 2016, https://distill.pub/2016/deconv-checkerboard/); the discriminator is told 0.9 for real images (one-sided label
-smoothing: Salimans et al. 2016, section 3.4, https://arxiv.org/abs/1606.03498).
+smoothing: Salimans et al. 2016, section 3.4, https://arxiv.org/abs/1606.03498); the rate falls to 0, for at a constant
+one the two go round each other to the end.
 
 The default makes handwritten digits of 28x28 pixels; `CIFAR` small colour photographs of 32x32.
 
@@ -63,6 +64,7 @@ class Config:
     validation_fraction: float = 0.1  # share of the training split held out for choosing, at most 0.9; 0: none
     max_examples: int | None = None  # most examples of each split to use; None: all
     image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width, channels; follows the data
+    train_examples: int = 54_000  # follows the data; with batch_size and epochs the length of the schedule
     flip: bool = False  # mirror every other training image left to right
     # model
     filters: tuple[int, ...] = (64, 128)  # of the discriminator's convolutions, each halves the image; and back
@@ -70,7 +72,7 @@ class Config:
     # training
     batch_size: int = 128  # examples per step, over all replicas
     epochs: int = 20  # passes over the training split, 1 or more
-    learning_rate: float = 2e-4  # Adam's, of both networks
+    learning_rate: float = 2e-4  # Adam's first, of both networks; falls to 0 as a cosine
     momentum: float = 0.5  # Adam's beta_1
     label_smoothing: float = 0.1  # real images are called real with a probability of 1 less this
     seed: int = 0  # decides on weights, order and noise, 0 or more
@@ -147,7 +149,9 @@ def build(config: Config = Config()) -> keras.Model:
     discriminator = keras.Model(image, logit, name="discriminator")
 
     model = Adversaries(generator, discriminator, config.label_smoothing, config.seed, name="dcgan")
-    adam = partial(keras.optimizers.Adam, config.learning_rate, beta_1=config.momentum)
+    steps = config.epochs * (config.train_examples // config.batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))
+    adam = partial(keras.optimizers.Adam, rate, beta_1=config.momentum)
     model.compile(optimizer=adam(), discriminator_optimizer=adam())
     return model
 
@@ -213,7 +217,7 @@ def fit(
     config = change(config, **changes)
     with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
         splits = load_data(config, data)
-        config = follow_data(config, splits)  # image_shape
+        config = follow_data(config, splits)  # image_shape, train_examples
         run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
         keras.utils.set_random_seed(config.seed)
         model = build(config)
@@ -247,7 +251,8 @@ def evaluate(
     """Returns both losses in nats, "told_apart" in [0, 1], "diversity" and "distance" on the test split.
 
     "told_apart" is the share of images that the discriminator sorts rightly; "diversity" how far two samples are apart
-    (`spread`); "distance" how far samples are from real images (`KernelDistance`).
+    (`spread`); "distance" how far samples are from real images (`KernelDistance`). The discriminator's figures differ
+    from those in training, where batch normalisation knows real images from made ones by the batch they come in.
 
     Args:
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
