@@ -26,7 +26,7 @@ import numpy as np
 
 from recipes import cifar_googlenet
 
-config = cifar_googlenet.Config(dataset="shapes", width=0.25, max_examples=800, batch_size=32, epochs=2)
+config = cifar_googlenet.Config(dataset="shapes", modules=3, width=0.25, max_examples=800, batch_size=32, epochs=2)
 splits = cifar_googlenet.load_data(config)
 print(splits.info)
 
