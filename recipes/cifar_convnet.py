@@ -33,6 +33,7 @@ from recipes.training import (
     change,
     check_config,
     classifier_pictures,
+    decayed_sgd,
     evaluate_model,
     export_classifier,
     fit_model,
@@ -159,11 +160,7 @@ def fast(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor, k
     x = layers.Rescaling(1 / 9)(x)  # keeps the first logits small, and the loss near ln 10
     logits = layers.Dense(config.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
 
-    optimizer = keras.optimizers.SGD(
-        one_cycle(config), config.momentum, nesterov=True, weight_decay=config.weight_decay
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    return logits, optimizer
+    return logits, decayed_sgd(one_cycle(config), config)
 
 
 def classic(image: keras.KerasTensor, config: Config) -> tuple[keras.KerasTensor, keras.optimizers.Optimizer]:

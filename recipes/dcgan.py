@@ -233,8 +233,9 @@ def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]
         return shown
     real = splits.examples(64)
     save_picture(draw_images(real), folder / "real.png")
-    guard = f"two real images are {spread(real):.2f} apart on average, two samples {spread(made):.2f}"
-    if spread(made) < 0.5 * spread(real):
+    apart, real_apart = spread(made), spread(real)
+    guard = f"two real images are {real_apart:.2f} apart on average, two samples {apart:.2f}"
+    if apart < 0.5 * real_apart:
         guard += ": COLLAPSED, the samples are alike"
         print(f"note: {guard}. Try another seed, more epochs or a lower learning_rate")
     return shown | {f"Real images, to compare; {guard}": "real.png"}
@@ -268,8 +269,7 @@ def evaluate(
     model = trained(Config, model, runs)
     config, data = same_data(model, Config, data)
     splits = load_data(config, data, **changes)
-    judged = judge_samples(sample, model, splits, judge) if judge is not None else {}
-    return evaluate_model(model, splits) | judged
+    return evaluate_model(model, splits) | (judge_samples(sample, model, splits, judge) if judge is not None else {})
 
 
 def tune(

@@ -265,9 +265,10 @@ def evaluate(
     model = trained(Config, model, runs)
     config, data = same_data(model, Config, data)
     splits = load_data(config, data, **changes)
-    bound = {"bound": importance_weighted_bound(*halves(model), splits.test, samples)} if samples else {}
-    judged = judge_samples(sample, model, splits, judge) if judge is not None else {}
-    return evaluate_model(model, splits) | bound | judged
+    figures = evaluate_model(model, splits)  # refuses Splits without a test split
+    if samples:
+        figures["bound"] = importance_weighted_bound(*halves(model), splits.test, samples)
+    return figures | (judge_samples(sample, model, splits, judge) if judge is not None else {})
 
 
 def tune(

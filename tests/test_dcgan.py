@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 
-from recipes import dcgan
-from recipes.errors import ConfigError
+from recipes import dcgan, mnist_dense
+from recipes.errors import ConfigError, DataError
 from recipes.training.adversaries import Adversaries
 
 
@@ -138,6 +140,12 @@ def test_it_learns_and_shows_its_samples(tmp_path):
     assert figures.items() >= model.run.metrics["test"].items()
     assert figures["frechet"] > figures["frechet_of_real"] > 0
     assert 1 <= figures["classes"] <= 10
+
+
+def test_a_judge_without_test_images_is_refused_as_any_evaluation_is(fitted):
+    splits = replace(dcgan.load_data(dcgan.TINY), test=None)
+    with pytest.raises(DataError, match="digits has no test split; pass Splits with one as data="):
+        dcgan.evaluate(fitted(dcgan), splits, judge=fitted(mnist_dense))
 
 
 def test_a_collapse_is_said(fitted, tmp_path, capsys):

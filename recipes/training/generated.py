@@ -75,7 +75,7 @@ def judge_samples(
     sample: Callable[..., np.ndarray], model: keras.Model, splits: Splits, judge: keras.Model | str | Path
 ) -> dict[str, float]:
     """Returns `judged` of as many samples, (count, model=) -> images, as half of the test split has images."""
-    assert splits.test is not None, "evaluated before"
+    assert splits.test is not None, "evaluate_model has refused it"
     real = np.concatenate([images for images, _ in splits.test.as_numpy_iterator()])
     return judged(sample(len(real) // 2, model=model), real, judge)
 
