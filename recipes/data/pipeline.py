@@ -146,7 +146,7 @@ def train_batches(
             image = augment(image, seeds, worker, workers) if augment else image
             return pairing(image, seeds, worker, workers) if pairing else (image, label)
 
-        dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+        dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(untuned())
         return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
     return train_from
@@ -159,9 +159,20 @@ def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.
         raise DataError(f"{len(images)} examples are too few to validate on {replicas} replicas; expected {replicas}")
     if len(images) < batch_size:  # a first batch that replicas cannot share evenly fails
         batch_size = len(images) // replicas * replicas
-    options = tf.data.Options()  # several workers take turns at the examples, each of which is seen once
+    options = untuned()  # and several workers take turns at the examples, each of which is seen once
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2).with_options(options)
+
+
+def untuned() -> tf.data.Options:
+    """Returns options without tf.data's autotuner: a map uses all cores, and a dropped iterator is gone at once.
+
+    The autotuner's thread at times sleeps through the end of its iterator, by then for up to a minute, and `Model.fit`
+    waits for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -46,6 +46,11 @@ def test_the_stream_can_be_entered_at_any_step(start, seed):
         np.testing.assert_array_equal(label, later_label)
 
 
+def test_no_iterator_waits_for_an_autotuner_when_it_is_dropped():
+    for dataset in train_batches(*numbered(8), 2, 0)(), eval_batches(*numbered(8), 2):
+        assert dataset.options().autotune.enabled is False
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_share_each_batch_and_change_its_images_as_one_would(workers):
     images, labels = numbered(29)
