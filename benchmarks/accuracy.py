@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py mnist_dense --seeds 0 1 2
     python benchmarks/accuracy.py cifar_convnet --setting CLASSIC
-    python benchmarks/accuracy.py dcgan --judge runs/mnist_dense/20261121-113003
+    python benchmarks/accuracy.py mnist_vae --judge runs/mnist_dense/20261121-113003 --samples 64
 
 Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
 after every seed, with the machine's own rate before the first.
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--setting", default="", help="a constant of the recipe, such as CLASSIC; default: Config()")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--judge", help="run of a classifier that looks at generated images")
+    parser.add_argument("--samples", type=int, help="codes for each image of an importance-weighted bound")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")
@@ -41,6 +42,7 @@ def main() -> None:
         "command": f"python benchmarks/accuracy.py {args.recipe}"
         + (f" --setting {args.setting}" if args.setting else "")
         + (" --judge RUN" if args.judge else "")
+        + (f" --samples {args.samples}" if args.samples else "")
         + " --seeds "
         + " ".join(map(str, args.seeds)),
         "date": time.strftime("%Y-%m-%d"),
@@ -58,9 +60,11 @@ def main() -> None:
         result["seeds"].append({"seed": seed, **{key: metrics[key] for key in ("test", "validation", "seconds")}})
         if args.judge:
             result["judge"] = json.loads((Path(args.judge) / "metrics.json").read_text())["test"]
-            judged = recipe.evaluate(model, judge=args.judge)
-            result["seeds"][-1]["judged"] = {key: value for key, value in judged.items() if key not in metrics["test"]}
-        figure = "accuracy" if "accuracy" in metrics["test"] else "loss"  # of models that name nothing
+        asked = {name: value for name, value in (("judge", args.judge), ("samples", args.samples)) if value}
+        if asked:
+            more = recipe.evaluate(model, **asked)
+            result["seeds"][-1]["evaluated"] = {key: value for key, value in more.items() if key not in metrics["test"]}
+        figure = next(name for name in ("accuracy", "distance", "loss") if name in metrics["test"])
         figures = [entry["test"][figure] for entry in result["seeds"]]
         result["parameters"] = metrics["parameters"]
         result[f"test_{figure}_mean"] = statistics.mean(figures)

@@ -3,17 +3,17 @@
 Radford, Metz and Chintala (2016), https://arxiv.org/abs/1511.06434, whose rules (section 3) are kept: strides in place
 of pooling, batch normalisation in both networks but not at the generator's output nor the discriminator's input, no
 hidden dense layer, ReLU and a last tanh in the generator, LeakyReLU of 0.2 in the discriminator, weights from
-N(0, 0.02), Adam with a rate of 2e-4 and a momentum of 0.5. The losses are Goodfellow et al.'s (2014, section 3, the
-generator's not saturating), https://arxiv.org/abs/1406.2661.
+N(0, 0.02), Adam with a momentum of 0.5. The losses are Goodfellow et al.'s (2014, section 3, the generator's not
+saturating), https://arxiv.org/abs/1406.2661.
 
 What differs: kernels of 4x4, a multiple of the stride, where 5x5 overlaps unevenly and draws checkerboards (Odena et
 al. 2016, https://distill.pub/2016/deconv-checkerboard/); the discriminator is told 0.9 for real images (one-sided label
 smoothing: Salimans et al. 2016, section 3.4, https://arxiv.org/abs/1606.03498); the rate falls to 0, for at a constant
-one the two go round each other to the end.
+one the two go round each other to the end, and begins at 4e-4 where the paper's, eight times as wide, had 2e-4.
 
 The default makes handwritten digits of 28x28 pixels; `CIFAR` small colour photographs of 32x32.
 
-Result: classifier score 7.2 (real images 9.7), Frechet distance 26 (1.5), all ten digits (1 seed, by mnist_dense).
+Result: classifier score 8.4 (real images 9.7), Frechet distance 6.9 (1.5), all ten digits (1 seed, by mnist_dense).
 """
 
 from collections.abc import Iterable
@@ -67,12 +67,12 @@ class Config:
     train_examples: int = 54_000  # follows the data; with batch_size and epochs the length of the schedule
     flip: bool = False  # mirror every other training image left to right
     # model
-    filters: tuple[int, ...] = (64, 128)  # of the discriminator's convolutions, each halves the image; and back
+    filters: tuple[int, ...] = (32, 64, 128)  # of the discriminator's convolutions, each halves the image; and back
     latent_dim: int = 100  # numbers in the noise that an image is made from, uniform in [-1, 1]
     # training
     batch_size: int = 128  # examples per step, over all replicas
     epochs: int = 20  # passes over the training split, 1 or more
-    learning_rate: float = 2e-4  # Adam's first, of both networks; falls to 0 as a cosine
+    learning_rate: float = 4e-4  # Adam's first, of both networks; falls to 0 as a cosine
     momentum: float = 0.5  # Adam's beta_1
     label_smoothing: float = 0.1  # real images are called real with a probability of 1 less this
     seed: int = 0  # decides on weights, order and noise, 0 or more
@@ -86,7 +86,9 @@ class Config:
         check_config(self)
 
 
-CIFAR = Config(dataset="cifar10", image_shape=(32, 32, 3), flip=True, filters=(64, 128, 256), epochs=30)
+CIFAR = Config(
+    dataset="cifar10", image_shape=(32, 32, 3), flip=True, filters=(64, 128, 256), epochs=30, learning_rate=2e-4
+)
 TINY = Config(
     dataset="digits", filters=(4, 8), latent_dim=4, epochs=1, batch_size=32, max_examples=256, precision="float32"
 )
@@ -122,29 +124,27 @@ def build(config: Config = Config()) -> keras.Model:
 
     Its `generator` makes images, its `discriminator` judges them, both in [-1, 1].
 
-    Raises ConfigError if the networks cannot halve the image as often as there are filters.
+    Raises ConfigError if there are more filters than an image can be halved.
     """
-    factor = 2 ** len(config.filters)
     height, width, channels = config.image_shape
-    if height % factor or width % factor:
-        raise ConfigError(
-            f"{len(config.filters)} filters halve a {height}x{width} image as often; expected sides that are multiples "
-            f"of {factor}, or fewer filters"
-        )
-    small = (height // factor, width // factor, config.filters[-1])
+    count, most = len(config.filters), (min(height, width) - 1).bit_length()
+    if count > most:
+        raise ConfigError(f"{count} filters halve a {height}x{width} image to nothing; expected at most {most}")
+    small = (-(-height // 2**count), -(-width // 2**count), config.filters[-1])  # rounded up; what is too much is cut
     noise = x = keras.Input((config.latent_dim,), name="noise")
     x = layers.Dense(int(np.prod(small)), use_bias=False, kernel_initializer=normal())(x)
-    x = layers.Activation("relu")(BatchNormalization()(layers.Reshape(small)(x)))  # (B, 7, 7, 128)
-    for filters in reversed(config.filters[:-1]):
+    x = layers.Activation("relu")(BatchNormalization()(layers.Reshape(small)(x)))  # (B, 4, 4, 128)
+    for filters in reversed(config.filters[:-1]):  # (B, 8, 8, 64), (B, 16, 16, 32)
         x = layers.Conv2DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer=normal())(x)
-        x = layers.Activation("relu")(BatchNormalization()(x))  # (B, 14, 14, 64)
-    x = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer=normal())(x)  # (B, 28, 28, 1)
+        x = layers.Activation("relu")(BatchNormalization()(x))
+    x = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer=normal())(x)  # (B, 32, 32, 1)
+    x = layers.CenterCrop(height, width)(x)  # (B, 28, 28, 1)
     generator = keras.Model(noise, layers.Activation("tanh", dtype="float32")(x), name="generator")
 
     image = x = keras.Input(config.image_shape, name="image")  # [-1, 1]
     for number, filters in enumerate(config.filters):
         x = layers.Conv2D(filters, 4, 2, "same", use_bias=not number, kernel_initializer=normal())(x)
-        x = layers.LeakyReLU(0.2)(BatchNormalization()(x) if number else x)  # (B, 14, 14, 64), (B, 7, 7, 128)
+        x = layers.LeakyReLU(0.2)(BatchNormalization()(x) if number else x)  # (B, 14, 14, 32) ... (B, 4, 4, 128)
     logit = layers.Dense(1, dtype="float32", kernel_initializer=normal(), name="logit")(layers.Flatten()(x))
     discriminator = keras.Model(image, logit, name="discriminator")
 
