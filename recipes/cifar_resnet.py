@@ -12,7 +12,9 @@ reflection, not by zeros; a tenth of the training images is held out, as in the 
 The default is the same network of 20 layers on a short schedule: 36 epochs, one cycle of the rate, Nesterov
 momentum. Published for 20 layers: 91.25 % (He et al. 2015, table 6).
 
-Result: not measured.
+Result: 90.80 % test accuracy (1 seed) after 36 epochs, in 67 min, other work beside; 95.4 % of the training images, so
+that more epochs would help. Two cores (about 220 GFLOP/s in float32). Command: `python benchmarks/accuracy.py
+cifar_resnet`.
 """
 
 from collections.abc import Iterable
