@@ -55,6 +55,8 @@ def test_the_papers_rate_is_divided_by_ten_twice():
     assert [float(rate(step)) for step in (0, 19, 21, 29, 31, 39)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
 
 
-def test_other_depths_are_refused():
+def test_other_depths_and_no_filters_are_refused():
+    with pytest.raises(ConfigError, match="filters=0 is out of range; expected at least 1"):
+        cifar_resnet.Config(filters=0)
     with pytest.raises(ConfigError, match="num_layers=21 is not 6 n"):
         cifar_resnet.Config(num_layers=21)

@@ -138,7 +138,7 @@ def _as_declared(value: Any, hint: Any) -> Any:
 
 
 def _check_range(name: str, value: Any) -> None:
-    if name == "filters" and not value:  # where no `units` is a linear model, no `filters` is none at all
+    if name == "filters" and value == ():  # where no `units` is a linear model, no `filters` is none at all
         raise ConfigError("filters=() is empty; expected at least one number")
     lowest, highest = RANGES.get(name, (None, None))
     for number in value if isinstance(value, tuple) else (value,):
