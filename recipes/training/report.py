@@ -58,13 +58,16 @@ def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
     """Draws each metric over the epochs, training and validation in one panel, as PNG."""
     from matplotlib.figure import Figure  # not pyplot: no display, no state
 
-    names = [name for name in curves if name != "epoch" and not name.startswith("val_")]
-    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        epochs = [epoch + 1 for epoch in curves["epoch"]]
-        axes.plot(epochs, curves[name], "o-", markersize=3, label="training")
-        if f"val_{name}" in curves:
-            axes.plot(epochs, curves[f"val_{name}"], "o-", markersize=3, label="validation")
+    names = list(dict.fromkeys(name.removeprefix("val_") for name in curves if name != "epoch"))
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(5 * columns, 3.6 * rows), layout="constrained")
+    epochs = [epoch + 1 for epoch in curves["epoch"]]
+    for number, name in enumerate(names, start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        for label, column, colour in (("training", name, "C0"), ("validation", f"val_{name}", "C1")):
+            if column in curves:  # a metric may be of one of them alone
+                axes.plot(epochs, curves[column], "o-", color=colour, markersize=3, label=label)
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
