@@ -57,6 +57,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
 def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
     """Draws each metric over the epochs, training and validation in one panel, as PNG."""
     from matplotlib.figure import Figure  # not pyplot: no display, no state
+    from matplotlib.ticker import MaxNLocator
 
     names = list(dict.fromkeys(name.removeprefix("val_") for name in curves if name != "epoch"))
     columns = min(3, len(names))
@@ -69,7 +70,7 @@ def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
             if column in curves:  # a metric may be of one of them alone
                 axes.plot(epochs, curves[column], "o-", color=colour, markersize=3, label=label)
         axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title, fontsize="small")
