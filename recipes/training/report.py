@@ -6,9 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import keras
+from matplotlib.figure import Figure  # not pyplot: no display, no state
+from matplotlib.ticker import MaxNLocator
 
 from recipes.training.config import comments
 from recipes.training.files import write_atomically
+from recipes.training.pictures import save_picture
 from recipes.training.progress import duration
 from recipes.training.runs import Run
 
@@ -17,7 +20,7 @@ def write_report(run: Run, pictures: dict[str, str] | None = None) -> None:
     """Writes curves.png and report.md from what the run folder holds; `pictures` are titles -> file names there."""
     curves = read_history(run.folder / "history.csv")
     if curves.get("epoch"):
-        write_atomically(run.folder / "curves.png", lambda part: draw_curves(curves, part, str(run.info)))
+        save_picture(draw_curves(curves, str(run.info)), run.folder / "curves.png")
     text = _markdown(run, bool(curves.get("epoch")), pictures or {})
     write_atomically(run.folder / "report.md", lambda part: part.write_text(text))
 
@@ -54,11 +57,8 @@ def read_history(path: Path) -> dict[str, list[float]]:
     return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
 
 
-def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
-    """Draws each metric over the epochs, training and validation in one panel, as PNG."""
-    from matplotlib.figure import Figure  # not pyplot: no display, no state
-    from matplotlib.ticker import MaxNLocator
-
+def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
+    """Draws each metric over the epochs, training and validation in one panel."""
     names = list(dict.fromkeys(name.removeprefix("val_") for name in curves if name != "epoch"))
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
@@ -70,11 +70,11 @@ def draw_curves(curves: dict[str, list[float]], path: Path, title: str) -> None:
             if column in curves:  # a metric may be of one of them alone
                 axes.plot(epochs, curves[column], "o-", color=colour, markersize=3, label=label)
         axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title, fontsize="small")
-    figure.savefig(path, format="png", dpi=100)
+    return figure
 
 
 def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
