@@ -1,6 +1,7 @@
-"""Labelled images in memory, before they are batched."""
+"""Examples in memory, before they are batched."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,36 +9,59 @@ import numpy as np
 from recipes.errors import DataError
 
 MOST_CLASSES = 100_000  # an index beyond is taken for a mistake
-Pair = tuple[np.ndarray, np.ndarray]  # images (N, H, W, C) uint8 or float32, labels (N,) int32
+#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels (N,) int32
+Columns = tuple[np.ndarray, ...]
 
 
 class Arrays(NamedTuple):
     """Examples in memory, before they are split and batched."""
 
-    train: Pair
-    validation: Pair | None  # None: to be held out of train
-    test: Pair | None  # None: likewise
-    label_names: tuple[str, ...]
+    train: Columns
+    validation: Columns | None = None  # None: to be held out of train
+    test: Columns | None = None  # None: likewise
+    label_names: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> dict[str, Columns]:
+        """Returns the splits that there are, by their names."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    def mapped(self, function: Callable[[Columns], Columns]) -> "Arrays":
+        """Returns the same with a function applied to the columns of each split."""
+        validation, test = (split and function(split) for split in (self.validation, self.test))
+        return Arrays(function(self.train), validation, test, self.label_names)
 
 
-def from_arrays(data: Any) -> Arrays:
-    """Returns a user's `(images, labels)`, or two or three such pairs, checked.
+class Testing(NamedTuple):
+    """What a trained model is evaluated on, of a user's own data."""
+
+    data: Any  # for the recipe's `load_data`
+    examples: int
+    label_names: tuple[str, ...] = ()
+
+
+def from_pairs(data: Any, check: Callable[[Any, Any], Columns], what: str) -> Arrays:
+    """Returns a user's `(examples, labels)`, or two or three such pairs, checked.
+
+    Args:
+        data: Training, (validation,) test.
+        check: The examples and labels of a split -> the same as columns; raises DataError.
+        what: The examples are, for messages: "images".
 
     Raises:
-        DataError: Names what does not fit: the nesting, lengths, shapes, or labels that are no class indices.
+        DataError: Names what does not fit: the nesting, lengths, or labels that are no class indices.
     """
-    expected = "expected a folder, (images, labels), ((images, labels), (images, labels)), or three such pairs"
+    expected = f"expected a folder, ({what}, labels), (({what}, labels), ({what}, labels)), or three such pairs"
     if not isinstance(data, (tuple, list)) or not 1 < len(data) < 4:
         raise DataError(f"data is a {type(data).__name__}; {expected}")
-    pairs = list(data) if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else [tuple(data)]
+    first = data[0]
+    several = isinstance(first, (tuple, list)) and len(first) == 2 and not isinstance(first[0], str)
     checked = []
-    for pair in pairs:
+    for pair in data if several else [data]:
         if len(pair) != 2:
-            raise DataError(f"data holds {len(pair)} items where a pair (images, labels) was expected; {expected}")
-        checked.append(_checked_pair(*pair))
-    shapes = {images.shape[1:] for images, _ in checked}
-    if len(shapes) > 1:
-        raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
+            raise DataError(f"data holds {len(pair)} items where a pair ({what}, labels) was expected; {expected}")
+        checked.append(check(*pair))
     classes = 1 + max(int(labels.max()) for _, labels in checked)
     train, *rest = checked
     return Arrays(
@@ -48,36 +72,50 @@ def from_arrays(data: Any) -> Arrays:
     )
 
 
-def hold_out(images: np.ndarray, labels: np.ndarray, fraction: float) -> tuple[Pair, Pair]:
-    """Returns ((images, labels) kept, (images, labels) held out), chosen the same way every time."""
-    order = np.random.default_rng(20090408).permutation(len(images))  # of no run's seed: runs share their splits
-    held = round(len(images) * fraction)
-    kept, out = order[held:], order[:held]
-    return (images[kept], labels[kept]), (images[out], labels[out])
-
-
-def _checked_pair(images: Any, labels: Any) -> Pair:
-    images, labels = np.asarray(images), np.asarray(labels)
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):
-        raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W) or (N, H, W, C)")
+def check_labels(labels: Any, count: int, what: str) -> np.ndarray:
+    """Returns labels as (count,) int32, refusing those that are no class indices, or not as many."""
+    labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if len(labels) != len(images) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if len(labels) != count or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
-            f"labels are {labels.dtype} {labels.shape}; expected one class index for each of the {len(images)} images"
+            f"labels are {labels.dtype} {labels.shape}; expected one class index for each of the {count} {what}"
         )
-    if len(images) == 0:
-        raise DataError("data holds no examples; expected at least one image in each split")
+    if not count:
+        raise DataError(f"data holds no examples; expected at least one of the {what} in each split")
     if labels.min() < 0 or labels.max() >= MOST_CLASSES:
         raise DataError(
             f"labels lie in [{labels.min()}, {labels.max()}]; expected class indices from 0, less than {MOST_CLASSES:,}"
         )
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
-        raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
-    return (images if images.dtype == np.uint8 else images.astype(np.float32)), labels.astype(np.int32)
+    return labels.astype(np.int32)
+
+
+def hold_out(columns: Columns, fraction: float) -> tuple[Columns, Columns]:
+    """Returns (the columns kept, the columns held out), examples chosen the same way every time."""
+    order = np.random.default_rng(20090408).permutation(len(columns[0]))  # of no run's seed: runs share their splits
+    held = round(len(order) * fraction)
+    return tuple(column[order[held:]] for column in columns), tuple(column[order[:held]] for column in columns)
+
+
+def three_way(
+    arrays: Arrays, validation_fraction: float, max_examples: int | None
+) -> tuple[Columns, Columns | None, Columns]:
+    """Returns (train, validation or None, test), holding out what the data set itself does not."""
+    train, validation, test = arrays.train, arrays.validation, arrays.test
+    if test is None:
+        train, test = hold_out(train, fraction=0.1)
+        if not len(test[0]):
+            raise DataError(f"{len(train[0])} examples are too few to hold out a test split; expected at least 6")
+    if validation is None and validation_fraction:
+        train, validation = hold_out(train, fraction=validation_fraction)
+        validation = validation if len(validation[0]) else None
+
+    def few(columns: Columns) -> Columns:
+        if max_examples is None or max_examples >= len(columns[0]):
+            return columns
+        return hold_out(columns, fraction=max_examples / len(columns[0]))[1]  # of all classes, however they are ordered
+
+    return few(train), few(validation) if validation else None, few(test)
 
 
 def fingerprint(*arrays: np.ndarray) -> str:

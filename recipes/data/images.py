@@ -1,14 +1,70 @@
-"""Decoding and resizing, the same in training (image folders) and in a served model."""
+"""Labelled images: decoded and resized the same in training (image folders) and in a served model."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Pair
+from recipes.data.arrays import Arrays, Columns, Testing, check_labels, from_pairs
+from recipes.data.folders import read_folder
+from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
+from recipes.data.splits import DataInfo
+from recipes.data.standins import STANDINS
 from recipes.errors import DataError
 
 ENDINGS = (".gif", ".jpeg", ".jpg", ".png")
+
+
+def find_images(
+    dataset: str, *, standin: str, offline: str, image_shape: tuple[int, int, int], data: Any = None
+) -> tuple[Arrays, DataInfo]:
+    """Returns the examples of an image-classification data set and what they are.
+
+    Args:
+        dataset: A tensorflow-datasets name ("cifar10") or a stand-in's ("shapes", "digits").
+        standin: The stand-in to use where the data set is neither on disk nor to be downloaded.
+        offline: "stand-in" to use it, "error" to refuse.
+        image_shape: (H, W, C) that images of varying size are resized to.
+        data: A user's own data instead: a folder with a sub-folder per class; arrays `(images, labels)`, or two or
+            three such pairs: training, (validation,) test. Images are (N, H, W) or (N, H, W, C) in [0, 255].
+
+    Raises:
+        DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
+    """
+    if isinstance(data, (str, Path)):
+        arrays = read_images(data, image_shape)
+        return arrays, DataInfo(str(Path(data).resolve()), source="folder", label_names=arrays.label_names)
+    if data is not None:
+        arrays = from_arrays(data)
+        return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
+    kind = Kind(_features, lambda builder: _read(builder, image_shape), STANDINS)
+    return find_arrays(dataset, kind, standin=standin, offline=offline)
+
+
+def from_arrays(data: Any) -> Arrays:
+    """Returns a user's `(images, labels)`, or two or three such pairs, checked.
+
+    Raises:
+        DataError: Names what does not fit: the nesting, lengths, shapes, or labels that are no class indices.
+    """
+    arrays = from_pairs(data, _checked_images, "images")
+    shapes = {columns[0].shape[1:] for columns in arrays[:3] if columns}
+    if len(shapes) > 1:
+        raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
+    return arrays
+
+
+def images_for_testing(data: Any, model: Any) -> Testing:
+    """Returns what to evaluate on: the test split of a user's data, or all of it."""
+    arrays = read_images(data, tuple(model.input_shape[1:])) if isinstance(data, (str, Path)) else from_arrays(data)
+    test = arrays.test or arrays.train
+    return Testing((test, test), len(test[0]), arrays.label_names)
+
+
+def read_images(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays:
+    """Returns the images of a folder with a sub-folder per class, resized to `image_shape`; see `read_folder`."""
+    return read_folder(folder, lambda path: np.rint(decode_file(path, image_shape)).astype(np.uint8), ENDINGS, "images")
 
 
 def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
@@ -52,53 +108,47 @@ def decode_file(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
         raise DataError(f"{path} is not a readable image; expected a JPEG, PNG or GIF file") from None
 
 
-def read_folder(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays:
-    """Returns a folder of images with one sub-folder per class, resized to `image_shape`.
+def _read(builder: Any, image_shape: tuple[int, int, int]) -> Arrays:
+    """Returns the splits of a prepared data set as arrays."""
+    image, label = _features(builder)
+    fixed = None not in image.shape
+    shape = tuple(image.shape) if fixed else image_shape
+    needed = sum(split.num_examples for split in builder.info.splits.values()) * int(np.prod(shape))
+    refuse_if_too_large(
+        f"{builder.name} at {shape}", needed, "choose a smaller image_shape, or pass your own Splits as data="
+    )
 
-    The classes are the names of the sub-folders, sorted. Where the folder holds `train` and `test` (and perhaps
-    `validation`), each of those holds the sub-folders and is that split; otherwise there is no test split yet.
+    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = features["image"]
+        if not fixed:
+            pixels = tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
+        return pixels, tf.cast(features["label"], tf.int32)
 
-    Raises:
-        DataError: If the folder is missing, has fewer than two classes, or holds a file that is not an image.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected a folder of images with a sub-folder per class")
-    splits = [folder / split for split in ("train", "validation", "test") if _sub_folders(folder / split)]
-    if folder / "train" not in splits:  # or a class of that name
-        splits = [folder]
-    names = _class_names(splits[0])
-    read: dict[str, Pair] = {}
-    for split in splits:
-        if _class_names(split) != names:
-            raise DataError(f"{split} has the classes {', '.join(_class_names(split))}; expected {', '.join(names)}")
-        read[split.name if len(splits) > 1 else "train"] = _read_classes(split, names, image_shape)
-    return Arrays(read["train"], read.get("validation"), read.get("test"), names)
+    return Arrays(*read_splits(builder, example), tuple(label.names))
 
 
-def _sub_folders(folder: Path) -> tuple[str, ...]:
-    found = folder.iterdir() if folder.is_dir() else ()
-    return tuple(sorted(path.name for path in found if path.is_dir() and not path.name.startswith(".")))
+def _features(builder: Any) -> tuple[Any, Any]:
+    """Returns the features "image" and "label" of a data set, refusing one of another kind."""
+    import tensorflow_datasets as tfds
 
-
-def _class_names(folder: Path) -> tuple[str, ...]:
-    names = _sub_folders(folder)
-    if len(names) < 2:
-        raise DataError(f"{folder} has {len(names)} sub-folders; expected one per class, two or more")
-    return names
-
-
-def _read_classes(folder: Path, names: tuple[str, ...], image_shape: tuple[int, int, int]) -> Pair:
-    paths, labels = [], []
-    for label, name in enumerate(names):
-        found = sorted(
-            path
-            for path in (folder / name).rglob("*")
-            if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+    features = dict(builder.info.features)
+    image, label = features.get("image"), features.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise DataError(
+            f"{builder.name} has the features {', '.join(features)}; expected an image-classification data set with "
+            "an 'image' and a 'label'"
         )
-        if not found:
-            raise DataError(f"{folder / name} has no images; expected files ending in {', '.join(ENDINGS)}")
-        paths += found
-        labels += [label] * len(found)
-    images = np.stack([np.rint(decode_file(path, image_shape)).astype(np.uint8) for path in paths])
-    return images, np.asarray(labels, np.int32)
+    return image, label
+
+
+def _checked_images(images: Any, labels: Any) -> Columns:
+    images = np.asarray(images)
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):
+        raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W) or (N, H, W, C)")
+    labels = check_labels(labels, len(images), "images")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
+        raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
+    return (images if images.dtype == np.uint8 else images.astype(np.float32)), labels

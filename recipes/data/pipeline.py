@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Pair, fingerprint, hold_out
-from recipes.data.sources import find_images
-from recipes.data.splits import Splits
+from recipes.data.arrays import Columns, fingerprint, three_way
+from recipes.data.images import find_images
+from recipes.data.splits import Splits, train_examples
+from recipes.data.streams import endless, in_turns, shared_evenly
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
@@ -68,7 +69,7 @@ def image_splits(
     arrays, info = find_images(
         config.dataset, standin=standin, offline=config.offline, image_shape=config.image_shape, data=data
     )
-    train, validation, test = _three_way(arrays, config.validation_fraction, config.max_examples)
+    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     images, labels = train
     padding = getattr(config, "crop_padding", 0)
     if padding >= min(images.shape[1:3]):
@@ -97,8 +98,8 @@ def image_splits(
         test = _paired(test[0], pairing, config.seed)
     return Splits(
         train=train_from(0, 0, 1),
-        validation=eval_batches(*validation, config.batch_size) if validation else None,
-        test=eval_batches(*test, config.batch_size),
+        validation=eval_batches(validation, config.batch_size) if validation else None,
+        test=eval_batches(test, config.batch_size),
         info=info,
         steps_per_epoch=len(images) // config.batch_size,
         train_from=train_from,
@@ -146,33 +147,15 @@ def train_batches(
             image = augment(image, seeds, worker, workers) if augment else image
             return pairing(image, seeds, worker, workers) if pairing else (image, label)
 
-        dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(untuned())
-        return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+        return endless(batch, start)
 
     return train_from
 
 
-def eval_batches(images: np.ndarray, labels: np.ndarray, batch_size: int) -> tf.data.Dataset:
+def eval_batches(columns: Columns, batch_size: int) -> tf.data.Dataset:
     """Returns all the examples once, in order."""
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    if len(images) < replicas:
-        raise DataError(f"{len(images)} examples are too few to validate on {replicas} replicas; expected {replicas}")
-    if len(images) < batch_size:  # a first batch that replicas cannot share evenly fails
-        batch_size = len(images) // replicas * replicas
-    options = untuned()  # and several workers take turns at the examples, each of which is seen once
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(batch_size).prefetch(2).with_options(options)
-
-
-def untuned() -> tf.data.Options:
-    """Returns options without tf.data's autotuner: a map uses all cores, and a dropped iterator is gone at once.
-
-    The autotuner's thread at times sleeps through the end of its iterator, by then for up to a minute, and `Model.fit`
-    waits for it.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return options
+    batch_size = shared_evenly(len(columns[0]), batch_size)
+    return tf.data.Dataset.from_tensor_slices(columns).batch(batch_size).prefetch(2).with_options(in_turns())
 
 
 def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -187,32 +170,8 @@ def _described(splits: Splits, config: ImageSettings) -> Splits:
     rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
     if rank != 4 or None in spec[0].shape[1:]:
         raise DataError(f"train holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known")
-    steps = splits.steps_per_epoch or int(splits.train.cardinality())
-    if steps == tf.data.INFINITE_CARDINALITY:
-        raise DataError("train is endless; give Splits a steps_per_epoch")
     highest, classes = int(tf.reduce_max(next(iter(splits.train))[1])), getattr(config, "num_classes", None)
     if classes is not None and highest >= splits.info.follows.get("num_classes", classes):
         raise DataError(f"the labels of train reach {highest} and num_classes={classes}; set num_classes")
-    follows: dict[str, Any] = {"image_shape": tuple(spec[0].shape[1:])}
-    if steps > 0:  # else its length is not known before it is read
-        follows["train_examples"] = steps * config.batch_size
+    follows: dict[str, Any] = {"image_shape": tuple(spec[0].shape[1:]), **train_examples(splits, config.batch_size)}
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))
-
-
-def _three_way(arrays: Arrays, validation_fraction: float, max_examples: int | None) -> tuple[Pair, Pair | None, Pair]:
-    """Returns (train, validation or None, test), holding out what the data set itself does not."""
-    train, validation, test = arrays.train, arrays.validation, arrays.test
-    if test is None:
-        train, test = hold_out(*train, fraction=0.1)
-        if not len(test[0]):
-            raise DataError(f"{len(train[0])} examples are too few to hold out a test split; expected at least 6")
-    if validation is None and validation_fraction:
-        train, validation = hold_out(*train, fraction=validation_fraction)
-        validation = validation if len(validation[0]) else None
-
-    def few(pair: Pair) -> Pair:
-        if max_examples is None or max_examples >= len(pair[0]):
-            return pair
-        return hold_out(*pair, fraction=max_examples / len(pair[0]))[1]  # of all classes, however they are ordered
-
-    return few(train), few(validation) if validation else None, few(test)

@@ -1,4 +1,4 @@
-"""Where examples come from: tensorflow-datasets, a user's arrays or folder, or the stand-in."""
+"""Where examples come from: tensorflow-datasets, or the stand-in. What kind of examples, it is told."""
 
 import functools
 import os
@@ -6,17 +6,15 @@ import re
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import psutil
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Pair, from_arrays
-from recipes.data.images import read_folder
+from recipes.data.arrays import Arrays, Columns
 from recipes.data.splits import DataInfo
-from recipes.data.standins import STANDINS
 from recipes.errors import DataError, did_you_mean
 
 NETWORK_PROBE = "https://storage.googleapis.com"  # where tensorflow-datasets looks first
@@ -28,35 +26,33 @@ def data_dir() -> Path:
     return Path(os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets").expanduser()
 
 
-def find_images(
-    dataset: str, *, standin: str, offline: str, image_shape: tuple[int, int, int], data: Any = None
-) -> tuple[Arrays, DataInfo]:
-    """Returns the examples of an image-classification data set and what they are.
+class Kind(NamedTuple):
+    """A kind of data set: what tells one, how it is read, and what there is in place of one."""
+
+    check: Callable[[Any], Any]  # tfds builder -> refuses (DataError) one of another kind
+    read: Callable[[Any], Arrays]  # tfds builder of a prepared one -> its examples
+    standins: Mapping[str, Callable[[], Arrays]]  # by name
+
+
+def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tuple[Arrays, DataInfo]:
+    """Returns the examples of a data set and what they are.
 
     Args:
-        dataset: A tensorflow-datasets name ("cifar10") or a stand-in's ("shapes", "digits").
+        dataset: A tensorflow-datasets name ("cifar10") or a stand-in's ("shapes").
+        kind: What is expected.
         standin: The stand-in to use where the data set is neither on disk nor to be downloaded.
         offline: "stand-in" to use it, "error" to refuse.
-        image_shape: (H, W, C) that images of varying size are resized to.
-        data: A user's own data instead: a folder with a sub-folder per class; arrays `(images, labels)`, or two or
-            three such pairs: training, (validation,) test. Images are (N, H, W) or (N, H, W, C) in [0, 255].
 
     Raises:
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
     """
-    if isinstance(data, (str, Path)):
-        arrays = read_folder(data, image_shape)
-        return arrays, DataInfo(str(Path(data).resolve()), source="folder", label_names=arrays.label_names)
-    if data is not None:
-        arrays = from_arrays(data)
-        return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
-    if dataset in STANDINS:
-        return _standin(dataset)
+    if dataset in kind.standins:
+        return _standin(dataset, kind)
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.]+)?", dataset):
-        raise _unknown(dataset)
+        raise _unknown(dataset, kind)
     builder = _on_disk(dataset)
     if builder is None:
-        reason = _download(dataset)
+        reason = _download(dataset, kind)
         if reason and offline == "error":
             raise DataError(
                 f"{dataset} is not in {data_dir()} and cannot be downloaded: {reason}. Connect to a network, point "
@@ -64,15 +60,49 @@ def find_images(
             )
         if reason:
             print(_box(dataset, standin, reason))
-            return _standin(standin, stand_in_for=dataset, reason=reason)
+            return _standin(standin, kind, stand_in_for=dataset, reason=reason)
         builder = _on_disk(dataset)
-    return _read(builder, image_shape)
+    kind.check(builder)
+    if "train" not in builder.info.splits:
+        raise DataError(f"{builder.name} has the splits {', '.join(builder.info.splits)}; expected one named 'train'")
+    try:
+        arrays = kind.read(builder)
+    except (tf.errors.OpError, OSError, ValueError, StopIteration) as error:
+        raise _damaged(builder.name, error) from error
+    info = DataInfo(builder.name, version=str(builder.version), source="tfds", label_names=arrays.label_names)
+    return arrays, info
 
 
-def all_for_testing(data: Any, image_shape: tuple[int, int, int]) -> tuple[Pair, tuple[str, ...]]:
-    """Returns (the examples, the label names) to evaluate on: the test split of a user's data, or all of it."""
-    arrays = read_folder(data, image_shape) if isinstance(data, (str, Path)) else from_arrays(data)
-    return arrays.test or arrays.train, arrays.label_names
+def refuse_if_too_large(name: str, needed: int, remedy: str) -> None:
+    """Refuses examples that need more bytes than half of the memory that is free."""
+    if needed > psutil.virtual_memory().available / 2:
+        raise DataError(f"{name} needs {needed / 2**30:.1f} GiB of memory, more than half of what is free; {remedy}")
+
+
+def read_splits(
+    builder: Any, example: Callable[[dict], tuple[tf.Tensor, ...]]
+) -> tuple[Columns, Columns | None, Columns | None]:
+    """Returns the training, validation and test examples of a prepared data set, each as columns of equal length.
+
+    Args:
+        builder: Its tfds builder.
+        example: The features of an example -> its values, one for each column.
+    """
+
+    def read(split: str) -> Columns:
+        dataset = builder.as_dataset(split=split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        count = builder.info.splits[split].num_examples
+        columns = next(iter(dataset.batch(count)))
+        if len(columns[0]) != count:
+            raise ValueError(f"{split} has {len(columns[0])} examples, {count} were expected")
+        return tuple(column.numpy() for column in columns)
+
+    there = builder.info.splits
+    return (
+        read("train"),
+        read("validation") if "validation" in there else None,
+        read("test") if "test" in there else None,
+    )
 
 
 def network_problem(seconds: float = NETWORK_SECONDS) -> str:
@@ -100,16 +130,16 @@ def prepared_datasets() -> list[str]:
     return sorted({path.relative_to(data_dir()).parts[0] for path in data_dir().glob("*/**/dataset_info.json")})
 
 
-def _standin(name: str, stand_in_for: str = "", reason: str = "") -> tuple[Arrays, DataInfo]:
-    arrays = _generate(name)
+def _standin(name: str, kind: Kind, stand_in_for: str = "", reason: str = "") -> tuple[Arrays, DataInfo]:
+    arrays = _generate(kind.standins[name])
     return arrays, DataInfo(
         name, source="stand-in", stand_in_for=stand_in_for, reason=reason, label_names=arrays.label_names
     )
 
 
 @functools.lru_cache(maxsize=2)
-def _generate(name: str) -> Arrays:
-    return STANDINS[name]()
+def _generate(standin: Callable[[], Arrays]) -> Arrays:
+    return standin()
 
 
 def _on_disk(dataset: str) -> Any:
@@ -125,18 +155,18 @@ def _on_disk(dataset: str) -> Any:
         raise _damaged(dataset, error) from error
 
 
-def _download(dataset: str) -> str:
+def _download(dataset: str, kind: Kind) -> str:
     """Downloads and prepares a data set; returns "" or why it could not be."""
     import tensorflow_datasets as tfds
 
     if re.split("[/:]", dataset)[0] not in tfds.list_builders(with_community_datasets=False):
-        raise _unknown(dataset)
+        raise _unknown(dataset, kind)
     reason = network_problem()
     if reason:
         return reason
     try:
         builder = tfds.builder(dataset, data_dir=data_dir())
-        _check_kind(builder)
+        kind.check(builder)
         print(f"downloading {dataset} to {data_dir()}")
         builder.download_and_prepare()
     except DataError:
@@ -146,68 +176,13 @@ def _download(dataset: str) -> str:
     return ""
 
 
-def _read(builder: Any, image_shape: tuple[int, int, int]) -> tuple[Arrays, DataInfo]:
-    """Returns the splits of a prepared data set as arrays."""
-    image, label = _check_kind(builder)
-    fixed = None not in image.shape
-    shape = tuple(image.shape) if fixed else image_shape
-    splits = builder.info.splits
-    needed = sum(split.num_examples for split in splits.values()) * int(np.prod(shape))
-    if needed > psutil.virtual_memory().available / 2:
-        raise DataError(
-            f"{builder.name} needs {needed / 2**30:.1f} GiB of memory at {shape}, more than half of what is free; "
-            "choose a smaller image_shape, or pass your own Splits as data="
-        )
-    if "train" not in splits:
-        raise DataError(f"{builder.name} has the splits {', '.join(splits)}; expected one named 'train'")
-
-    def read(split: str) -> Pair:
-        def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
-            pixels = features["image"]
-            if not fixed:
-                pixels = tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
-            return pixels, tf.cast(features["label"], tf.int32)
-
-        dataset = builder.as_dataset(split=split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        count = splits[split].num_examples
-        images, labels = next(iter(dataset.batch(count)))
-        if len(images) != count:
-            raise ValueError(f"{split} has {len(images)} examples, {count} were expected")
-        return images.numpy(), labels.numpy()
-
-    try:
-        train = read("train")
-        validation = read("validation") if "validation" in splits else None
-        test = read("test") if "test" in splits else None
-    except (tf.errors.OpError, OSError, ValueError, StopIteration) as error:
-        raise _damaged(builder.name, error) from error
-    names = tuple(label.names)
-    return Arrays(train, validation, test, names), DataInfo(
-        builder.name, version=str(builder.version), source="tfds", label_names=names
-    )
-
-
-def _check_kind(builder: Any) -> tuple[Any, Any]:
-    """Returns the features "image" and "label" of a data set, refusing one of another kind."""
+def _unknown(dataset: str, kind: Kind) -> DataError:
     import tensorflow_datasets as tfds
 
-    features = dict(builder.info.features)
-    image, label = features.get("image"), features.get("label")
-    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise DataError(
-            f"{builder.name} has the features {', '.join(features)}; expected an image-classification data set with "
-            "an 'image' and a 'label'"
-        )
-    return image, label
-
-
-def _unknown(dataset: str) -> DataError:
-    import tensorflow_datasets as tfds
-
-    near = did_you_mean(dataset, [*tfds.list_builders(with_community_datasets=False), *STANDINS])
+    near = did_you_mean(dataset, [*tfds.list_builders(with_community_datasets=False), *kind.standins])
     return DataError(
         f"unknown data set {dataset!r}{near}; expected a name from the catalogue of tensorflow-datasets, or "
-        f"{' or '.join(map(repr, STANDINS))}"
+        f"{' or '.join(map(repr, kind.standins))}"
     )
 
 

@@ -1,11 +1,14 @@
 """What `load_data` returns: three data sets, and what they are."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from recipes.data.tokenizers import Tokenizer
+from recipes.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class DataInfo:
     label_names: tuple[str, ...] = ()  # by class index
     follows: dict[str, Any] = field(default_factory=dict)  # Config fields that the data decides, such as num_classes
     fingerprint: str = ""  # of the examples, to know the same data by; "" for a user's own Splits
+    tokenizer: Tokenizer | None = None  # of text: what its token ids stand for
 
     @property
     def stand_in_note(self) -> str:
@@ -33,8 +37,9 @@ class DataInfo:
         return f"{named}{self.stand_in_note}" + (f" ({sizes})" if sizes else "")
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields, ready for JSON."""
-        return asdict(self)
+        """Returns the fields, ready for JSON, but for the tokenizer, which has a file of its own."""
+        values = asdict(replace(self, tokenizer=None))
+        return {name: value for name, value in values.items() if name != "tokenizer"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Splits:
     Ours: `train` is endless, epoch after epoch, in an order that follows from (seed, epoch, step), and
     `steps_per_epoch` says where an epoch ends. A user's own `train` may be finite; `steps_per_epoch` is then None.
     A run is continued after a kill only with `train_from`, which enters the stream at any step.
-    Batches are (image, label): (B, H, W, C) uint8 in [0, 255] or float, and (B,) integer in [0, num_classes).
+    Batches are (inputs, targets). Of images: (B, H, W, C) uint8 in [0, 255] or float, and (B,) integer in
+    [0, num_classes); of text: (B, T) int32 token ids, and what the recipe's `load_data` says.
     """
 
     train: tf.data.Dataset
@@ -54,8 +60,23 @@ class Splits:
     steps_per_epoch: int | None = None
     # (step, worker, workers) -> `train` from that step on; of each batch, the rows that are this worker's.
     train_from: Callable[[int, int, int], tf.data.Dataset] | None = None
+    # of translation: the sources and targets of the test split as they are written, to score translations by
+    texts: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
     def examples(self, count: int = 32) -> np.ndarray:
-        """Returns the first images of the test split (of the validation or training split where there is none)."""
+        """Returns the first inputs of the test split (of the validation or training split where there is none)."""
         split = self.test or self.validation or self.train
-        return next(iter(split.unbatch().batch(count)))[0].numpy()
+        inputs = split.map(lambda inputs, *_: tf.nest.flatten(inputs)[0])
+        return next(iter(inputs.unbatch().take(count).padded_batch(count))).numpy()
+
+
+def train_examples(splits: Splits, batch_size: int) -> dict[str, Any]:
+    """Returns {"train_examples": of an epoch of a user's own Splits}, or {} where that is not known before it is read.
+
+    Raises:
+        DataError: If `train` is endless and no steps_per_epoch says where an epoch ends.
+    """
+    steps = splits.steps_per_epoch or int(splits.train.cardinality())
+    if steps == tf.data.INFINITE_CARDINALITY:
+        raise DataError("train is endless; give Splits a steps_per_epoch")
+    return {"train_examples": steps * batch_size} if steps > 0 else {}

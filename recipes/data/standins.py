@@ -10,7 +10,7 @@ in for MNIST: the 1,797 real handwritten digits (8x8 pixels, from 43 people) tha
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Pair
+from recipes.data.arrays import Arrays, Columns
 
 SHAPES = ("bar", "circle", "crescent", "cross", "pentagon", "ring", "semicircle", "square", "star", "triangle")
 
@@ -42,7 +42,7 @@ def digits() -> Arrays:
 STANDINS = {"shapes": shapes, "digits": digits}
 
 
-def draw_scenes(count: int, seed: int, size: int = 32) -> Pair:
+def draw_scenes(count: int, seed: int, size: int = 32) -> Columns:
     """Returns (images, labels): (count, size, size, 3) uint8 and (count,) int32, the index in SHAPES."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(SHAPES), count).astype(np.int32)

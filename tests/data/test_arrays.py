@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.data.arrays import from_arrays, hold_out
+from recipes.data.arrays import hold_out
+from recipes.data.images import from_arrays
 from recipes.errors import DataError
 
 IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.arange(6)
@@ -43,7 +44,7 @@ def test_arrays_that_do_not_fit_are_explained(data, message):
 @given(count=st.integers(0, 200), fraction=st.floats(0, 1))
 def test_holding_out_loses_and_doubles_nothing(count, fraction):
     numbers = np.arange(count)
-    (kept, _), (out, labels) = hold_out(numbers, numbers, fraction)
+    (kept, _), (out, labels) = hold_out((numbers, numbers), fraction)
     assert sorted([*kept, *out]) == list(range(count))
     assert len(out) == round(count * fraction)
     np.testing.assert_array_equal(out, labels)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from recipes.data.images import decode_file, decode_image, read_folder
+from recipes.data.images import decode_file, decode_image, read_images
 from recipes.errors import DataError
 
 
@@ -57,7 +57,7 @@ def test_a_folder_with_a_sub_folder_per_class(tmp_path):
     write_images(tmp_path, ["cat", "dog"])
     (tmp_path / "cat" / "notes.txt").write_text("not an image by its name")
     (tmp_path / "cat" / "._0.png").write_bytes(b"what some systems leave beside a file")
-    arrays = read_folder(tmp_path, (8, 8, 3))
+    arrays = read_images(tmp_path, (8, 8, 3))
     assert arrays.label_names == ("cat", "dog")
     assert (arrays.validation, arrays.test) == (None, None)
     images, labels = arrays.train
@@ -68,27 +68,27 @@ def test_a_folder_with_a_sub_folder_per_class(tmp_path):
 def test_a_folder_that_is_split_already(tmp_path):
     for split, count in (("train", 3), ("validation", 2), ("test", 1)):
         write_images(tmp_path / split, ["a", "b"], count)
-    arrays = read_folder(tmp_path, (8, 8, 3))
+    arrays = read_images(tmp_path, (8, 8, 3))
     assert [len(pair[0]) for pair in (arrays.train, arrays.validation, arrays.test)] == [6, 4, 2]
 
 
 def test_a_class_may_be_called_train(tmp_path):
     write_images(tmp_path, ["bus", "car", "train"])
-    assert read_folder(tmp_path, (8, 8, 3)).label_names == ("bus", "car", "train")
+    assert read_images(tmp_path, (8, 8, 3)).label_names == ("bus", "car", "train")
 
 
 def test_only_grey_and_colour_are_read(tmp_path):
     write_images(tmp_path, ["a", "b"], 1)
     with pytest.raises(DataError, match=r"image files are read in 1 or 3 channels; .* \(8, 8, 4\)"):
-        read_folder(tmp_path, (8, 8, 4))
+        read_images(tmp_path, (8, 8, 4))
 
 
 def test_folders_that_cannot_be_read_are_explained(tmp_path):
     with pytest.raises(DataError, match="is not a folder; expected a folder of images with a sub-folder per class"):
-        read_folder(tmp_path / "missing", (8, 8, 3))
+        read_images(tmp_path / "missing", (8, 8, 3))
     (tmp_path / "cat").mkdir()
     with pytest.raises(DataError, match="has 1 sub-folders; expected one per class"):
-        read_folder(tmp_path, (8, 8, 3))
+        read_images(tmp_path, (8, 8, 3))
     (tmp_path / "dog").mkdir()
     with pytest.raises(DataError, match="cat has no images"):
-        read_folder(tmp_path, (8, 8, 3))
+        read_images(tmp_path, (8, 8, 3))

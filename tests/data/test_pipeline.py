@@ -47,7 +47,7 @@ def test_the_stream_can_be_entered_at_any_step(start, seed):
 
 
 def test_no_iterator_waits_for_an_autotuner_when_it_is_dropped():
-    for dataset in train_batches(*numbered(8), 2, 0)(), eval_batches(*numbered(8), 2):
+    for dataset in train_batches(*numbered(8), 2, 0)(), eval_batches(numbered(8), 2):
         assert dataset.options().autotune.enabled is False
 
 
@@ -123,12 +123,12 @@ def test_settings_and_data_that_do_not_fit_each_other_are_explained():
 
 def test_a_small_test_split_can_be_shared_by_replicas():
     images, labels = numbered(31)
-    assert [len(label) for _, label in eval_batches(images, labels, 32)] == [31]
-    assert [len(label) for _, label in eval_batches(images, labels, 8)] == [8, 8, 8, 7]
+    assert [len(label) for _, label in eval_batches((images, labels), 32)] == [31]
+    assert [len(label) for _, label in eval_batches((images, labels), 8)] == [8, 8, 8, 7]
     with choose_strategy("mirrored").scope():
-        assert [len(label) for _, label in eval_batches(images, labels, 32)] == [30, 1]
+        assert [len(label) for _, label in eval_batches((images, labels), 32)] == [30, 1]
         with pytest.raises(DataError, match="1 examples are too few to validate on 2 replicas"):
-            eval_batches(images[:1], labels[:1], 32)
+            eval_batches((images[:1], labels[:1]), 32)
 
 
 def test_a_users_own_splits_pass_through_and_the_config_follows_them():

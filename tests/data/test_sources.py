@@ -6,7 +6,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from recipes.data import sources
-from recipes.data.sources import find_images, network_problem
+from recipes.data.images import find_images
+from recipes.data.sources import network_problem
 from recipes.errors import DataError
 
 ASK = {"standin": "digits", "offline": "stand-in", "image_shape": (28, 28, 1)}
@@ -46,13 +47,13 @@ def test_a_data_set_of_another_kind_is_refused(tmp_path, monkeypatch):
         find_images("dummy_dataset", **ASK)
 
 
-def test_an_unknown_data_set_is_named_with_its_neighbour(no_network):
+def test_an_unknown_data_set_is_named_with_its_neighbour():
     with pytest.raises(DataError, match=r"unknown data set 'cifar01' .did you mean 'cifar10'"):
         find_images("cifar01", **ASK)
 
 
 @pytest.mark.parametrize("name", ["", "../mnist", "fashion-mnist", "cifar 10"])
-def test_what_is_no_name_is_not_looked_for(no_network, name):
+def test_what_is_no_name_is_not_looked_for(name):
     with pytest.raises(DataError, match="unknown data set"):
         find_images(name, **ASK)
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from recipes.data.standins import SHAPES, _distance, digits, draw_scenes, shapes
+from recipes.data.text_standins import BAD, GOOD, dates, documentation, in_english, in_german, reviews
 
 
 def test_the_same_seed_draws_the_same_scenes_and_the_splits_differ():
@@ -47,3 +48,45 @@ def test_digits_are_real_and_split_once():
     assert arrays.test[0].shape == (360, 28, 28, 1)
     assert arrays.train[0].max() == 255
     assert set(arrays.test[1]) == set(range(10))
+
+
+def test_no_pair_of_sentences_is_in_two_splits():
+    arrays = dates(train=2000, test=300)
+    train, test = (set(zip(*split, strict=True)) for split in (arrays.train, arrays.test))
+    assert (len(train), len(test), len(train & test)) == (2000, 300, 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "english", "german"),
+    [
+        (0, "zero", "null"),
+        (1, "one", "eins"),
+        (21, "twenty-one", "einundzwanzig"),
+        (101, "one hundred and one", "einhunderteins"),
+        (1_300, "one thousand three hundred", "eintausenddreihundert"),
+        (31_017, "thirty-one thousand and seventeen", "einunddrei\u00dfigtausendsiebzehn"),
+    ],
+)
+def test_numbers_in_words(number, english, german):
+    assert (in_english(number), in_german(number)) == (english, german)
+
+
+def test_reviews_say_what_their_labels_say():
+    """Most of the judgements agree with the label; those that are denied count the other way."""
+    texts, labels = reviews(train=200, test=10).train
+    assert set(labels) == {0, 1}
+    for text, label in zip(texts, labels, strict=True):
+        votes = 0
+        for sentence in text.lower().replace("!", ".").split("."):
+            praised = any(sentence.endswith(word) or f" {word} to me" in sentence for word in GOOD)
+            blamed = any(sentence.endswith(word) or f" {word} to me" in sentence for word in BAD)
+            denied = any(word in sentence for word in ("was not ", "anything but ", "nobody could call ", "far from "))
+            votes += (praised - blamed) * (-1 if denied else 1)
+        assert (votes > 0) == bool(label), text
+
+
+def test_the_documentation_is_english_and_split_in_three():
+    train, validation, test = (str(split[0][0]) for split in documentation()[:3])
+    assert len(train) > 4 * len(validation) > 40_000
+    assert len(validation) == pytest.approx(len(test), rel=0.01)
+    assert " the " in test

@@ -1,0 +1,50 @@
+"""What every input pipeline here is made of: batches that follow from the number of their step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.errors import DataError
+
+
+def endless(batch: Callable[[tf.Tensor], Any], start: int) -> tf.data.Dataset:
+    """Returns the batches of the steps `start`, `start + 1` and so on.
+
+    Args:
+        batch: Step, a scalar int64, -> its batch.
+        start: The first step.
+    """
+    dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(untuned())
+    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def untuned() -> tf.data.Options:
+    """Returns options without tf.data's autotuner: a map uses all cores, and a dropped iterator is gone at once.
+
+    The autotuner's thread at times sleeps through the end of its iterator, by then for up to a minute, and `Model.fit`
+    waits for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
+
+
+def in_turns() -> tf.data.Options:
+    """Returns options for data that is looked at once: several workers take turns, and each example is seen once."""
+    options = untuned()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
+
+
+def shared_evenly(examples: int, batch_size: int) -> int:
+    """Returns the batch size for so many examples: no larger than they are, where replicas share the first batch.
+
+    Raises:
+        DataError: If there are fewer examples than replicas.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if examples < replicas:
+        raise DataError(f"{examples} examples are too few to validate on {replicas} replicas; expected {replicas}")
+    return batch_size if examples >= batch_size else examples // replicas * replicas

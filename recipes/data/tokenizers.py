@@ -1,0 +1,238 @@
+"""Text to token ids and back, in TensorFlow operations alone: the same functions in training and in a served model.
+
+`Characters` for character models, `Words` for classifiers, `Subwords` for translation. A vocabulary is learned from
+training text with `learn`, kept in a run's tokenizer.json, and read back with `from_json`.
+"""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from recipes.errors import DataError
+
+PAD, UNKNOWN, START, END = 0, 1, 2, 3  # token ids of Words (the first two) and Subwords
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """What the three kinds share. `vocabulary` is the text of each token id."""
+
+    vocabulary: tuple[str, ...]
+
+    @cached_property
+    def table(self) -> tf.lookup.StaticHashTable:
+        """Returns text -> token id, -1 for what is not in the vocabulary; a SavedModel must track it."""
+        with tf.init_scope():  # that a graph which asks first does not keep it to itself
+            ids = tf.range(len(self.vocabulary), dtype=tf.int32)
+            return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(list(self.vocabulary), ids), -1)
+
+    def encode(self, texts: Any) -> tf.RaggedTensor:
+        """Returns the token ids of some texts: (B,) string to (B, None) int32."""
+        raise NotImplementedError
+
+    def decode(self, token_ids: Any) -> tf.Tensor:
+        """Returns the texts of some token ids: (B, T) integer, or ragged, to (B,) string."""
+        raise NotImplementedError
+
+    def texts_of(self, token_ids: Any) -> tf.Tensor:
+        """Returns the text of each token id, of any shape."""
+        if isinstance(token_ids, tf.RaggedTensor):
+            return token_ids.with_flat_values(self.texts_of(token_ids.flat_values))
+        return tf.gather(tf.constant(self.vocabulary), token_ids)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `from_json` reads."""
+        return {"kind": type(self).__name__, **{field.name: getattr(self, field.name) for field in fields(self)}}
+
+
+def from_json(values: dict[str, Any]) -> Tokenizer:
+    """Returns the tokenizer that `to_json` described."""
+    kind = {"Characters": Characters, "Words": Words, "Subwords": Subwords}[values["kind"]]
+    return kind(**{name: tuple(value) for name, value in values.items() if name != "kind"})
+
+
+class Characters(Tokenizer):
+    """A token for each character. One that is not in the vocabulary is left out."""
+
+    @classmethod
+    def learn(cls, texts: Iterable[str]) -> "Characters":
+        """Returns the characters of some texts, in the order of their code points."""
+        return cls(tuple(sorted(set().union(*texts))))
+
+    def encode(self, texts: Any) -> tf.RaggedTensor:  # noqa: D102
+        found = tf.ragged.map_flat_values(self.table.lookup, tf.strings.unicode_split(texts, "UTF-8", errors="replace"))
+        return tf.ragged.boolean_mask(found, found >= 0)
+
+    def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
+        return tf.strings.reduce_join(self.texts_of(token_ids), axis=-1)
+
+
+class Words(Tokenizer):
+    """A token for each word, in small letters, without punctuation; id 0 is padding, 1 any unknown word.
+
+    A text without a word is one unknown word, so that there is something to average.
+    """
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocab_size: int) -> "Words":
+        """Returns the most frequent words of some texts: `vocab_size` tokens with padding and unknown."""
+        layer = keras.layers.TextVectorization(vocab_size, standardize=None, split=None)
+        layer.adapt(tf.data.Dataset.from_tensor_slices(list(texts)).batch(256).map(split_words))
+        return cls(tuple(map(str, layer.get_vocabulary())))
+
+    def encode(self, texts: Any) -> tf.RaggedTensor:  # noqa: D102
+        words = split_words(texts)
+        empty = words.row_lengths() == 0
+        nothing = tf.repeat("", tf.math.count_nonzero(empty))
+        words_or_nothing = tf.concat([words, tf.RaggedTensor.from_row_lengths(nothing, tf.cast(empty, tf.int64))], 1)
+        found = self.table.lookup(words_or_nothing.flat_values)
+        found = tf.where(found <= PAD, UNKNOWN, found)
+        return tf.RaggedTensor.from_row_lengths(found, tf.maximum(words.row_lengths(), 1))
+
+    def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
+        return tf.strings.strip(tf.strings.reduce_join(self.texts_of(token_ids), axis=-1, separator=" "))
+
+
+def split_words(texts: Any) -> tf.RaggedTensor:
+    """Returns the words of some texts in small letters, (B,) to (B, None): letters, digits, apostrophes inside of them.
+
+    HTML line breaks, which reviews are full of, part words as spaces do.
+    """
+    texts = tf.strings.lower(texts, encoding="utf-8")
+    for pattern, instead in (
+        (r"<br\s*/?>", " "),
+        ("\u2019", "'"),
+        (r"[^\p{L}\p{M}\p{N}']+", " "),
+        (r"(^| )'+", " "),
+        (r"'+( |$)", " "),
+    ):
+        texts = tf.strings.regex_replace(texts, pattern, instead)
+    return tf.strings.split(texts)
+
+
+def at_spaces(texts: Any) -> tf.RaggedTensor:
+    """Returns the parts of some texts between white space of any kind, (B,) to (B, None)."""
+    return tf.strings.split(tf.strings.regex_replace(texts, r"[\s\p{Z}]+", " "))
+
+
+SPACE = "\u2581"  # how SentencePiece writes the space before a word, which is part of its first piece
+LONGEST = 64  # characters: what is longer, a web address perhaps, is cut there first, that no word is slow
+UNKNOWN_PENALTY = 10.0  # SentencePiece's: how much less likely than the rarest piece an unknown character is
+
+
+@dataclass(frozen=True)
+class Subwords(Tokenizer):
+    """A token for each frequent word or part of one: a unigram language model's best segmentation.
+
+    Kudo (2018), https://arxiv.org/abs/1804.10959, section 3.2. The vocabulary is learned by SentencePiece, and text cut
+    as SentencePiece cuts it (the tests compare the two). Spaces are part of the tokens, so that `decode` gives the text
+    back, but for runs of spaces, which become one. Ids 0 to 3 are padding, unknown, start and end.
+    """
+
+    scores: tuple[float, ...]  # the logarithm of each token's probability
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocab_size: int) -> "Subwords":
+        """Returns the pieces of some texts: `vocab_size` tokens, or fewer where there is too little text.
+
+        Raises:
+            DataError: If `vocab_size` is less than the number of characters in them and the four ids.
+        """
+        import sentencepiece
+
+        learned = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=(
+                    text.decode() for text in tf.strings.reduce_join(at_spaces(list(texts)), -1, separator=" ").numpy()
+                ),
+                model_writer=learned,
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                normalization_rule_name="identity",
+                character_coverage=1.0,
+                max_sentence_length=1 << 20,
+                num_threads=1,  # the same sums in the same order, so the same pieces, on any machine
+                pad_id=PAD,
+                unk_id=UNKNOWN,
+                bos_id=START,
+                eos_id=END,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise DataError(f"no vocabulary of {vocab_size} tokens can be learned: {error}") from None
+        pieces = sentencepiece.SentencePieceProcessor(model_proto=learned.getvalue())
+        count = range(pieces.get_piece_size())
+        return cls(tuple(map(pieces.id_to_piece, count)), tuple(map(pieces.get_score, count)))
+
+    def encode(self, texts: Any) -> tf.RaggedTensor:  # noqa: D102
+        words = at_spaces(texts)
+        different, index = tf.unique(words.flat_values)  # each word is cut once
+        one_more = tf.concat([different, [""]], 0)  # for a scan over none fails in a graph
+        pieces = tf.gather(self._cut(tf.strings.join([SPACE, one_more])), index)
+        row_splits = tf.gather(pieces.row_splits, words.row_splits)
+        return tf.RaggedTensor.from_row_splits(pieces.flat_values, row_splits)
+
+    def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
+        joined = tf.strings.reduce_join(self.texts_of(token_ids), axis=-1)
+        return tf.strings.strip(tf.strings.regex_replace(joined, SPACE, " "))
+
+    def texts_of(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
+        silent = tf.constant(["", "\u2047", "", "", *self.vocabulary[4:]])  # a double question mark for unknown
+        if isinstance(token_ids, tf.RaggedTensor):
+            return token_ids.with_flat_values(self.texts_of(token_ids.flat_values))
+        return tf.gather(silent, token_ids)
+
+    def _cut(self, words: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the most likely pieces of each word, (W,) to (W, None): Viterbi's algorithm over its characters."""
+        ragged = tf.strings.unicode_split(words, "UTF-8", errors="replace")
+        starts = tf.ragged.range(tf.zeros_like(ragged.row_lengths()), ragged.row_lengths(), LONGEST)
+        lengths = tf.minimum(tf.cast(LONGEST, tf.int64), ragged.row_lengths()[:, tf.newaxis] - starts)
+        parts = self._cut_parts(tf.RaggedTensor.from_row_lengths(ragged.flat_values, lengths.flat_values))
+        row_splits = tf.gather(parts.row_splits, starts.row_splits)
+        return tf.RaggedTensor.from_row_splits(parts.flat_values, row_splits)
+
+    def _cut_parts(self, ragged: tf.RaggedTensor) -> tf.RaggedTensor:
+        characters = tf.transpose(ragged.to_tensor(""))  # (C, W)
+        ids = self._pieces_that_end(characters)  # (C, W, L): of the last 1, 2, ... L characters; -1 for none
+        scores = tf.gather(tf.constant([*self.scores, float("-inf")]), ids % (len(self.scores) + 1))
+        unknown = min(self.scores[4:]) - UNKNOWN_PENALTY
+        scores = tf.concat([tf.where(ids[..., :1] < 0, unknown, scores[..., :1]), scores[..., 1:]], -1)
+
+        def forward(before: tuple[tf.Tensor, tf.Tensor], here: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            totals = before[0] + here  # (W, L): by the length of the last piece
+            best = tf.reduce_max(totals, -1, keepdims=True)
+            longest_best = longest - 1 - tf.argmax(totals[:, ::-1], -1, tf.int32)  # of equals, as SentencePiece does
+            return tf.concat([best, before[0][:, :-1]], -1), longest_best
+
+        count, longest = tf.shape(characters)[1], ids.shape[-1]
+        start = tf.concat([tf.zeros((count, 1)), tf.fill((count, longest - 1), float("-inf"))], -1)
+        _, lengths = tf.scan(forward, scores, (start, tf.zeros((count,), tf.int32)))  # (C, W), less 1
+        last = tf.maximum(tf.gather(ids, lengths, batch_dims=2), UNKNOWN)  # (C, W): the piece that ends here
+
+        def backward(after: tuple[tf.Tensor, ...], here: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+            (end, seen, _), (place, piece, length) = after, here
+            ends = end == place + 1
+            kept = ends & ~((piece == UNKNOWN) & (seen == UNKNOWN))  # of unknown characters in a row, one
+            return tf.where(ends, place - length, end), tf.where(ends, piece, seen), tf.where(kept, piece, -1)
+
+        first = (tf.cast(ragged.row_lengths(), tf.int32), tf.fill((count,), -1), tf.fill((count,), -1))
+        inputs = (tf.range(tf.shape(characters)[0]), last, lengths)
+        pieces = tf.transpose(tf.scan(backward, inputs, first, reverse=True)[-1])  # (W, C)
+        return tf.ragged.boolean_mask(pieces, pieces >= 0)
+
+    def _pieces_that_end(self, characters: tf.Tensor) -> tf.Tensor:
+        """Returns the ids of the last 1, 2, ... L characters at each place, (C, W) to (C, W, L); -1 for no piece."""
+        piece, found = characters, []
+        for length in range(1, 1 + max(map(len, self.vocabulary[4:]))):
+            ids = self.table.lookup(piece)
+            whole = (tf.range(tf.shape(characters)[0])[:, tf.newaxis] >= length - 1) & (characters != "")
+            found.append(tf.where(whole & (ids > END), ids, -1))
+            before = tf.pad(piece, [[1, 0], [0, 0]], constant_values="")[:-1]
+            piece = tf.strings.join([before, characters])
+        return tf.stack(found, -1)
