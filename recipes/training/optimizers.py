@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 def one_cycle(config: Any) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -35,3 +36,34 @@ def decayed_sgd(rate: Any, config: Any, nesterov: bool = True) -> keras.optimize
     optimizer = keras.optimizers.SGD(rate, config.momentum, nesterov=nesterov, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
+
+
+class _Summed(keras.optimizers.Optimizer):
+    """Adds up what belongs together before anything is squared, which Keras 3.15 does not on TensorFlow.
+
+    - The gradients of one row of an embedding, which comes as often as the token is in a batch: Adam's second moment
+      would be the sum of squares, and the step of a token that is there n times up to n ** 0.5 times too large.
+    - The gradients of all replicas, of which `global_clipnorm` takes the norm: each replica's alone would be clipped.
+    """
+
+    def apply(self, grads: list[Any], trainable_variables: Any = None) -> Any:
+        """Takes a step; see `keras.optimizers.Optimizer`."""
+        whole = [gradient if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
+        return super().apply(whole, trainable_variables)
+
+    def _clip_gradients(self, grads: list[Any]) -> list[Any]:
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1 or not self.global_clipnorm:
+            return super()._clip_gradients(grads)
+        whole = super()._clip_gradients(context.all_reduce(tf.distribute.ReduceOp.SUM, grads))
+        return [gradient / context.num_replicas_in_sync for gradient in whole]  # they are summed once more
+
+
+@keras.saving.register_keras_serializable("recipes")
+class Adam(_Summed, keras.optimizers.Adam):
+    """Keras's Adam for models with embeddings, on any number of replicas."""
+
+
+@keras.saving.register_keras_serializable("recipes")
+class AdamW(_Summed, keras.optimizers.AdamW):
+    """Keras's AdamW, likewise."""
