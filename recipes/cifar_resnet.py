@@ -28,14 +28,12 @@ from keras import layers
 from recipes.data import Splits, crop_and_flip, image_splits
 from recipes.devices import BatchNormalization, training_scope
 from recipes.errors import ConfigError
+from recipes.tasks import SmoothedCrossentropy, classifier_pictures, export_classifier
 from recipes.training import (
-    SmoothedCrossentropy,
     change,
     check_config,
-    classifier_pictures,
     decayed_sgd,
     evaluate_model,
-    export_classifier,
     fit_model,
     follow_data,
     one_cycle,

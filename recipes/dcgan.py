@@ -30,12 +30,13 @@ from keras import layers
 from recipes.data import Splits, crop_and_flip, image_splits
 from recipes.devices import BatchNormalization, training_scope
 from recipes.errors import ConfigError
+from recipes.tasks import apply, draw_images
+from recipes.tasks.adversaries import Adversaries
+from recipes.tasks.generated import SampleGrids, judge_samples, spread
 from recipes.training import (
     Signature,
-    apply,
     change,
     check_config,
-    draw_images,
     evaluate_model,
     export_signatures,
     fit_model,
@@ -48,8 +49,6 @@ from recipes.training import (
     trained,
     tune_model,
 )
-from recipes.training.adversaries import Adversaries
-from recipes.training.generated import SampleGrids, judge_samples, spread
 
 # ---------------------------------------------------------------- settings
 
@@ -258,7 +257,7 @@ def evaluate(
     Args:
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
         data: Your own data; see `load_data`. None: what the model was trained on.
-        judge: A classifier of such images, or its run's folder: adds `recipes.training.generated.judged` of samples.
+        judge: A classifier of such images, or its run's folder: adds `recipes.tasks.generated.judged` of samples.
         runs: Where run folders are.
         **changes: Settings of the data to change by name.
 

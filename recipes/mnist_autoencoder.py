@@ -25,18 +25,15 @@ from keras import layers
 from recipes.data import Splits, crop_and_flip, image_splits, noisy_pairs
 from recipes.devices import BatchNormalization, training_scope
 from recipes.errors import ConfigError
+from recipes.tasks import apply, draw_reconstructions, export_halves, pixels
 from recipes.training import (
-    apply,
     change,
     check_config,
-    draw_reconstructions,
     evaluate_model,
-    export_halves,
     fit_model,
     follow_data,
     one_cycle,
     open_run,
-    pixels,
     recipe_name,
     same_data,
     trained,

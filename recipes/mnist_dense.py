@@ -23,12 +23,11 @@ from keras import layers
 
 from recipes.data import Splits, crop_and_flip, image_splits
 from recipes.devices import training_scope
+from recipes.tasks import classifier_pictures, export_classifier
 from recipes.training import (
     change,
     check_config,
-    classifier_pictures,
     evaluate_model,
-    export_classifier,
     fit_model,
     follow_data,
     open_run,

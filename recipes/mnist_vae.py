@@ -28,28 +28,23 @@ from keras import layers
 from recipes.data import Splits, binary_pairs, crop_and_flip, image_splits
 from recipes.devices import replica_rows, replicas_here, training_scope
 from recipes.errors import ConfigError
+from recipes.tasks import apply, draw_images, draw_reconstructions, draw_walks, export_halves, pixels
+from recipes.tasks.generated import judge_samples
+from recipes.tasks.losses import PixelNats, Reconstruction, importance_weighted_bound
 from recipes.training import (
-    apply,
     change,
     check_config,
-    draw_images,
-    draw_reconstructions,
-    draw_walks,
     evaluate_model,
-    export_halves,
     fit_model,
     follow_data,
     one_cycle,
     open_run,
-    pixels,
     recipe_name,
     same_data,
     save_picture,
     trained,
     tune_model,
 )
-from recipes.training.generated import judge_samples
-from recipes.training.losses import PixelNats, Reconstruction, importance_weighted_bound
 
 # ---------------------------------------------------------------- settings
 
@@ -255,7 +250,7 @@ def evaluate(
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
         data: Your own data; see `load_data`. None: what the model was trained on.
         samples: With so many codes drawn per image, "bound" is the importance-weighted one; 0: leave it out.
-        judge: A classifier of such images, or its run's folder: adds `recipes.training.generated.judged` of samples.
+        judge: A classifier of such images, or its run's folder: adds `recipes.tasks.generated.judged` of samples.
         runs: Where run folders are.
         **changes: Settings of the data to change by name.
 

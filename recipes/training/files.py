@@ -6,12 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure  # not pyplot: no display, no state
+
 PART = ".part-"  # what is being written begins with it
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text in UTF-8, in one step."""
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON in one step: the file is the old one or the new one, never half of it."""
     write_atomically(path, lambda part: part.write_text(json.dumps(values, indent=2) + "\n"))
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG, in one step."""
+    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=100))
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

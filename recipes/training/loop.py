@@ -17,7 +17,7 @@ from recipes.errors import NotFiniteError
 from recipes.errors.failures import clear_errors
 from recipes.training.config import ConfigT, change
 from recipes.training.files import write_atomically
-from recipes.training.outcome import Pictures, finish_run, keep_interrupted, no_pictures
+from recipes.training.outcome import Figures, Pictures, evaluate_model, finish_run, keep_interrupted, no_pictures
 from recipes.training.progress import Progress, StopOnNaN
 from recipes.training.report import HistoryFile
 from recipes.training.runs import Run, begun
@@ -39,6 +39,7 @@ def fit_model(
     run: Run,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     pictures: Pictures = no_pictures,
+    figures: Figures = evaluate_model,
 ) -> keras.Model:
     """Trains a compiled model, evaluates it on the test split, and writes everything to the run's folder.
 
@@ -52,6 +53,7 @@ def fit_model(
             `checkpoint_...`.
         callbacks: Your own Keras callbacks, called before ours. Their plain attributes are part of a checkpoint.
         pictures: (model, splits, folder) -> title -> name of the picture that it wrote there, for the report.
+        figures: (model, splits) -> its figures on the test split.
 
     Returns:
         The model, trained; on several workers a copy of it that needs none of the others. Its `run` tells the folder
@@ -76,7 +78,7 @@ def fit_model(
     with clear_errors(run.config.batch_size, run.folder), lost_workers_explained(strategy), begun(run, where, workers):
         model.run = run
         with deterministic_ops(run.config.deterministic):
-            return _train(model, splits, run, list(callbacks), pictures, workers, where)
+            return _train(model, splits, run, list(callbacks), pictures, figures, workers, where)
 
 
 def _train(
@@ -85,6 +87,7 @@ def _train(
     run: Run,
     callbacks: list[keras.callbacks.Callback],
     pictures: Pictures,
+    figures: Figures,
     workers: Workers,
     where: dict[str, Any],
 ) -> keras.Model:
@@ -113,7 +116,7 @@ def _train(
             run_epochs(
                 model, replace(splits, train=data), epochs, [EpochIsOver(saving), *callbacks, *last], saving.epoch
             )
-            return finish_run(model, splits, run, saving.seconds_in_all, workers, pictures)
+            return finish_run(model, splits, run, saving.seconds_in_all, workers, pictures, figures)
         except KeyboardInterrupt:
             progress.close()
             if run.writes and not run.metrics:  # else it was pressed when all was done but the last words

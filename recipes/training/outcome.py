@@ -20,6 +20,9 @@ from recipes.training.runs import Run
 #: (model, splits, run folder) -> title -> file name of the pictures that it wrote there
 Pictures = Callable[[keras.Model, Splits, Path], dict[str, str]]
 
+#: (model, splits) -> its figures on the test split
+Figures = Callable[[keras.Model, Splits], dict[str, float]]
+
 
 def no_pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
     """Draws nothing."""
@@ -30,19 +33,26 @@ def evaluate_model(model: keras.Model, splits: Splits) -> dict[str, float]:
     """Returns the compiled loss and metrics on the test split.
 
     Raises:
-        DataError: If there is no test split, or its images do not fit the model.
+        DataError: If there is no test split, or its inputs do not fit the model.
     """
     if splits.test is None:
         raise DataError(f"{splits.info.name} has no test split; pass Splits with one as data=")
-    got, expected = tuple(splits.test.element_spec[0].shape[1:]), tuple(model.input_shape[1:])
-    if got != expected:
-        raise DataError(f"the images of {splits.info.name} are {got}; this model expects {expected}")
+    first = model.input_shape[0] if isinstance(model.input_shape, list) else model.input_shape
+    got, expected = keras.tree.flatten(splits.test.element_spec[0])[0].shape[1:], first[1:]
+    if not got.is_compatible_with(expected):
+        raise DataError(f"the inputs of {splits.info.name} are {tuple(got)}; this model expects {tuple(expected)}")
     values = model.evaluate(splits.test, return_dict=True, verbose=0)
     return {name: float(value) for name, value in values.items()}
 
 
 def finish_run(
-    model: keras.Model, splits: Splits, run: Run, seconds: float, workers: Workers, pictures: Pictures
+    model: keras.Model,
+    splits: Splits,
+    run: Run,
+    seconds: float,
+    workers: Workers,
+    pictures: Pictures,
+    figures: Figures,
 ) -> keras.Model:
     """Writes the model first, then the test metrics and the report; metrics.json last."""
     history = model.history
@@ -51,7 +61,7 @@ def finish_run(
     if workers.count > 1:
         model = _alone(run, workers)
         model.history = history
-    test = evaluate_model(model, splits) if splits.test is not None else {}
+    test = figures(model, splits) if splits.test is not None else {}
     refuse_nan(test, "on the test split")
     logs = history.history
     run.metrics = {

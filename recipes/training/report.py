@@ -10,8 +10,7 @@ from matplotlib.figure import Figure  # not pyplot: no display, no state
 from matplotlib.ticker import MaxNLocator
 
 from recipes.training.config import comments
-from recipes.training.files import write_atomically
-from recipes.training.pictures import save_picture
+from recipes.training.files import save_picture, write_atomically, write_text
 from recipes.training.progress import duration
 from recipes.training.runs import Run
 
@@ -22,7 +21,7 @@ def write_report(run: Run, pictures: dict[str, str] | None = None) -> None:
     if curves.get("epoch"):
         save_picture(draw_curves(curves, str(run.info)), run.folder / "curves.png")
     text = _markdown(run, bool(curves.get("epoch")), pictures or {})
-    write_atomically(run.folder / "report.md", lambda part: part.write_text(text))
+    write_text(run.folder / "report.md", text)
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -99,9 +98,12 @@ def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
         lines[-2:] = ["No test figures."]
     lines += ["", "Training figures are averages over the last epoch, with augmentation and dropout on."]
     lines += ["", "![curves](curves.png)"] if has_curves else []
-    lines += ["", "## Pictures"] if pictures else []
+    lines += ["", "## Examples"] if pictures else []
     for title, name in pictures.items():
-        lines += ["", f"{title}:", "", f"![{title}]({name})"]
+        shown = f"![{title}]({name})"
+        if name.endswith(".txt"):
+            shown = "````\n" + (run.folder / name).read_text(encoding="utf-8") + "````"
+        lines += ["", f"{title}:", "", shown]
     spent = f", {duration(metrics['seconds'])}" if "seconds" in metrics else ""
     gpus = f", {', '.join(environment['gpus'])}" if environment["gpus"] else ""
     lines += [

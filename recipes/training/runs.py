@@ -107,6 +107,8 @@ def begun(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[N
             environment_now = environment
             write_config(run.config, folder / "config.json")
             write_json(folder / "data.json", run.info.to_json())
+            if run.info.tokenizer:
+                write_json(folder / "tokenizer.json", run.info.tokenizer.to_json())
         write_json(folder / "environment.json", environment_now)
         write_json(folder / "run.json", {"number": run.number, "identity": run.identity})
         return str(folder)

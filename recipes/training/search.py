@@ -46,7 +46,7 @@ def tune_model(
         config: What the trials start from; every field that the space leaves alone.
         data: A user's own data, as for `fit`.
         trials: Number of trials, 1 or more.
-        objective: A metric of the last epoch; losses and distances are minimised, the rest maximised.
+        objective: A metric of the last epoch; losses, perplexities and distances are minimised, the rest maximised.
         runs: Where run folders are.
 
     Raises:
@@ -102,7 +102,7 @@ class _Search:
     ) -> None:
         self.build, self.search_space, self.load_data = build, search_space, load_data
         self.config, self.data, self.objective, self.folder, self.trials = config, data, objective, folder, trials
-        self.direction = "min" if objective.endswith(("loss", "distance")) else "max"
+        self.direction = "min" if objective.endswith(("loss", "distance", "perplexity")) else "max"
         self.best: tuple[float, Any] | None = None
         self.failures: list[str] = []
         self.rows: list[dict[str, Any]] = []

@@ -1,13 +1,17 @@
 """Trained models, read back from their run folders, with the data they were trained on."""
 
 import json
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from recipes.data.sources import all_for_testing
+from recipes.data.arrays import Testing
+from recipes.data.images import images_for_testing
 from recipes.data.splits import DataInfo, Splits
+from recipes.data.tokenizers import Tokenizer, from_json
 from recipes.errors import ConfigError, DataError, RunError
 from recipes.training.config import change, read_config
 from recipes.training.runs import Run, earlier_runs, recipe_name
@@ -22,7 +26,9 @@ def read_run(folder: str | Path, config_class: type) -> Run:
     folder = Path(folder)
     try:
         values = json.loads((folder / "data.json").read_text())
-        info = DataInfo(**{**values, "label_names": tuple(values["label_names"])})
+        words = folder / "tokenizer.json"
+        tokenizer = from_json(json.loads(words.read_text())) if words.exists() else None
+        info = DataInfo(**{**values, "label_names": tuple(values["label_names"]), "tokenizer": tokenizer})
         metrics_file = folder / "metrics.json"
         metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
         config: Any = read_config(config_class, folder / "config.json")
@@ -65,11 +71,36 @@ def trained(config_class: type, model: keras.Model | str | Path | None, runs: st
     return run.load_model()
 
 
-def same_data(model: keras.Model, config_class: type, data: Any = None) -> tuple[Any, Any]:
+def run_of(model: keras.Model) -> Run:
+    """Returns the run that a model carries, refusing a model without one."""
+    run = getattr(model, "run", None)
+    if run is None:
+        raise RunError(f"{model.name} is of no run; pass what fit returned, or a run's folder")
+    return run
+
+
+def known_tokenizer(model: keras.Model) -> Tokenizer | None:
+    """Returns the tokenizer that a model was trained with; None for a model without a run."""
+    run = getattr(model, "run", None)
+    return run.info.tokenizer if run else None
+
+
+def same_data(
+    model: keras.Model,
+    config_class: type,
+    data: Any = None,
+    read: Callable[[Any, keras.Model], Testing] = images_for_testing,
+) -> tuple[Any, Any]:
     """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
 
     A run on a stand-in comes back to the stand-in, whatever else is at hand by now. Of data that is passed, the test
     split is taken, or all of it where it has none.
+
+    Args:
+        model: What `fit` returned, or a model of your own.
+        config_class: The recipe's Config.
+        data: Your own data, or None.
+        read: Your own data, model -> what to test on.
 
     Raises:
         DataError: If a folder's classes are not the model's.
@@ -80,14 +111,16 @@ def same_data(model: keras.Model, config_class: type, data: Any = None) -> tuple
     if isinstance(data, Splits):
         return config, data
     if data is not None:
-        test, label_names = all_for_testing(data, tuple(model.input_shape[1:]))
-        if run and isinstance(data, (str, Path)) and label_names != run.info.label_names:
+        test = read(data, model)
+        if run and test.label_names and isinstance(data, (str, Path)) and test.label_names != run.info.label_names:
             raise DataError(
-                f"the classes of {data} are {', '.join(label_names)}; expected those of the model, in their order: "
-                f"{', '.join(run.info.label_names)}"
+                f"the classes of {data} are {', '.join(test.label_names)}; expected those of the model, in their "
+                f"order: {', '.join(run.info.label_names)}"
             )
-        batch_size = min(config.batch_size, len(test[0]))
-        return change(config, batch_size=batch_size, validation_fraction=0.0), (test, test)
+        whole = {"validation_fraction": 0.0, "max_examples": None, "subsampling": 0.0}
+        whole["batch_size"] = min(config.batch_size, test.examples)
+        there = {field.name for field in fields(config)}
+        return change(config, **{name: value for name, value in whole.items() if name in there}), test.data
     if run and run.info.source == "user":
         raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
     if run and run.info.source == "stand-in":

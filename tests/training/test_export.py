@@ -12,8 +12,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from recipes import cifar_convnet, mnist_dense
 from recipes.errors import DataError, ExportError
-from recipes.training import export, export_classifier
-from recipes.training.predict import classify_files
+from recipes.tasks import classify, export_classifier
+from recipes.tasks.predict import classify_files
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def test_plain_tensorflow_serves_it_without_this_package(model, tmp_path):
 
 
 def test_an_export_that_answers_otherwise_is_not_published(model, tmp_path, monkeypatch):
-    decode = export.decode_image
-    monkeypatch.setattr(export, "decode_image", lambda encoded, shape: decode(encoded, shape) / 255)  # scaled twice
+    decode = classify.decode_image
+    monkeypatch.setattr(classify, "decode_image", lambda encoded, shape: decode(encoded, shape) / 255)  # scaled twice
     with pytest.raises(
         ExportError, match=r"'serving_default' differs from the trained model by .* Nothing was published"
     ):

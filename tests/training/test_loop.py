@@ -10,7 +10,7 @@ from recipes import mnist_dense
 from recipes.data import Splits
 from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError, RunError, TrainingError
-from recipes.training import outcome
+from recipes.training import loop
 from recipes.training.progress import duration
 
 TINY = mnist_dense.TINY
@@ -63,7 +63,7 @@ def test_ctrl_c_before_the_first_epoch_and_during_the_evaluation_loses_nothing(t
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(outcome, "evaluate_model", interrupted)
+    monkeypatch.setattr(loop, "finish_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mnist_dense.fit(TINY, runs="later")
     [folder] = (tmp_path / "later" / "mnist_dense").iterdir()
@@ -157,7 +157,7 @@ def test_a_users_own_finite_splits_train_without_validation_or_test():
 
 def test_a_model_of_another_shape_is_refused_in_words():
     model = mnist_dense.build(mnist_dense.Config(image_shape=(8, 8, 1)))
-    with pytest.raises(DataError, match=r"the images of digits are \(28, 28, 1\); this model expects \(8, 8, 1\)"):
+    with pytest.raises(DataError, match=r"the inputs of digits are \(28, 28, 1\); this model expects \(8, 8, 1\)"):
         mnist_dense.evaluate(model, dataset="digits")
 
 

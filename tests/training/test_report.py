@@ -1,6 +1,6 @@
 """The curves of a report: each metric is in the picture, of whichever split it is."""
 
-from recipes.training.pictures import save_picture
+from recipes.training.files import save_picture
 from recipes.training.report import draw_curves
 
 

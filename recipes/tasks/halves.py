@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import Splits
-from recipes.training.export import Signature, Source, export_signatures, image_signatures, in_float32
-from recipes.training.pictures import draw_images, save_picture
+from recipes.tasks.classify import image_signatures
+from recipes.tasks.pictures import draw_images
+from recipes.training.export import Signature, Source, export_signatures, in_float32
+from recipes.training.files import save_picture
 from recipes.training.runs import Run
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
 from recipes.data.splits import Splits
-from recipes.training.files import write_atomically
+from recipes.training.files import save_picture
 
 MOST_CLASSES = 40  # a confusion matrix of more cannot be read
 MOST_EXAMPLES = 10_000  # of the test split that are looked at
@@ -82,6 +82,16 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
     return figure
 
 
+def draw_attention(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Figure:
+    """Draws (T, S) weights of attention as a map: what each row's word looks at."""
+    figure = Figure(figsize=(1.5 + 0.28 * len(columns), 1.5 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(weights, cmap="Blues", vmin=0)
+    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    return figure
+
+
 def draw_images(images: np.ndarray, titles: Sequence[str] = (), columns: int = 8) -> Figure:
     """Draws images, (N, H, W, C) in [0, 255], in a grid."""
     rows = -(-len(images) // columns)
@@ -100,11 +110,6 @@ def show(axes: Any, image: np.ndarray) -> None:
     """Shows one image, (H, W, C) in [0, 255]; one channel is grey."""
     shown = np.clip(image, 0, 255).astype(np.uint8)
     axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown[..., :3], cmap="gray", vmin=0, vmax=255)
-
-
-def save_picture(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, in one step."""
-    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=100))
 
 
 def _mistake(probabilities: np.ndarray, label: int, names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from recipes.errors import ConfigError
-from recipes.training.generated import (
+from recipes.tasks.generated import (
     BANDWIDTHS,
     KernelDistance,
     classifier_score,

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from recipes.data.tokenizers import PAD
+
 
 @keras.saving.register_keras_serializable("recipes")
 class SmoothedCrossentropy(keras.losses.Loss):
@@ -24,15 +26,81 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def call(self, label: Any, logits: Any) -> Any:
         """Returns the loss of each example: label (B,) or (B, 1) integer, logits (B, V) float -> (B,)."""
-        label = ops.reshape(label, (-1,))
-        log_probabilities = ops.log_softmax(logits)  # (B, V)
-        of_label = ops.take_along_axis(log_probabilities, label[:, None], axis=-1)[:, 0]
-        of_all = ops.mean(log_probabilities, axis=-1)
-        return -(1 - self.label_smoothing) * of_label - self.label_smoothing * of_all
+        return smoothed_nats(ops.reshape(label, (-1,)), logits, self.label_smoothing)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what __init__ takes."""
         return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+def smoothed_nats(label: Any, logits: Any, label_smoothing: float) -> Any:
+    """Returns the cross-entropy in nats of labels (...) integer and logits (..., V), in the shape of the labels."""
+    logits, classes = tf.convert_to_tensor(logits), logits.shape[-1]
+    evenly = label_smoothing / classes
+    targets = tf.one_hot(tf.cast(label, tf.int32), classes, 1 - label_smoothing + evenly, evenly, dtype=logits.dtype)
+    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)  # one pass forward and back, where V is large
+
+
+@keras.saving.register_keras_serializable("recipes")
+class SentenceNats(keras.losses.Loss):
+    """The cross-entropy of whole sentences in nats: the sum over their tokens, the mean over a batch.
+
+    A sum, not a mean over tokens, so that replicas whose sentences differ in length together do what one device does.
+
+    Args:
+        label_smoothing: Probability in [0, 1) that the targets spread evenly over the vocabulary.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0, name: str = "sentence_nats", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the nats of each sentence: (B, T) integer, 0 for padding, and (B, T, V) float logits -> (B,)."""
+        nats = smoothed_nats(y_true, y_pred, self.label_smoothing)
+        return ops.sum(ops.where(y_true == PAD, 0.0, nats), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        return {**super().get_config(), "label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable("recipes")
+class Perplexity(keras.metrics.Metric):
+    """exp of the nats per token, without label smoothing: among how many tokens a model is as good as undecided."""
+
+    def __init__(self, name: str = "perplexity", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.nats = self.add_weight(initializer="zeros", name="nats")
+        self.tokens = self.add_weight(initializer="zeros", name="tokens")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes (B, T) tokens, 0 for padding, and (B, T, V) logits."""
+        nats = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        there = ops.cast(y_true != PAD, nats.dtype)
+        self.nats.assign_add(ops.sum(nats * there))
+        self.tokens.assign_add(ops.sum(there))
+
+    def result(self) -> Any:
+        """Returns the perplexity."""
+        return ops.exp(self.nats / ops.maximum(self.tokens, 1))
+
+
+def bits(y_true: Any, y_pred: Any) -> Any:
+    """Returns the cross-entropy of labels and logits in bits: (B, T) integer and (B, T, V) to (B, T)."""
+    return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True) / np.log(2)
+
+
+@keras.saving.register_keras_serializable("recipes")
+class Bits(keras.metrics.MeanMetricWrapper):
+    """The mean of `bits`: how many a character takes."""
+
+    def __init__(self, name: str = "bits", **kwargs: Any) -> None:
+        super().__init__(bits, name=name, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        return {"name": self.name, "dtype": self.dtype}
 
 
 def pixel_nats(target: Any, logits: Any) -> Any:

@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from recipes.data.splits import Splits
 from recipes.errors import ConfigError
-from recipes.training.halves import apply
-from recipes.training.pictures import draw_images, save_picture
+from recipes.tasks.halves import apply
+from recipes.tasks.pictures import draw_images
+from recipes.training.files import save_picture
 
 #: Squared bandwidths of the kernel, as shares of the number of pixels. Two MNIST images differ by 0.5 on average.
 BANDWIDTHS = 0.05, 0.2, 0.8

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from recipes.training import SmoothedCrossentropy
+from recipes.tasks import SmoothedCrossentropy
 
 
 def test_by_hand():

@@ -1,0 +1,149 @@
+"""Text one token at a time, the whole loop in one TensorFlow graph: sampling and beam search.
+
+Both take a `step`, (tokens (N,) int32, their place, state) -> (logits (N, V) of the next, state), where `state` is a
+structure of tensors whose first axis is N: the hidden state of a recurrent network, or a cache of keys and values.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from recipes.data.tokenizers import END, PAD, START
+from recipes.errors import ConfigError
+
+Step = Callable[[tf.Tensor, tf.Tensor, Any], tuple[tf.Tensor, Any]]
+
+#: A model -> (begin, step): `begin` makes the state before the first token, of what a model begins with
+Decoder = Callable[[keras.Model], tuple[Callable[[Any], Any], Step]]
+
+
+def pick(logits: tf.Tensor, seeds: tf.Tensor, temperature: Any = 1.0, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
+    """Returns a token drawn from each row of logits, (N, V) to (N,) int32.
+
+    Args:
+        logits: (N, V) float32.
+        seeds: (N, 2) int: the same seed draws the same token.
+        temperature: Logits are divided by it; 0: the likeliest token.
+        top_k: Only the k likeliest may be drawn; 0: all. Fan et al. (2018), https://arxiv.org/abs/1805.04833.
+        top_p: Of those, only the likeliest that together have this probability; 1: all. Holtzman et al. (2020),
+            https://arxiv.org/abs/1904.09751.
+    """
+    likeliest = tf.argmax(logits, -1, output_type=tf.int32)
+    temperature = tf.convert_to_tensor(temperature, tf.float32)
+    logits = kept(logits / tf.maximum(temperature, 1e-6), top_k, top_p)
+    uniform = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform(logits.shape[1:], seed, 1e-9, 1),
+        seeds,
+        fn_output_signature=tf.TensorSpec(logits.shape[1:], tf.float32),
+    )
+    drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), -1, output_type=tf.int32)  # Gumbel's trick
+    return tf.where(temperature > 0, drawn, likeliest)
+
+
+def kept(logits: tf.Tensor, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
+    """Returns logits, (N, V), with those that may not be drawn at minus infinity. The likeliest always may."""
+    size = tf.shape(logits)[-1]
+    order = tf.argsort(logits, -1, "DESCENDING", stable=True)  # of equals, the first is the likelier
+    top_k, top_p = tf.convert_to_tensor(top_k, tf.int32), tf.convert_to_tensor(top_p, tf.float32)
+    few = tf.range(size) < tf.where(top_k > 0, top_k, size)
+    probabilities = tf.nn.softmax(tf.where(few, tf.gather(logits, order, batch_dims=1), float("-inf")))
+    likelier = tf.cumsum(probabilities, -1, exclusive=True)  # what those before have together
+    enough = (likelier < top_p) | (top_p >= 1) | (tf.range(size) == 0)
+    allowed = tf.gather(few & enough, tf.argsort(order), batch_dims=1)
+    return tf.where(allowed, logits, float("-inf"))
+
+
+def sample_tokens(
+    step: Step, state: Any, prompts: tf.RaggedTensor, length: Any, seed: Any = 0, **how: Any
+) -> tf.RaggedTensor:
+    """Returns each prompt and `length` tokens after it.
+
+    Args:
+        step: See above.
+        state: Before the first token.
+        prompts: (B, None) int32, of one token or more each.
+        length: How many tokens to add, 0 or more.
+        seed: The same seed gives the same tokens, whatever else is in the batch.
+        **how: See `pick`.
+    """
+    given = tf.cast(prompts.row_lengths(), tf.int32)
+    total = tf.reduce_max(given) + length
+    asked = prompts.to_tensor(shape=(None, None))
+    rows = tf.shape(asked)[0]
+
+    def more(place: tf.Tensor, token: tf.Tensor, state: Any, said: tf.TensorArray) -> Any:
+        logits, state = step(token, place, state)
+        seeds = tf.stack([tf.fill((rows,), tf.cast(seed, tf.int32)), place - given], -1)
+        following = tf.minimum(place + 1, tf.shape(asked)[1] - 1)
+        token = tf.where(place + 1 < given, asked[:, following], pick(tf.cast(logits, tf.float32), seeds, **how))
+        return place + 1, token, state, said.write(place + 1, token)
+
+    said = tf.TensorArray(tf.int32, total, clear_after_read=False, element_shape=(None,)).write(0, asked[:, 0])
+    loop = (tf.constant(0), asked[:, 0], state, said)
+    *_, said = tf.while_loop(lambda place, *_: place < total - 1, more, loop)
+    return tf.RaggedTensor.from_tensor(tf.transpose(said.stack()), lengths=given + length)
+
+
+def beam_search(
+    step: Step, state: Any, start: tf.Tensor, length: Any, beam_width: int = 1, length_penalty: float = 0.6
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the best sequences that a beam finds and their scores, (B, K, T) int32 and (B, K), the best first.
+
+    A sequence ends with END, or after `length` tokens; PAD follows. Scores are sums of log-probabilities divided by
+    ((5 + T) / 6) ** length_penalty, where T counts END: Wu et al. (2016), equation 14, https://arxiv.org/abs/1609.08144.
+
+    Args:
+        step: See above, for N = B * K: the K rows of the first sequence come first.
+        state: Before the first token, for N = B; every tensor of it is repeated K times.
+        start: (B,) int32, the token before the first.
+        length: The most tokens, of all sequences or of each, (B,).
+        beam_width: K; 1 is greedy search.
+        length_penalty: 0: none, which favours short sequences.
+    """
+    batch, k = tf.shape(start)[0], beam_width
+    most = tf.broadcast_to(length, (batch,))[:, tf.newaxis, tf.newaxis]
+    state = tf.nest.map_structure(lambda x: tf.repeat(x, k, 0), state)
+    scores = tf.repeat([[0.0] + [float("-inf")] * (k - 1)], batch, 0)  # (B, K): the K rows are alike at first
+    tokens = tf.repeat(start, k)
+
+    def more(place: tf.Tensor, token: tf.Tensor, scores: tf.Tensor, said: tf.Tensor, state: Any) -> Any:
+        logits, state = step(token, place, state)
+        size = logits.shape[-1]
+        log_p = tf.reshape(tf.nn.log_softmax(tf.cast(logits, tf.float32)), (batch, k, size))
+        log_p = tf.where(tf.range(size) <= START, float("-inf"), log_p)  # these are no part of a sentence
+        over = tf.reshape((token == END) | (token == PAD), (batch, k, 1)) | (place >= most)
+        log_p = tf.where(over, tf.where(tf.range(size) == PAD, 0.0, float("-inf")), log_p)  # what has ended, stays
+        best, flat = tf.math.top_k(tf.reshape(scores[..., tf.newaxis] + log_p, (batch, k * size)), k)
+        parent, token = flat // size, tf.reshape(flat % size, (-1,))
+        rows = tf.reshape(parent + tf.range(batch)[:, tf.newaxis] * k, (-1,))
+        state = tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
+        said = tf.concat([tf.gather(said, rows), token[:, tf.newaxis]], 1)
+        return place + 1, token, best, said, state
+
+    def unfinished(place: tf.Tensor, token: tf.Tensor, *_: Any) -> tf.Tensor:
+        return (place < tf.reduce_max(most)) & tf.reduce_any((token != END) & (token != PAD))
+
+    loop = (tf.constant(0), tokens, scores, tf.zeros((batch * k, 0), tf.int32), state)
+    shapes = (
+        tf.TensorShape(()),
+        tf.TensorShape((None,)),
+        tf.TensorShape((None, k)),
+        tf.TensorShape((None, None)),
+        tf.nest.map_structure(lambda x: tf.TensorShape((None, *x.shape[1:])), state),
+    )
+    _, _, scores, said, _ = tf.while_loop(unfinished, more, loop, shape_invariants=shapes)
+    said = tf.reshape(said, (batch, k, tf.shape(said)[1]))
+    spoken = tf.reduce_sum(tf.cast(said != PAD, tf.float32), -1)
+    scores = scores / ((5 + spoken) / 6) ** length_penalty
+    order = tf.argsort(scores, direction="DESCENDING", stable=True)
+    return tf.gather(said, order, batch_dims=1), tf.gather(scores, order, batch_dims=1)
+
+
+def check_number(name: str, value: Any, kind: type, fits: Callable[[Any], bool], expected: str) -> None:
+    """Refuses a number of the wrong type or out of range, by its name; an int is a float too."""
+    kinds = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not fits(value):
+        raise ConfigError(f"{name}={value!r} is not what it can be; expected {expected}")

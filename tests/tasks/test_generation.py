@@ -1,0 +1,117 @@
+"""What the recipes that write text share."""
+
+import importlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes.errors import ConfigError, DataError, RunError
+from recipes.tasks.generation import generate_texts
+from recipes.training.outcome import no_pictures
+
+
+@pytest.fixture(params=["shakespeare_lstm", "shakespeare_gpt"])
+def writer(request):
+    return importlib.import_module(f"recipes.{request.param}")
+
+
+def test_an_untrained_model_is_as_good_as_undecided(writer):
+    config = writer.TINY
+    splits = writer.load_data(config)
+    config = writer.follow_data(config, splits)
+    figures = writer.build(config).evaluate(splits.test, return_dict=True, verbose=0)
+    assert np.exp(figures["loss"]) == pytest.approx(config.vocab_size, rel=0.05)
+    assert figures["bits"] == pytest.approx(figures["loss"] / np.log(2), rel=1e-5)
+
+
+def test_the_same_seed_says_the_same_streamed_or_in_the_graph(writer, fitted):
+    model = fitted(writer)
+    streamed = "".join(writer.generate("The ", 30, seed=4, model=model))
+    assert streamed == "".join(writer.generate("The ", 30, seed=4, model=model))
+    assert streamed != "".join(writer.generate("The ", 30, seed=5, model=model))
+    assert streamed.startswith("The ")
+    assert len(streamed) == 34
+    tokenizer = model.run.info.tokenizer
+    how = {"temperature": 0.8, "seed": 4}
+    [whole, _] = generate_texts(writer.decoder, model, tokenizer, ["The ", "x"], 30, **how).numpy()
+    assert whole.decode() == streamed
+
+
+def test_odd_prompts_are_gone_on_with(writer, fitted):
+    model = fitted(writer)
+    for prompt in ("", "\u65e5\u672c", "word " * 40):
+        said = "".join(writer.generate(prompt, 5, model=model))
+        assert said.startswith(prompt)
+        assert len(said) == len(prompt) + 5
+    assert "".join(writer.generate("The", 0, model=model)) == "The"
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"length": -1}, "length=-1 is not what it can be; expected a whole number of 0 or more"),
+        ({"temperature": -0.1}, "temperature=-0.1 is not what it can be"),
+        ({"top_k": -2}, "top_k=-2 is not what it can be"),
+        ({"top_p": 0.0}, "top_p=0.0 is not what it can be; expected a number of more than 0, at most 1"),
+        ({"length": "5"}, "length='5' is not"),
+        ({"length": 2.5}, "length=2.5 is not"),
+        ({"seed": 2**31}, "seed=2147483648 is not what it can be; expected a whole number of at most 32 bits"),
+    ],
+)
+def test_ways_of_drawing_that_mean_nothing_are_refused(writer, how, message, fitted):
+    with pytest.raises(ConfigError, match=message):
+        writer.generate(model=fitted(writer), **how)
+
+
+def test_a_model_without_a_run_is_refused(writer):
+    with pytest.raises(RunError, match="is of no run; pass what fit returned, or a run's folder"):
+        writer.generate(model=writer.build(writer.TINY))
+
+
+def test_a_run_in_bfloat16_is_used_from_its_folder(writer, monkeypatch):
+    monkeypatch.setattr(writer, "pictures", no_pictures)
+    run = writer.fit(writer.TINY, precision="mixed_bfloat16").run
+    assert len("".join(writer.generate("The ", 40, model=run.folder))) == 44
+    assert writer.evaluate(run.folder)["loss"] == pytest.approx(run.metrics["test"]["loss"], rel=0.02)
+
+
+def test_own_text_is_evaluated_on_as_fit_did(writer, tmp_path):
+    text = "To be, or not to be: that is the question.\n" * 60
+    (tmp_path / "own.txt").write_text(text)
+    config = writer.change(writer.TINY, batch_size=8)
+    model = writer.fit(config, data=tmp_path / "own.txt")
+    for data in (tmp_path / "own.txt", str(tmp_path / "own.txt"), text, (text[:400], text[-len(text) // 10 :])):
+        figures = writer.evaluate(model, data=data)
+        assert figures["loss"] == pytest.approx(model.run.metrics["test"]["loss"], rel=0.05), data
+    with pytest.raises(RunError, match="pass the same again as data="):
+        writer.evaluate(model)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("\n", "of no more than white space; expected some words"),
+        ("To be or not to be", "there is no file To be or not to be; expected one, or a text with a line break in it"),
+        (5, "data holds a int; expected a text, or the path of a text file"),
+        ((), "data holds 0 texts; expected one, or training"),
+        (["a\n"] * 4, "data holds 4 texts"),
+    ],
+)
+def test_texts_that_are_none_are_refused(writer, data, message):
+    with pytest.raises(DataError, match=message):
+        writer.load_data(writer.TINY, data)
+
+
+def test_prompts_are_served(writer, fitted, exported):
+    model = fitted(writer)
+    signatures = tf.saved_model.load(str(exported(writer))).signatures
+    texts = signatures["serving_default"](prompt=tf.constant(["The ", "", "\u65e5"]))["text"].numpy()
+    assert [len(text.decode()) for text in texts] == [204, 200, 201]
+    scalars = {"length": 12, "temperature": np.float32(0.8), "top_k": 0, "top_p": np.float32(1), "seed": 4}
+    asked = {name: tf.constant(value) for name, value in scalars.items()}
+    [text] = signatures["generate"](prompt=tf.constant(["The "]), **asked)["text"].numpy()
+    assert text.decode() == "".join(writer.generate("The ", 12, seed=4, model=model))
+    assert signatures["generate"](prompt=tf.constant([], tf.string), **asked)["text"].shape == (0,)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="length is out of range; expected 0 to 10000"):
+        signatures["generate"](prompt=tf.constant(["The "]), **{**asked, "length": tf.constant(-1)})

@@ -1,0 +1,155 @@
+"""What the recipes that translate share."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes import translate_seq2seq, translate_transformer
+from recipes.data.tokenizers import END, START
+from recipes.errors import ConfigError, DataError
+from recipes.tasks.decoding import beam_search
+from recipes.tasks.losses import Perplexity, SentenceNats
+from recipes.tasks.translation import bleu, sentences
+from recipes.training import evaluate_model, trained
+from recipes.training.outcome import no_pictures
+
+
+@pytest.fixture(params=["translate_seq2seq", "translate_transformer"])
+def translator(request):
+    return importlib.import_module(f"recipes.{request.param}")
+
+
+def test_losses_by_hand():
+    logits = np.log(np.array([[[0.1, 0.2, 0.3, 0.4], [0.25] * 4], [[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1]]], "f"))
+    targets = np.array([[3, 2], [1, 0]])  # the second sentence has one piece
+    by_hand = [-np.log(0.4) - np.log(0.25), -np.log(0.1)]
+    np.testing.assert_allclose(SentenceNats(reduction="none")(targets, logits), by_hand, rtol=1e-5)
+    assert float(SentenceNats()(targets, logits)) == pytest.approx(np.mean(by_hand), rel=1e-5)
+    smoothed = SentenceNats(0.2, reduction="none")(targets, logits)
+    of_all = [-np.log([0.1, 0.2, 0.3, 0.4]).mean() - np.log(0.25), -np.log([0.7, 0.1, 0.1, 0.1]).mean()]
+    np.testing.assert_allclose(smoothed, 0.8 * np.array(by_hand) + 0.2 * np.array(of_all), rtol=1e-5)
+    metric = Perplexity()
+    metric.update_state(targets, logits)
+    assert float(metric.result()) == pytest.approx(np.exp(sum(by_hand) / 3), rel=1e-5)
+
+
+def test_an_undecided_model_has_a_perplexity_of_its_vocabulary():
+    metric = Perplexity()
+    metric.update_state(np.array([[1, 2, 3, 0]]), np.zeros((1, 4, 7), "float32"))
+    assert float(metric.result()) == pytest.approx(7)
+
+
+def test_the_cache_says_what_the_whole_says(translator):
+    model = translator.build(translator.TINY)
+    encode, step = translator.decoder(model)
+    source = tf.constant([[7, 8, 9, 3, 0], [5, 6, 7, 8, 3]])
+    target = np.random.default_rng(0).integers(4, 60, (2, 12)).astype(np.int32)
+    whole, state = model([source, tf.constant(target)]), encode(source)
+    for place in range(12):
+        logits, state = step(tf.constant(target[:, place]), tf.constant(place), state)
+        np.testing.assert_allclose(logits, whole[:, place], atol=1e-5)
+
+
+def test_a_beam_of_one_is_greedy(translator):
+    model = translator.build(translator.TINY)
+    encode, step = translator.decoder(model)
+    source = tf.constant([[7, 8, 9, 3]])
+    said, _ = beam_search(step, encode(source), tf.constant([START]), 6)
+    token_ids = [START]
+    while len(token_ids) < 7 and token_ids[-1] != END:
+        token_ids.append(END + int(np.argmax(model([source, tf.constant([token_ids])])[0, -1, END:])))
+    assert said[0, 0].numpy().tolist() == token_ids[1:]
+
+
+def test_sentences_are_served_as_they_are_translated(translator, fitted, exported):
+    model = fitted(translator)
+    served = tf.saved_model.load(str(exported(translator))).signatures["serving_default"]
+    odd = ["She sold ten books.", "", "\u65e5\u672c \U0001f600", "very " * 300]
+    answer = served(text=tf.constant(odd))
+    alone = [served(text=tf.constant([text]))["translation"].numpy()[0].decode() for text in odd]
+    assert [text.decode() for text in answer["translation"].numpy()] == alone == translator.translate(odd, model=model)
+    assert alone[1] == ""
+    assert (answer["log_probability"].numpy() <= 0).all()
+
+
+def test_a_run_in_bfloat16_is_used_from_its_folder(translator, monkeypatch):
+    monkeypatch.setattr(translator, "pictures", no_pictures)
+    monkeypatch.setattr(translator, "figures", evaluate_model)
+    run = translator.fit(translator.TINY, precision="mixed_bfloat16").run
+    again = trained(translator.Config, run.folder)
+    assert len(translator.translate(["She sold ten books."], model=again)) == 1
+    assert len(translator.translate(["She sold ten books."], model=again)) == 1, "and once more"
+
+
+def test_sentences_longer_than_positions_are_cut():
+    pairs = (["one two three"] * 40 + ["one " * 40], ["eins zwei drei"] * 40 + ["eins " * 40])
+    model = translate_transformer.fit(
+        translate_transformer.TINY, data=(pairs, pairs), sequence_length=13, vocab_size=40
+    )
+    assert np.isfinite(model.run.metrics["test"]["loss"])
+
+
+def test_bad_searches_are_refused(translator, fitted):
+    with pytest.raises(ConfigError, match="beam_width=0 is not what it can be; expected a whole number of 1, greedy"):
+        translator.translate(["a"], beam_width=0, model=fitted(translator))
+    with pytest.raises(ConfigError, match="length_penalty=-1 is not what it can be"):
+        translator.translate(["a"], length_penalty=-1, model=fitted(translator))
+    with pytest.raises(ConfigError, match="beam_width=2.5 is not"):
+        translator.translate(["a"], beam_width=2.5, model=fitted(translator))
+    with pytest.raises(ConfigError, match=r"texts is 'Hi!'; expected a list of str: translate\(\[...\]\)"):
+        translator.translate("Hi!", model=fitted(translator))
+
+
+def test_a_users_own_pairs_and_their_mistakes(tmp_path):
+    translator = translate_seq2seq
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("".join(f"this is number {n}\tdas ist Nummer {n}\n" for n in range(100)))
+    model = translator.fit(translator.TINY, data=pairs, vocab_size=60)
+    assert model.run.info.name == "your own pairs"
+    assert len(translator.translate(["number 5"], model=model)) == 1
+    assert translator.evaluate(model, data=pairs).keys() == model.run.metrics["test"].keys()
+    pairs.write_text("no tab here\n")
+    with pytest.raises(DataError, match="line 1 of .* has 1 columns; expected 'source<tab>target'"):
+        translator.load_data(translator.TINY, pairs)
+    pairs.write_text("one\teins\n\ntwo\tzwei\ndrei\n")
+    with pytest.raises(DataError, match="line 4 of .* has 1 columns"):
+        translator.load_data(translator.TINY, pairs)
+    for data, message in (
+        ((["a", "b"], ["c"]), r"data holds 2 sources and 1 targets; expected \(sources, targets\)"),
+        (([1], [2]), "text 0 is a int, 1; expected a str"),
+        (5, "data holds a int, 5; expected"),
+        (((["a"], ["b"]),) * 4, "data holds 4 splits; expected one, or training"),
+    ):
+        with pytest.raises(DataError, match=message):
+            translator.load_data(translator.TINY, data)
+
+
+def test_bleu_is_of_the_references_as_they_are_written(translator, tmp_path):
+    """Characters that the vocabulary does not have are wrong, not equal to each other."""
+    known = (["one", "two"] * 30, ["eins", "zwei"] * 30)
+    splits = translator.load_data(translator.TINY, (known, (["\u2603 one"], ["\u2603 eins"])), vocab_size=40)
+    assert splits.texts == (("\u2603 one",), ("\u2603 eins",))
+    assert sentences(splits) == (["\u2603 one"], ["\u2603 eins"])
+
+
+def test_a_languages_absence_is_said(translator, monkeypatch, tmp_path):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    tfds.testing.DummyMnist(data_dir=tmp_path).download_and_prepare()
+    with pytest.raises(DataError, match="expected a translation data set with 'en' and 'de'"):
+        translator.load_data(dataset="dummy_mnist")
+
+
+def test_bleu_is_sacrebleus_with_its_signature():
+    score, signature = bleu(["the cat sat on the mat", "a dog"], ["the cat sat on the mat", "a dog"])
+    assert score == pytest.approx(100)
+    assert "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in signature
+
+
+def test_losses_come_back_from_a_file(translator, fitted):
+    model = keras.models.load_model(fitted(translator).run.folder / "model.keras")
+    assert model.loss.label_smoothing == pytest.approx(0.1)
