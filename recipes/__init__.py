@@ -20,6 +20,13 @@ RECIPES = {
     "cifar_convnet": "Small colour photographs with a fast convolutional network; CLASSIC is the textbook one.",
     "cifar_resnet": "Small colour photographs with residual networks of 20 to 110 layers; PAPER is the first paper's.",
     "cifar_googlenet": "Small colour photographs with Inception modules; PAPER is GoogLeNet itself, for large ones.",
+    "word2vec": "Words as vectors, learned from the words around them in any text.",
+    "imdb_lstm": "Sentiment of film reviews with a recurrent network: LSTM, GRU or a simple one.",
+    "imdb_transformer": "Sentiment of film reviews with a Transformer's encoder, and where each word looks.",
+    "shakespeare_lstm": "Shakespeare, one character after the other, from a recurrent network.",
+    "shakespeare_gpt": "Shakespeare, one character after the other, from a Transformer's decoder; LARGE is for a GPU.",
+    "translate_seq2seq": "Translation, English to German or between other languages, with LSTMs that look back.",
+    "translate_transformer": "Translation, English to German or between other languages, with a Transformer.",
 }
 
 __all__ = ["RECIPES", "__version__", *RECIPES]

@@ -1,0 +1,350 @@
+"""Shakespeare, one character after the other, from a decoder-only Transformer.
+
+Radford et al., "Language Models are Unsupervised Multitask Learners" (2019), section 2.3,
+https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf, on Vaswani et al.
+(2017), https://arxiv.org/abs/1706.03762: learned positions, blocks that normalise before each part and see no future,
+GELU, and logits by the very vectors that stand for the characters. AdamW with a warm-up, as in nanoGPT,
+https://github.com/karpathy/nanoGPT, whose setting for a laptop's processor is the default's size: 0.8 million
+parameters, 64 characters at a time. `LARGE` is its setting for one GPU: 10.7 million, 256 characters. What differs from
+nanoGPT: fewer, larger steps at a higher rate, which ends at 0; each window once an epoch; vectors do not decay.
+
+`generate` keeps keys and values of what it has read. Where the text gets longer than `sequence_length`, it reads the
+later half again, from the first position on.
+
+Result: not measured.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+from keras import layers
+
+from recipes.data import Splits, character_splits, text_for_testing
+from recipes.devices import several_replicas, training_scope
+from recipes.layers import PositionEmbedding, TransformerBlock
+from recipes.tasks import Bits, check_how, export_generator, stream_text, text_samples, tokenizer_of
+from recipes.training import (
+    AdamW,
+    change,
+    check_config,
+    evaluate_model,
+    fit_model,
+    follow_data,
+    known_tokenizer,
+    one_cycle,
+    open_run,
+    recipe_name,
+    run_of,
+    same_data,
+    trained,
+    tune_model,
+)
+
+# ---------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of shakespeare_gpt. Change them by name: `fit(epochs=5)`, `recipes fit shakespeare_gpt --epochs 5`."""
+
+    # data
+    dataset: str = "tiny_shakespeare"  # data set of tensorflow-datasets with a text, or "documentation"
+    offline: Literal["stand-in", "error"] = "stand-in"  # data cannot be had: train on "documentation", or stop
+    max_examples: int | None = None  # most windows of each split to use; None: all
+    sequence_length: int = 64  # characters of a window: as far as the model can look back
+    vocab_size: int = 65  # different characters; follows the data
+    train_examples: int = 15_684  # windows of an epoch; follows the data
+    # model
+    num_layers: int = 4  # blocks of attention and feed-forward network, one on the other
+    num_heads: int = 4  # of attention; embed_dim must be a multiple of it
+    embed_dim: int = 128  # numbers that stand for a character
+    dropout: float = 0.0  # share of units and attention weights dropped in training
+    # training
+    batch_size: int = 64  # windows per step, over all replicas
+    epochs: int = 3  # passes over the training text, 1 or more
+    learning_rate: float = 5e-3  # AdamW's highest, after a warm-up, and then falling to 0
+    warmup_fraction: float = 0.05  # share of the steps in which the rate climbs
+    weight_decay: float = 0.1  # share of each kernel taken off per step, times the rate
+    clip_norm: float = 1.0  # gradients of a greater norm, all weights together, are shortened to it
+    seed: int = 0  # decides on weights, order and dropout, 0 or more
+    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
+    jit_compile: bool = True  # one program of a step, by XLA, where one device trains: faster, after some 10 seconds
+    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
+    checkpoint_seconds: float = 60.0  # a checkpoint to continue from at most so often, in seconds
+    checkpoint_steps: int | None = None  # and one every so many steps; None: by time alone
+
+    def __post_init__(self) -> None:
+        check_config(self)
+
+
+# 1,650 steps: nanoGPT trains for 5,000 and keeps the best, which comes about there; what follows is learned by heart.
+LARGE = Config(
+    sequence_length=256, num_layers=6, num_heads=6, embed_dim=384, dropout=0.2, learning_rate=1e-3, epochs=27
+)
+TINY = Config(
+    dataset="documentation",
+    sequence_length=16,
+    num_layers=2,
+    num_heads=2,
+    embed_dim=8,
+    epochs=1,
+    batch_size=32,
+    max_examples=256,
+    precision="float32",
+    jit_compile=False,
+)
+
+# ---------------------------------------------------------------- data
+
+
+def load_data(config: Config = Config(), data: Any = None, *, tokenizer: Any = None, **changes: Any) -> Splits:
+    """Returns the training, validation and test batches: (B, T) int32 characters and, of each, the next.
+
+    Args:
+        config: The settings.
+        data: Your own instead: Splits, a text (str with a line break), the path of a text file in UTF-8, or two or
+            three of these: training, (validation,) test. Of one, the last two tenths are held out.
+        tokenizer: A trained model's, to read data as it does; None: learned from the training split.
+        **changes: Settings to change by name.
+
+    Raises:
+        ConfigError: An unknown setting, a wrong type or range.
+        DataError: The data is unknown, damaged, of the wrong kind, or cannot be had with offline="error".
+    """
+    return character_splits(change(config, **changes), data, tokenizer)
+
+
+# ---------------------------------------------------------------- model
+
+INIT_SCALE = 0.02  # standard deviation of the first weights
+
+
+def build(config: Config = Config()) -> keras.Model:
+    """Returns the compiled model: (B, T) int32 characters to (B, T, V) float32 logits of the next."""
+    start = keras.initializers.RandomNormal(stddev=INIT_SCALE)
+    characters = layers.ReversibleEmbedding(
+        config.vocab_size, config.embed_dim, embeddings_initializer=start, reverse_dtype="float32", name="characters"
+    )
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    x = PositionEmbedding(config.sequence_length, name="positions")(characters(token_ids))  # (B, T, D)
+    x = layers.Dropout(config.dropout)(x)
+    for number in range(config.num_layers):
+        x, _ = TransformerBlock(
+            config.num_heads,
+            4 * config.embed_dim,
+            config.dropout,
+            activation="gelu",
+            norm_first=True,
+            causal=True,  # no position sees its future
+            init_scale=INIT_SCALE,
+            output_scale=INIT_SCALE / (2 * config.num_layers) ** 0.5,  # 2 N of them are added up: section 2.3
+            name=f"block_{number}",
+        )(x)
+    x = layers.LayerNormalization(epsilon=1e-5, name="last_norm")(x)
+    logits = characters(x, reverse=True)  # (B, T, V)
+
+    model = keras.Model(token_ids, logits, name="shakespeare_gpt")
+    optimizer = AdamW(one_cycle(config), config.weight_decay, beta_2=0.99, global_clipnorm=config.clip_norm)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embeddings", "positions"])
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats per character
+        metrics=[Bits()],
+        jit_compile=config.jit_compile and not (config.deterministic or several_replicas()),
+    )
+    return model
+
+
+def decoder(model: keras.Model) -> tuple[Any, Any]:
+    """Returns (rows -> state before the first character, step), for `recipes.tasks.decoding`.
+
+    The state is a cache of keys and values for each block, and the characters they are of.
+    """
+    characters, positions = model.get_layer("characters"), model.get_layer("positions")
+    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
+    length, half = positions.length, positions.length // 2
+    heads, width = blocks[0].num_heads, characters.output_dim
+
+    def begin(rows: Any) -> dict[str, Any]:
+        cache = tf.zeros((rows, 2, heads, length, width // heads), blocks[0].compute_dtype)
+        return {"read": tf.zeros((rows, length), tf.int32), "cache": [cache for _ in blocks]}
+
+    def read_again(read: tf.Tensor) -> list[tf.Tensor]:
+        x, caches = positions(characters(read[:, length - half :])), []
+        for block in blocks:
+            x, cache = block.fill(x, length)
+            caches.append(cache)
+        return caches
+
+    def step(token: tf.Tensor, place: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
+        over = place - length  # how far beyond the last position
+        here = tf.where(over < 0, place, half + over % (length - half))
+        full = (over >= 0) & (over % (length - half) == 0)
+        caches = tf.cond(full, lambda: read_again(state["read"]), lambda: state["cache"])
+        x = positions(characters(token[:, tf.newaxis]), start=here)  # (B, 1, D)
+        known, seen = [], (tf.range(length) <= here)[tf.newaxis, tf.newaxis, tf.newaxis]
+        for block, cache in zip(blocks, caches, strict=True):
+            x, cache = block.step(x, cache, here, seen)
+            known.append(cache)
+        logits = characters(model.get_layer("last_norm")(x), reverse=True)[:, 0]
+        return logits, {"read": tf.concat([state["read"][:, 1:], token[:, tf.newaxis]], 1), "cache": known}
+
+    return begin, step
+
+
+def search_space(hp: Any, config: Config = Config()) -> Config:
+    """Returns the config that one Keras Tuner trial stands for.
+
+    Args:
+        hp: `keras_tuner.HyperParameters`.
+        config: What the space leaves alone: its size, for one.
+    """
+    return replace(
+        config,
+        dropout=hp.Float("dropout", 0.0, 0.3, step=0.05),
+        learning_rate=hp.Float("learning_rate", 3e-4, 5e-3, sampling="log"),
+        weight_decay=hp.Float("weight_decay", 1e-2, 1.0, sampling="log"),
+    )
+
+
+# ---------------------------------------------------------------- verbs
+
+
+def fit(
+    config: Config = Config(),
+    data: Any = None,
+    *,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    runs: str | Path = "runs",
+    resume: bool = True,
+    **changes: Any,
+) -> keras.Model:
+    """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
+
+    Args:
+        config: The settings.
+        data: Your own data; see `load_data`.
+        callbacks: Your own Keras callbacks.
+        runs: The run folder is `<runs>/shakespeare_gpt/<id>`.
+        resume: Whether to continue the unfinished run of the same settings and data, where there is one.
+        **changes: Settings to change by name: `fit(epochs=5)`.
+
+    Raises:
+        ConfigError: An unknown setting, a wrong type or range.
+        DataError: See `load_data`.
+        TrainingError: Out of memory, disk full, or a loss that is no number.
+    """
+    config = change(config, **changes)
+    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
+        splits = load_data(config, data)
+        config = follow_data(config, splits)  # vocab_size, train_examples
+        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
+        keras.utils.set_random_seed(config.seed)
+        model = build(config)
+    return fit_model(model, splits, run, callbacks, pictures)
+
+
+def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+    """Writes what the report shows: how the model goes on with places of the test text."""
+    return text_samples(decoder, model, splits, folder)
+
+
+def evaluate(
+    model: keras.Model | str | Path | None = None, data: Any = None, *, runs: str | Path = "runs", **changes: Any
+) -> dict[str, float]:
+    """Returns {"loss": nats, "bits"} per character on the test split.
+
+    Args:
+        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
+        data: Your own data; see `load_data`. None: what the model was trained on.
+        runs: Where run folders are.
+        **changes: Settings of the data to change by name.
+
+    Raises:
+        RunError: There is no such run, or it needs data that is not passed.
+    """
+    model = trained(Config, model, runs)
+    config, data = same_data(model, Config, data, text_for_testing)
+    return evaluate_model(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
+
+
+def tune(
+    config: Config = Config(), data: Any = None, *, trials: int = 20, runs: str | Path = "runs", **changes: Any
+) -> tuple[Config, float]:
+    """Returns (config, validation loss) of the best of some trials of `search_space`: `fit(best)` trains it.
+
+    Args:
+        config: What the trials start from.
+        data: Your own data; see `load_data`.
+        trials: How many settings to try.
+        runs: The search is kept in `<runs>/shakespeare_gpt/tune-<id>`, with the best config in best.json.
+        **changes: Settings to change by name: `tune(trials=5, epochs=3)`.
+
+    Raises:
+        TrainingError: If every trial failed.
+    """
+    config = change(config, **changes)
+    return tune_model(build, search_space, load_data, config, data=data, trials=trials, objective="val_loss", runs=runs)
+
+
+def export(
+    model: keras.Model | str | Path | None = None,
+    *,
+    path: str | Path = "saved_models",
+    runs: str | Path = "runs",
+) -> Path:
+    """Writes `<path>/shakespeare_gpt/<version>/`, a SavedModel: prompts in, text out; returns that folder.
+
+    Args:
+        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
+        path: The version is one above the last in `<path>/shakespeare_gpt`.
+        runs: Where run folders are.
+
+    Raises:
+        ExportError: If the SavedModel does not answer as the model does; nothing is published then.
+        RunError: There is no such run.
+    """
+    model = trained(Config, model, runs)
+    source = getattr(model, "run", None) or load_data()
+    return export_generator(decoder, model, source, Path(path) / recipe_name(Config))
+
+
+def generate(
+    prompt: str = "\n",
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    model: keras.Model | str | Path | None = None,
+    *,
+    runs: str | Path = "runs",
+) -> Iterator[str]:
+    """Returns the prompt and then, one by one as they are made, `length` characters after it: "".join(generate()).
+
+    Args:
+        prompt: Any text; characters that the model does not know are skipped.
+        length: How many characters to add, 0 or more.
+        temperature: Below 1 the likely gets likelier; 0: always the likeliest.
+        top_k: Only the k likeliest may come; 0: all.
+        top_p: Only the likeliest that together have this probability may come; 1: all.
+        seed: The same seed, the same text.
+        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
+        runs: Where run folders are.
+
+    Raises:
+        ConfigError: If one of the numbers is out of range.
+    """
+    check_how(length, temperature, top_k, top_p, seed)
+    found = trained(Config, model, runs)
+    how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    return stream_text(decoder, found, tokenizer_of(run_of(found).info), prompt, length, **how)
+
+
+if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
+    fit()
