@@ -10,8 +10,8 @@ from typing import Any
 import tyro
 
 from recipes.errors import ConfigError, DataError, did_you_mean
+from recipes.tasks.predict import classify_files, label_texts
 from recipes.training.config import comments, read_config
-from recipes.training.predict import classify_files
 from recipes.training.trained import trained
 
 
@@ -27,7 +27,7 @@ class Start:
 class Fit(Start):
     """Train a recipe and evaluate it on the test split."""
 
-    data: Path | None = None  # folder of your own images, with a sub-folder per class, instead of the data set
+    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
     runs: Path = Path("runs")  # the run folder is <runs>/<recipe>/<id>
     resume: bool = True  # continue the unfinished run of the same settings and data, where there is one
 
@@ -36,23 +36,23 @@ class Fit(Start):
 class Tune(Start):
     """Search the recipe's space for the settings that do best on validation data."""
 
-    data: Path | None = None  # folder of your own images, with a sub-folder per class, instead of the data set
+    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
     runs: Path = Path("runs")  # the search is kept in <runs>/<recipe>/tune-<id>
     trials: int = 20  # how many settings to try
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Print the loss and accuracy on the test split of what the model was trained on."""
+    """Print the figures on the test split of what the model was trained on."""
 
     run: Path | None = None  # a run's folder; default: the newest finished run
-    data: Path | None = None  # folder of your own images, with a sub-folder per class, to evaluate on instead
+    data: Path | None = None  # your own to evaluate on instead: a folder with a sub-folder per class, or a text file
     runs: Path = Path("runs")  # where run folders are
 
 
 @dataclass(frozen=True)
 class Export:
-    """Write a SavedModel that takes encoded images and answers with labels, after checking its answers."""
+    """Write a SavedModel that takes encoded images, or strings, after checking its answers."""
 
     run: Path | None = None  # a run's folder; default: the newest finished run
     path: Path = Path("saved_models")  # the model goes to <path>/<recipe>/<version>
@@ -61,9 +61,44 @@ class Export:
 
 @dataclass(frozen=True)
 class Predict:
-    """Print the label and probability of image files: JPEG, PNG or GIF of any size."""
+    """Print the label and probability of image files (JPEG, PNG or GIF of any size), text files, or texts."""
 
-    files: tyro.conf.Positional[tuple[Path, ...]]  # image files
+    inputs: tyro.conf.Positional[tuple[str, ...]]  # files; for a recipe that reads texts, also the texts themselves
+    run: Path | None = None  # a run's folder; default: the newest finished run
+    runs: Path = Path("runs")  # where run folders are
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Print a text that a language model goes on with, as it is made."""
+
+    prompt: tyro.conf.Positional[str] = "\n"  # what it begins with
+    length: int = 500  # how many characters to add
+    temperature: float = 0.8  # below 1 the likely gets likelier; 0: always the likeliest
+    top_k: int = 0  # only the k likeliest may come; 0: all
+    top_p: float = 1.0  # only the likeliest that together have this probability may come; 1: all
+    seed: int = 0  # the same seed, the same text
+    run: Path | None = None  # a run's folder; default: the newest finished run
+    runs: Path = Path("runs")  # where run folders are
+
+
+@dataclass(frozen=True)
+class Translate:
+    """Print the translations of sentences, or of each line of the standard input."""
+
+    texts: tyro.conf.Positional[tuple[str, ...]] = ()  # sentences; none: lines of the standard input
+    beam_width: int = 4  # translations that are followed up at a time; 1: greedy search
+    length_penalty: float = 0.6  # 0: none, which favours short translations
+    run: Path | None = None  # a run's folder; default: the newest finished run
+    runs: Path = Path("runs")  # where run folders are
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Print the words whose vectors are nearest to a word's, with the cosine of the angle."""
+
+    word: tyro.conf.Positional[str]  # one that is known
+    count: int = 10  # how many
     run: Path | None = None  # a run's folder; default: the newest finished run
     runs: Path = Path("runs")  # where run folders are
 
@@ -107,20 +142,61 @@ def export(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
 
 
 def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
-    """Labels files; one that cannot be read gets a message, the others their labels, and the status is 1."""
+    """Labels files or texts; one that cannot be read gets a message, the others their labels, and the status is 1."""
     options = tyro.cli(Predict, args=arguments, prog=prog)
-    if not options.files:
-        raise DataError("predict needs the names of image files")
     model = trained(recipe.Config, options.run, options.runs)
+    of_text = model.run.info.tokenizer is not None
+    if not options.inputs:
+        raise DataError(f"predict needs {'texts or names of text files' if of_text else 'the names of image files'}")
     _note_stand_in(model)
     failed = 0
-    for file, answer in classify_files(model, options.files, model.run.info.label_names):
+    classify = label_texts if of_text else classify_files
+    for shown, answer in classify(model, options.inputs, model.run.info.label_names):
         if isinstance(answer, DataError):
             print(f"recipes: {answer}", file=sys.stderr)
             failed += 1
         else:
-            print(f"{file}\t{answer['label']}\t{answer['probability']:.4f}")
+            print(f"{shown}\t{answer['label']}\t{answer['probability']:.4f}")
     return 1 if failed else 0
+
+
+def generate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Writes text as it is made."""
+    options = tyro.cli(Generate, args=arguments, prog=prog)
+    model = _model_that_can("generate", recipe, options)
+    how = (options.length, options.temperature, options.top_k, options.top_p, options.seed)
+    for part in recipe.generate(options.prompt, *how, model=model):
+        print(part, end="", flush=True)
+    print()
+    return 0
+
+
+def translate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Translates sentences."""
+    options = tyro.cli(Translate, args=arguments, prog=prog)
+    model = _model_that_can("translate", recipe, options)
+    texts = list(options.texts) or [line.rstrip("\n") for line in sys.stdin]
+    for text in recipe.translate(texts, options.beam_width, options.length_penalty, model=model):
+        print(text)
+    return 0
+
+
+def neighbours(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+    """Shows the words that are near a word."""
+    options = tyro.cli(Neighbours, args=arguments, prog=prog)
+    model = _model_that_can("neighbours", recipe, options)
+    for word, cosine in recipe.neighbours(options.word, options.count, model):
+        print(f"{word}\t{cosine:.4f}")
+    return 0
+
+
+def _model_that_can(verb: str, recipe: ModuleType, options: Any) -> Any:
+    """Returns a run's model, refusing a recipe that does not have the verb."""
+    if not hasattr(recipe, verb):
+        raise ConfigError(f"{recipe.__name__.rpartition('.')[2]} has no {verb!r}; recipes list tells what each does")
+    model = trained(recipe.Config, options.run, options.runs)
+    _note_stand_in(model)
+    return model
 
 
 def config(recipe: ModuleType, prog: str, arguments: list[str]) -> int:

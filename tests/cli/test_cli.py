@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -9,7 +10,15 @@ from conftest import runs_of
 from PIL import Image
 
 import recipes
-from recipes import dcgan, mnist_autoencoder, mnist_dense
+from recipes import (
+    dcgan,
+    imdb_transformer,
+    mnist_autoencoder,
+    mnist_dense,
+    shakespeare_gpt,
+    translate_seq2seq,
+    word2vec,
+)
 from recipes.cli import VERBS, main
 
 
@@ -46,6 +55,13 @@ def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys)
         (["fit", "missing.py"], "there is no recipe file missing.py"),
         (["evaluate", "mnist_dense"], "no finished run of mnist_dense in runs/mnist_dense; run fit first"),
         (["predict", "mnist_dense", "--runs", "elsewhere", "a.png"], "no finished run of mnist_dense in elsewhere"),
+        (["generate", "mnist_dense"], "mnist_dense has no 'generate'; recipes list tells what each does"),
+        (["translate", "word2vec", "a"], "word2vec has no 'translate'; recipes list tells what each does"),
+        (["neighbours", "imdb_lstm", "a"], "imdb_lstm has no 'neighbours'; recipes list tells what each does"),
+        (["generate", "shakespeare_gpt"], "no finished run of shakespeare_gpt in runs/shakespeare_gpt; run fit first"),
+        (["fit", "shakespeare_gpt", "--setting", "TINY", "--num-heads", "3"], "embed_dim=8 cannot be shared by num_"),
+        (["fit", "translate_seq2seq", "--data", "no.tsv", "--setting", "TINY"], "cannot read no.tsv as text in UTF-8"),
+        (["fit", "word2vec", "--data", "no.txt", "--setting", "TINY"], "cannot read no.txt as text in UTF-8"),
         (["copy", "mnist_dense", "recipes.py"], "recipes is a name of this package"),
         (["copy", "missing.py", "mine.py"], "cannot copy missing.py to mine.py: No such file"),
         (["copy", "mnist_dense", "my-recipe.py"], "expected a Python file name, such as my_mnist_dense.py"),
@@ -146,7 +162,7 @@ def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
     assert capsys.readouterr().out.split()[1] == "light"
 
 
-def test_doctor_says_what_would_be_used(capsys, no_network):
+def test_doctor_says_what_would_be_used(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     for word in ("tensorflow 2", "strategy     one device (CPU)", "precision    ", "stand-ins    shapes, digits"):
@@ -162,7 +178,7 @@ def test_another_backend_is_refused_in_one_line(monkeypatch, capsys):
     )
 
 
-def test_predict_notes_a_stand_in(fitted, capsys, no_network, tmp_path):
+def test_predict_notes_a_stand_in(fitted, capsys, tmp_path):
     mnist_dense.fit(mnist_dense.TINY, dataset="mnist")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save("black.png")
     capsys.readouterr()
@@ -178,6 +194,45 @@ def test_predict_refuses_what_is_no_classifier(fitted, capsys):
         name = recipe.__name__.removeprefix("recipes.")
         assert main(["predict", name, "black.png", "--run", str(fitted(recipe).run.folder)]) == 1
         assert f"{name} names nothing in an image; expected a recipe that classifies" in capsys.readouterr().err
+
+
+@pytest.mark.xdist_group("imdb_transformer")
+def test_texts_are_labelled(fitted, capsys):
+    Path("review.txt").write_text("A wonderful film.")
+    texts = ["review.txt", "missing.txt", "A wonderful film."]
+    assert main(["predict", "imdb_transformer", *texts, *the_run_of(fitted(imdb_transformer))]) == 1
+    captured = capsys.readouterr()
+    rows = [line.split("\t") for line in captured.out.splitlines()]
+    assert [row[0] for row in rows] == ["review.txt", "A wonderful film."]
+    assert rows[0][1:] == rows[1][1:]
+    assert "cannot read missing.txt as text in UTF-8" in captured.err
+
+
+@pytest.mark.xdist_group("shakespeare_gpt")
+def test_text_is_written(fitted, capsys):
+    model = fitted(shakespeare_gpt)
+    assert main(["generate", "shakespeare_gpt", "The ", "--length", "9", *the_run_of(model)]) == 0
+    assert capsys.readouterr().out == "".join(shakespeare_gpt.generate("The ", 9, model=model)) + "\n"
+
+
+@pytest.mark.xdist_group("translate_seq2seq")
+def test_lines_are_translated(fitted, capsys, monkeypatch):
+    model = fitted(translate_seq2seq)
+    monkeypatch.setattr("sys.stdin", io.StringIO("She sold ten books.\n\n"))
+    assert main(["translate", "translate_seq2seq", *the_run_of(model)]) == 0
+    [expected] = translate_seq2seq.translate(["She sold ten books."], model=model)
+    assert capsys.readouterr().out == f"{expected}\n\n", "of the empty line an empty one"
+
+
+@pytest.mark.xdist_group("word2vec")
+def test_words_are_compared(fitted, capsys):
+    near = word2vec.neighbours("the", 3, fitted(word2vec))
+    assert main(["neighbours", "word2vec", "the", "--count", "3", *the_run_of(fitted(word2vec))]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{name}\t{cosine:.4f}" for name, cosine in near]
+
+
+def the_run_of(model):
+    return ["--run", str(model.run.folder)]
 
 
 def test_the_real_command_has_the_real_exit_status_and_a_calm_standard_error(tmp_path):
