@@ -2,9 +2,14 @@
 
 import importlib
 import os
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many of them as processors
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
 import tensorflow as tf
@@ -16,29 +21,32 @@ tf.config.set_logical_device_configuration(
 )
 
 from recipes.data import sources  # noqa: E402 - after the processors are split
+from recipes.training import outcome  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
     """Keeps the tests of a recipe in one process, where its tiny run is made once."""
     for item in items:
         asked = item.callspec.params if hasattr(item, "callspec") else {}
-        name = asked.get("recipe") or asked.get("classifier") or item.path.stem.removeprefix("test_")
+        named = [value for value in asked.values() if isinstance(value, str) and value in recipes.RECIPES]
+        name = named[0] if named else item.path.stem.removeprefix("test_")
         if name in recipes.RECIPES:
             item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder, with no cluster of the machine's."""
+def _own_folder(request, tmp_path, monkeypatch):
+    """Each test works in an empty folder, with no cluster of the machine's, none of its data, and no network."""
     monkeypatch.chdir(tmp_path)
+    if not request.node.get_closest_marker("real_data"):
+        unplug(monkeypatch, tmp_path)
     for name in [name for name in os.environ if name == "TF_CONFIG" or name.startswith("SLURM_")]:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def no_network(tmp_path, monkeypatch):
-    """An empty data folder, and no network."""
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+def unplug(monkeypatch, folder):
+    """Takes away the network, and what data sets there are."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "tfds"))
     monkeypatch.setattr(sources, "network_problem", lambda: "no network (unplugged by a test)")
 
 
@@ -48,17 +56,39 @@ def recipe(request):
     return importlib.import_module(f"recipes.{request.param}")
 
 
+@pytest.fixture
+def bare(recipe, fitted, monkeypatch):
+    """The recipe without its report's pictures, and without scores that need translations."""
+    fitted(recipe)  # with them: not for the first time after this
+    for name, plain in (("pictures", outcome.no_pictures), ("figures", outcome.evaluate_model)):
+        if hasattr(recipe, name):
+            monkeypatch.setattr(recipe, name, plain)
+    return recipe
+
+
 @pytest.fixture(scope="session")
 def fitted(tmp_path_factory):
-    """Returns a function: recipe -> its TINY model, trained once in a session."""
-    models = {}
+    """Returns a function: recipe -> its TINY model, trained once in a session, on the stand-in for its real data.
 
+    What it said then is in `fitted.said[recipe]`.
+    """
+
+    @cache
     def fit(recipe):
-        if recipe.__name__ not in models:
-            models[recipe.__name__] = recipe.fit(recipe.TINY, runs=tmp_path_factory.mktemp("runs"))
-        return models[recipe.__name__]
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+            unplug(patch, tmp_path_factory.mktemp("data"))
+            model = recipe.fit(recipe.TINY, dataset=recipe.Config().dataset, runs=tmp_path_factory.mktemp("runs"))
+        fit.said[recipe] = said.getvalue()
+        return model
 
+    fit.said = {}
     return fit
+
+
+@pytest.fixture(scope="session")
+def exported(fitted, tmp_path_factory):
+    """Returns a function: recipe -> the folder of its TINY model's SavedModel, exported once in a session."""
+    return cache(lambda recipe: recipe.export(fitted(recipe), path=tmp_path_factory.mktemp("saved_models")))
 
 
 def runs_of(model) -> Path:

@@ -17,9 +17,11 @@ ARROWS = {
     "errors": set(),
     "data": {"errors"},
     "devices": {"errors"},
+    "layers": {"errors"},
     "training": {"data", "devices", "errors", "recipes"},
-    "recipe": {"data", "devices", "errors", "training"},
-    "cli": {"data", "devices", "errors", "recipes", "training"},
+    "tasks": {"data", "devices", "errors", "layers", "training"},
+    "recipe": {"data", "devices", "errors", "layers", "tasks", "training"},
+    "cli": {"data", "devices", "errors", "recipes", "tasks", "training"},
 }
 
 

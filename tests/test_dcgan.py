@@ -8,7 +8,7 @@ from keras import layers
 
 from recipes import dcgan, mnist_dense
 from recipes.errors import ConfigError, DataError
-from recipes.training.adversaries import Adversaries
+from recipes.tasks.adversaries import Adversaries
 
 
 def kinds(network):

@@ -6,8 +6,8 @@ import tensorflow as tf
 from recipes import mnist_vae
 from recipes.data import binary_pairs
 from recipes.errors import ConfigError
-from recipes.training import draw_walks
-from recipes.training.losses import importance_weighted_bound, pixel_nats
+from recipes.tasks import draw_walks
+from recipes.tasks.losses import importance_weighted_bound, pixel_nats
 
 
 def test_kl_of_known_normals():

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from recipes import cifar_convnet, mnist_dense
+from recipes import cifar_convnet, imdb_lstm, mnist_dense, shakespeare_gpt, translate_seq2seq
+from recipes.data.language import find_text
 from recipes.data.sources import data_dir, prepared_datasets
+from recipes.data.translation import find_pairs
 
 pytestmark = pytest.mark.real_data
 
@@ -23,6 +25,37 @@ def test_cifar10_is_the_original():
     assert np.bincount(labels).tolist() == [1000] * 10
     pixels = np.concatenate([image for image, _ in splits.test.take(4)]) / 255
     np.testing.assert_allclose(pixels.mean((0, 1, 2)), [0.491, 0.482, 0.447], atol=0.02)
+
+
+def test_imdb_is_the_original():
+    needs("imdb_reviews")
+    splits = imdb_lstm.load_data(validation_fraction=0.0)
+    assert splits.info.examples == {"train": 25_000, "test": 25_000}
+    assert splits.info.label_names == ("neg", "pos")
+    assert splits.info.tokenizer.vocabulary[2:6] == ("the", "and", "a", "of")
+
+
+def test_tiny_shakespeare_is_the_original():
+    needs("tiny_shakespeare")
+    splits = shakespeare_gpt.load_data()
+    tokenizer = splits.info.tokenizer
+    assert len(tokenizer.vocabulary) == 65
+    texts, _ = find_text("tiny_shakespeare", "error")
+    assert [len(str(split[0][0])) for split in texts[:3]] == [1_003_854, 55_770, 55_770]
+    assert str(texts.train[0][0]).startswith("First Citizen:")
+
+
+def test_multi30k_is_the_original():
+    needs("multi30k")
+    splits = translate_seq2seq.load_data(max_examples=500, vocab_size=1000)
+    assert splits.info.version == "1.0.0"
+    arrays, _ = find_pairs(translate_seq2seq.Config())
+    assert {name: len(split[0]) for name, split in arrays.named.items()} == {
+        "train": 29_000,
+        "validation": 1_014,
+        "test": 1_000,
+    }
+    assert "A man in an orange hat starring at something." in arrays.test[0]
 
 
 def test_one_epoch_of_softmax_regression_on_mnist():
