@@ -27,11 +27,7 @@ def classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -> dic
         return {}
     images, labels, probabilities = predictions(model, splits)
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
-    written = {}
-    if len(names) <= MOST_CLASSES:
-        confusion = confusion_matrix(labels, probabilities.argmax(-1), len(names))
-        save_picture(draw_confusion(confusion, names), folder / "confusion.png")
-        written["What it takes for what, on the test split"] = "confusion.png"
+    written = write_confusion(labels, probabilities.argmax(-1), names, folder)
     wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
     surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:16]
     if len(surest):
@@ -41,6 +37,14 @@ def classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -> dic
             "mistakes.png"
         )
     return written
+
+
+def write_confusion(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str], folder: Path) -> dict[str, str]:
+    """Writes confusion.png and returns its title -> file name; nothing of more classes than can be read."""
+    if len(names) > MOST_CLASSES:
+        return {}
+    save_picture(draw_confusion(confusion_matrix(labels, guesses, len(names)), names), folder / "confusion.png")
+    return {"What it takes for what, on the test split": "confusion.png"}
 
 
 def predictions(model: keras.Model, splits: Splits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

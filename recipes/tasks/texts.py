@@ -14,9 +14,9 @@ from recipes.data.tokenizers import Tokenizer
 from recipes.devices.workers import is_chief
 from recipes.errors import ConfigError
 from recipes.tasks.classify import name_function
-from recipes.tasks.pictures import MOST_CLASSES, confusion_matrix, draw_confusion
+from recipes.tasks.pictures import write_confusion
 from recipes.training.export import Signature, Source, export_signatures, in_float32
-from recipes.training.files import save_picture, write_text
+from recipes.training.files import write_text
 
 SHOWN_WORDS = 80  # of a text in a report, its last
 
@@ -34,11 +34,8 @@ def text_classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -
         return {}
     texts, labels, probabilities = _predictions(model, splits.test, tokenizer)
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
-    guesses, written = probabilities.argmax(-1), {}
-    if len(names) <= MOST_CLASSES:
-        confusion = confusion_matrix(labels, guesses, len(names))
-        save_picture(draw_confusion(confusion, names), folder / "confusion.png")
-        written["What it takes for what, on the test split"] = "confusion.png"
+    guesses = probabilities.argmax(-1)
+    written = write_confusion(labels, guesses, names, folder)
     wrong = np.flatnonzero(guesses != labels)
     surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:12]
     if len(surest):
