@@ -29,8 +29,7 @@ def classify_files(
     Raises:
         ConfigError: If the model is none.
     """
-    if getattr(model, "output_shape", ())[1:] != (len(label_names),):
-        raise ConfigError(f"{model.name} names nothing in an image; expected a recipe that classifies")
+    _refuse_unless_it_names(model, label_names, "an image")
     classify = classify_function(in_float32(model), label_names)
     for file in files:
         try:
@@ -54,8 +53,7 @@ def label_texts(
     Raises:
         ConfigError: If the model is no classifier.
     """
-    if getattr(model, "output_shape", ())[1:] != (len(label_names),):
-        raise ConfigError(f"{model.name} names nothing in a text; expected a recipe that classifies")
+    _refuse_unless_it_names(model, label_names, "a text")
     classify = classify_texts_function(in_float32(model), model.run.info, model.run.config.sequence_length)
     once = tf.function(classify, input_signature=[tf.TensorSpec((None,), tf.string)])
     for given in inputs:
@@ -65,6 +63,11 @@ def label_texts(
             yield given, error
             continue
         yield given, _first(once(tf.constant([text])))
+
+
+def _refuse_unless_it_names(model: keras.Model, label_names: tuple[str, ...], what: str) -> None:
+    if getattr(model, "output_shape", ())[1:] != (len(label_names),):
+        raise ConfigError(f"{model.name} names nothing in {what}; expected a recipe that classifies")
 
 
 def _first(answer: dict[str, tf.Tensor]) -> dict[str, Any]:
