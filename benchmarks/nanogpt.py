@@ -10,8 +10,9 @@ The peer, in nanogpt_peer.py, is nanoGPT's model and training as its README sets
 PyTorch and TensorFlow may not share one. Both are run with the same cores, one after the other, without what they spend
 on evaluation, and their loss is that of the same windows: all of the validation and test splits of tiny_shakespeare,
 which together are nanoGPT's own validation text. `seconds_to_1.88` is the time of the first look at which a model is
-there, every 250 steps and at the end: nanoGPT's README says 1.88 in about 3 minutes. Ours trains for one epoch, 980 steps of 16 windows at up to 5e-3, the compilation by XLA included; its
-default, three epochs in larger batches, takes longer and gets further, and is in results/shakespeare_gpt.json.
+there, every 250 steps and at the end: nanoGPT's README says 1.88 in about 3 minutes. Ours trains for one epoch, 980
+steps of 16 windows at up to 5e-3, the compilation by XLA included; its default, three epochs in larger batches, takes
+longer and gets further, and is in results/shakespeare_gpt.json.
 """
 
 import json
