@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
 from recipes.data.splits import Splits
@@ -25,7 +26,8 @@ def classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -> dic
     """
     if splits.test is None:
         return {}
-    images, labels, probabilities = predictions(model, splits)
+    batches, labels, probabilities = predictions(model, splits.test, MOST_EXAMPLES)
+    images = np.concatenate(batches)
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
     written = write_confusion(labels, probabilities.argmax(-1), names, folder)
     wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
@@ -47,18 +49,24 @@ def write_confusion(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str
     return {"What it takes for what, on the test split": "confusion.png"}
 
 
-def predictions(model: keras.Model, splits: Splits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns (images, labels, probabilities (N, V)) of the test split, or its first 10,000."""
-    images, labels, probabilities, count = [], [], [], 0
-    for image, label in splits.test or ():
-        logits = keras.ops.convert_to_numpy(model(image, training=False))  # predict would split it over the replicas
-        images.append(image.numpy())
+def predictions(
+    model: keras.Model, test: tf.data.Dataset, most: int | None = None
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Returns (the inputs of each batch, labels (N,), probabilities (N, V)) of a split, or of its first `most`."""
+
+    @tf.function(input_signature=[test.element_spec[0]])  # Model.predict would split it over the replicas
+    def classify(x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(tf.cast(model(x, training=False), tf.float32))
+
+    batches, labels, probabilities, count = [], [], [], 0
+    for x, label in test:
+        batches.append(x.numpy())
         labels.append(label.numpy())
-        probabilities.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype("float32"))))
-        count += len(logits)
-        if count >= MOST_EXAMPLES:
+        probabilities.append(classify(x).numpy())
+        count += len(label)
+        if most and count >= most:
             break
-    return np.concatenate(images), np.concatenate(labels), np.concatenate(probabilities)
+    return batches, np.concatenate(labels), np.concatenate(probabilities)
 
 
 def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:

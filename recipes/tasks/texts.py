@@ -14,7 +14,7 @@ from recipes.data.tokenizers import Tokenizer
 from recipes.devices.workers import is_chief
 from recipes.errors import ConfigError
 from recipes.tasks.classify import name_function
-from recipes.tasks.pictures import write_confusion
+from recipes.tasks.pictures import predictions, write_confusion
 from recipes.training.export import Signature, Source, export_signatures, in_float32
 from recipes.training.files import write_text
 
@@ -32,7 +32,8 @@ def text_classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -
     tokenizer = splits.info.tokenizer
     if splits.test is None or tokenizer is None:
         return {}
-    texts, labels, probabilities = _predictions(model, splits.test, tokenizer)
+    batches, labels, probabilities = predictions(model, splits.test)
+    texts = [text.decode() for token_ids in batches for text in tokenizer.decode(token_ids).numpy()]
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
     guesses = probabilities.argmax(-1)
     written = write_confusion(labels, guesses, names, folder)
@@ -48,19 +49,6 @@ def text_classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -
         title = f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, as it reads them: how they end"
         written[title] = "mistakes.txt"
     return written
-
-
-def _predictions(
-    model: keras.Model, test: tf.data.Dataset, tokenizer: Tokenizer
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Returns (texts as they are read, labels (N,), probabilities (N, V)) of a split."""
-    texts, labels, probabilities = [], [], []
-    for token_ids, label in test:
-        logits = keras.ops.convert_to_numpy(model(token_ids, training=False))
-        probabilities.append(keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype("float32"))))
-        texts += [text.decode() for text in tokenizer.decode(token_ids).numpy()]
-        labels.append(label.numpy())
-    return texts, np.concatenate(labels), np.concatenate(probabilities)
 
 
 def classify_texts_function(
