@@ -52,7 +52,7 @@ class Config:
     offline: Literal["stand-in", "error"] = "stand-in"  # when the data set cannot be had: train on "reviews", or stop
     validation_fraction: float = 0.1  # share of the training split held out for choosing, at most 0.9; 0: none
     max_examples: int | None = None  # most examples of each split to use; None: all
-    sequence_length: int = 256  # words of a text that are read, its last
+    sequence_length: int = 400  # words of a text that are read, its last
     vocab_size: int = 20_000  # most words that are known, with padding and unknown; follows the data
     num_classes: int = 2  # follows the data
     train_examples: int = 22_500  # follows the data; with batch_size and epochs the length of the schedule
@@ -64,9 +64,9 @@ class Config:
     units: int = 64  # numbers in a hidden state, each direction
     dropout: float = 0.5  # share of embedded words' numbers, and of the last hidden state, dropped in training
     # training
-    batch_size: int = 64  # examples per step, over all replicas
-    epochs: int = 4  # passes over the training split, 1 or more
-    learning_rate: float = 2e-3  # Adam's highest, after a warm-up, and then falling to 0
+    batch_size: int = 32  # examples per step, over all replicas
+    epochs: int = 2  # passes over the training split, 1 or more
+    learning_rate: float = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: float = 0.1  # share of the steps in which the rate climbs
     clip_norm: float = 1.0  # gradients of a greater norm, all weights together, are shortened to it
     seed: int = 0  # decides on weights, order and dropout, 0 or more

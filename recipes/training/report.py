@@ -71,7 +71,8 @@ def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         axes.grid(alpha=0.3)
-        axes.legend()
+        if f"val_{name}" in curves:  # what is logged once an epoch, such as norms, is of no training split
+            axes.legend()
     figure.suptitle(title, fontsize="small")
     return figure
 
