@@ -24,7 +24,7 @@ import tensorflow as tf
 from keras import layers
 
 from recipes.data import Splits, character_splits, text_for_testing
-from recipes.devices import several_replicas, training_scope
+from recipes.devices import compiled_by_xla, training_scope
 from recipes.layers import PositionEmbedding, TransformerBlock
 from recipes.tasks import Bits, check_how, export_generator, stream_text, text_samples, tokenizer_of
 from recipes.training import (
@@ -155,7 +155,7 @@ def build(config: Config = Config()) -> keras.Model:
         optimizer=optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats per character
         metrics=[Bits()],
-        jit_compile=config.jit_compile and not (config.deterministic or several_replicas()),
+        jit_compile=compiled_by_xla(config),
     )
     return model
 

@@ -182,6 +182,15 @@ def several_replicas() -> bool:
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
 
+def compiled_by_xla(config: Any) -> bool:
+    """Returns whether XLA makes one program of a step: if `jit_compile` asks for it, where one device trains.
+
+    Args:
+        config: Reads `jit_compile` and `deterministic`, which XLA's programs do not promise to be.
+    """
+    return config.jit_compile and not (config.deterministic or several_replicas())
+
+
 def replicas_here() -> int:
     """Returns how many replicas do the same step beside this one, itself included; 1 while a model is being built."""
     context = tf.distribute.get_replica_context()
