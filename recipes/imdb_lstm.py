@@ -10,7 +10,8 @@ shows how far back the loss reaches; with `bidirectional=False`, that no second 
 Reviews of about the same length share a batch, so that little is spent on padding, and a mask keeps that little out of
 the states. The data set is Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/.
 
-Result: not measured.
+Result: 87.74 % test accuracy (1 seed) after 2 epochs, in 3 min 36 s on two cores. (Validation says 89.5 %: its reviews
+are of films that the training split knows too, the test split's are of others.)
 """
 
 from collections.abc import Iterable
