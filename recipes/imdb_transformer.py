@@ -8,7 +8,8 @@ trains, without which it soon knows its reviews by heart.
 `explain` shows where each word looks. The data set is Maas et al. (2011),
 https://ai.stanford.edu/~amaas/data/sentiment/.
 
-Result: not measured.
+Result: 88.04 % test accuracy (1 seed) after 2 epochs, in 2 min 26 s on two cores. (Validation says 89.1 %: its reviews
+are of films that the training split knows too, the test split's are of others.)
 """
 
 from collections.abc import Iterable
