@@ -65,7 +65,7 @@ class Config:
     validation_fraction: float = 0.1  # share of the training split held out where the data set has no validation split
     max_examples: int | None = None  # most pairs of each split to use; None: all
     sequence_length: int = 100  # most pieces of a sentence, the rest is not read
-    vocab_size: int = 8_000  # pieces of both languages; follows the data
+    vocab_size: int = 4_000  # pieces of both languages; follows the data
     train_examples: int = 29_000  # follows the data; with batch_size and epochs the length of the schedule
     # model
     attention: Literal["none", "bahdanau", "luong"] = "luong"  # how the decoder looks back at the source
