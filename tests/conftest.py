@@ -8,10 +8,9 @@ from io import StringIO
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-if "PYTEST_XDIST_WORKER" in os.environ:  # there is one of them for each processor, and one more
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many of them as processors
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import psutil
 import pytest
 import tensorflow as tf
 
@@ -23,11 +22,6 @@ tf.config.set_logical_device_configuration(
 
 from recipes.data import sources  # noqa: E402 - after the processors are split
 from recipes.training import outcome  # noqa: E402
-
-
-def pytest_xdist_auto_num_workers(config):
-    """Returns one process more than processors: some wait for subprocesses."""
-    return psutil.cpu_count(logical=True) + 1
 
 
 def pytest_collection_modifyitems(items):
