@@ -16,6 +16,11 @@ def writer(request):
     return importlib.import_module(f"recipes.{request.param}")
 
 
+one_by_default = pytest.mark.parametrize(  # what both do in the same lines; the other with `-m slow`
+    "writer", ["shakespeare_lstm", pytest.param("shakespeare_gpt", marks=pytest.mark.slow)], indirect=True
+)
+
+
 def test_an_untrained_model_is_as_good_as_undecided(writer):
     config = writer.TINY
     splits = writer.load_data(config)
@@ -69,6 +74,7 @@ def test_a_model_without_a_run_is_refused(writer):
         writer.generate(model=writer.build(writer.TINY))
 
 
+@one_by_default
 def test_a_run_in_bfloat16_is_used_from_its_folder(writer, monkeypatch):
     monkeypatch.setattr(writer, "pictures", no_pictures)
     run = writer.fit(writer.TINY, precision="mixed_bfloat16").run
@@ -103,6 +109,7 @@ def test_texts_that_are_none_are_refused(writer, data, message):
         writer.load_data(writer.TINY, data)
 
 
+@one_by_default
 def test_prompts_are_served(writer, fitted, exported):
     model = fitted(writer)
     signatures = tf.saved_model.load(str(exported(writer))).signatures

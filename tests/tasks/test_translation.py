@@ -22,6 +22,11 @@ def translator(request):
     return importlib.import_module(f"recipes.{request.param}")
 
 
+one_by_default = pytest.mark.parametrize(  # what both do in the same lines; the other with `-m slow`
+    "translator", ["translate_seq2seq", pytest.param("translate_transformer", marks=pytest.mark.slow)], indirect=True
+)
+
+
 def test_losses_by_hand():
     logits = np.log(np.array([[[0.1, 0.2, 0.3, 0.4], [0.25] * 4], [[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1]]], "f"))
     targets = np.array([[3, 2], [1, 0]])  # the second sentence has one piece
@@ -64,6 +69,7 @@ def test_a_beam_of_one_is_greedy(translator):
     assert said[0, 0].numpy().tolist() == token_ids[1:]
 
 
+@one_by_default
 def test_sentences_are_served_as_they_are_translated(translator, fitted, exported):
     model = fitted(translator)
     served = tf.saved_model.load(str(exported(translator))).signatures["serving_default"]
@@ -75,6 +81,7 @@ def test_sentences_are_served_as_they_are_translated(translator, fitted, exporte
     assert (answer["log_probability"].numpy() <= 0).all()
 
 
+@one_by_default
 def test_a_run_in_bfloat16_is_used_from_its_folder(translator, monkeypatch):
     monkeypatch.setattr(translator, "pictures", no_pictures)
     monkeypatch.setattr(translator, "figures", evaluate_model)
