@@ -96,16 +96,15 @@ def main() -> None:
     arrays, _ = find_text(config.dataset, config.offline)
     splits = shakespeare_gpt.load_data(config)
     tokenizer = splits.info.tokenizer
-    texts = [tokenizer.encode([str(split[0][0])]).flat_values.numpy() for split in arrays[:3]]
+    text = tokenizer.encode([str(arrays.train[0][0])]).flat_values.numpy()
     batches = list(splits.validation.concatenate(splits.test))
-    inputs, following = (np.concatenate([batch[place] for batch in batches]) for place in (0, 1))
-    windows = (inputs, following)
+    windows = tuple(np.concatenate([batch[place] for batch in batches]) for place in (0, 1))
     result = {
         "command": "python benchmarks/nanogpt.py",
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"gflops_before": rates(), **environment()},
         "windows": len(windows[0]),
-        "nanogpt": peer(texts[0], windows),
+        "nanogpt": peer(text, windows),
     }
     watch = Watch(windows)
     model = shakespeare_gpt.fit(config, callbacks=[watch], resume=False)

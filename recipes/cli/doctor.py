@@ -2,6 +2,7 @@
 
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins import STANDINS
+from recipes.data.text_standins import TEXT_STANDINS
 from recipes.devices.hardware import choose_precision, environment
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
@@ -31,7 +32,7 @@ def doctor() -> int:
         "precision": f"{precision.policy} ({precision.reason})",
         "data folder": f"{data_dir()}" + ("" if data_dir().is_dir() else " (does not exist yet)"),
         "data sets": ", ".join(prepared_datasets()) or "none prepared; downloaded on first use",
-        "stand-ins": ", ".join([*STANDINS, "reviews", "documentation", "dates"]),
+        "stand-ins": ", ".join([*STANDINS, *TEXT_STANDINS]),
         "network": problem or "there is one",
     }
     print("\n".join(f"{name:<12} {value}" for name, value in rows.items()))

@@ -144,13 +144,12 @@ def export(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
 def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     """Labels files or texts; one that cannot be read gets a message, the others their labels, and the status is 1."""
     options = tyro.cli(Predict, args=arguments, prog=prog)
-    model = trained(recipe.Config, options.run, options.runs)
-    of_text = model.run.info.tokenizer is not None
     if not options.inputs:
-        raise DataError(f"predict needs {'texts or names of text files' if of_text else 'the names of image files'}")
+        raise DataError("predict got no inputs; expected names of image files, or texts or names of text files")
+    model = trained(recipe.Config, options.run, options.runs)
     _note_stand_in(model)
     failed = 0
-    classify = label_texts if of_text else classify_files
+    classify = label_texts if model.run.info.tokenizer else classify_files
     for shown, answer in classify(model, options.inputs, model.run.info.label_names):
         if isinstance(answer, DataError):
             print(f"recipes: {answer}", file=sys.stderr)

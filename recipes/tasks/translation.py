@@ -171,7 +171,8 @@ def translation_report(
     _, signature = bleu(made, [target for _, target, _ in told])
     from sacrebleu.metrics import CHRF
 
-    worst = sorted(told, key=lambda three: CHRF().sentence_score(three[2], [three[1]]).score)
+    chrf = CHRF()
+    worst = sorted(told, key=lambda three: chrf.sentence_score(three[2], [three[1]]).score)
     shown = {
         f"Of {len(told)} test sentences, from the longest to the shortest": told[:: max(1, len(told) // 20)],
         "Of these, the farthest from their references (chrF)": worst[:5],
