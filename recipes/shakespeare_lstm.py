@@ -7,7 +7,8 @@ each window begins with an empty state, where char-rnn goes on with the last one
 
 `generate` carries the hidden state from one character to the next: what was said before is in it, and nowhere else.
 
-Result: not measured.
+Result: 1.655 nats (2.39 bits) per test character, 1.573 nats in validation (1 seed), in 5 min 21 s with other work
+beside, on two cores.
 """
 
 from collections.abc import Iterable, Iterator
