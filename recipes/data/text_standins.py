@@ -4,6 +4,7 @@
 """
 
 import pydoc_data.topics
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -35,10 +36,10 @@ WEATHER = words("rainy, sunny, cold, windy, grey, warm")
 PEOPLE = words("brother, sister, mother, father, neighbour, friend")
 
 
-def reviews(train: int = 4000, test: int = 1000, seed: int = 0) -> Arrays:
+def reviews(train: int = 20_000, test: int = 1000, seed: int = 0) -> Arrays:
     """Returns generated film reviews, "neg" or "pos": whichever most of their 3, 5 or 7 judgements say.
 
-    Two judgements in five deny the word they use ("was not dull"), so that counting words is not enough.
+    One judgement in four denies the word it uses ("was not dull"), so that counting words is not enough.
 
     Args:
         train: Number of training examples.
@@ -49,20 +50,20 @@ def reviews(train: int = 4000, test: int = 1000, seed: int = 0) -> Arrays:
 
 
 def _reviews(count: int, seed: int) -> Columns:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, count).astype(np.int32)
-    return np.array([_review(rng, bool(label)) for label in labels], object), labels
+    rng = random.Random(seed)  # ten times as fast as NumPy's, draw by draw
+    labels = [rng.randrange(2) for _ in range(count)]
+    return np.array([_review(rng, bool(label)) for label in labels], object), np.array(labels, np.int32)
 
 
-def _review(rng: np.random.Generator, positive: bool) -> str:
-    judgements = int(rng.choice([3, 5, 7]))
-    agreeing = int(rng.integers(judgements // 2 + 1, judgements + 1))
+def _review(rng: random.Random, positive: bool) -> str:
+    judgements = rng.choice([3, 5, 7])
+    agreeing = rng.randint(judgements // 2 + 1, judgements)
     sentences = []
-    for index, subject in enumerate(rng.choice(SUBJECTS, judgements, replace=False)):
-        praised, denied = positive == (index < agreeing), rng.random() < 0.4
+    for index, subject in enumerate(rng.sample(SUBJECTS, judgements)):
+        praised, denied = positive == (index < agreeing), rng.random() < 0.25
         word = rng.choice(GOOD if praised != denied else BAD)
         sentences.append(rng.choice(DENIED if denied else SAID).format(subject, word))
-    for _ in range(rng.integers(0, 4)):
+    for _ in range(rng.randrange(4)):
         sentences.append(rng.choice(FILLERS).format(rng.choice(WEATHER), rng.choice(PEOPLE)))
     rng.shuffle(sentences)
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}{rng.choice(['.', '.', '!'])}" for sentence in sentences)
