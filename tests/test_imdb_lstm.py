@@ -70,7 +70,7 @@ def test_the_norm_of_gradients_is_that_of_the_step():
 def test_it_learns_what_counting_words_cannot_and_logs_its_norms(tmp_path):
     model = imdb_lstm.fit(
         imdb_lstm.TINY,
-        max_examples=None,
+        max_examples=4000,
         sequence_length=96,
         embed_dim=24,
         units=24,

@@ -47,7 +47,7 @@ def test_it_learns_what_counting_words_cannot():
 
     model = imdb_transformer.fit(
         imdb_transformer.TINY,
-        max_examples=None,
+        max_examples=4000,
         sequence_length=96,
         embed_dim=32,
         ff_dim=32,

@@ -54,6 +54,8 @@ def test_no_pair_of_sentences_is_in_two_splits():
     arrays = dates(train=2000, test=300)
     train, test = (set(zip(*split, strict=True)) for split in (arrays.train, arrays.test))
     assert (len(train), len(test), len(train & test)) == (2000, 300, 0)
+    shares = [np.mean([" come at " in english for english, _ in pairs]) for pairs in (train, test)]
+    assert shares[1] == pytest.approx(shares[0], abs=0.05), "what there is little of is in both"
 
 
 @pytest.mark.parametrize(
