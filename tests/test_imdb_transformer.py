@@ -47,12 +47,12 @@ def test_it_learns_what_counting_words_cannot():
 
     model = imdb_transformer.fit(
         imdb_transformer.TINY,
-        max_examples=4000,
+        max_examples=None,
         sequence_length=96,
         embed_dim=32,
         ff_dim=32,
         num_layers=2,
-        epochs=8,
+        epochs=4,
         batch_size=64,
         dropout=0.0,
         word_dropout=0.0,

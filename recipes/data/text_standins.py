@@ -83,7 +83,7 @@ def documentation() -> Arrays:
     return Arrays((train,), (validation,), (test,))
 
 
-def dates(train: int = 4000, test: int = 1000, seed: int = 0) -> Arrays:
+def dates(train: int = 8000, test: int = 1000, seed: int = 0) -> Arrays:
     """Returns generated sentences in English and German, with dates, times, years and amounts written out in words.
 
     German says the units before the tens ("einundzwanzig"), the hour to come at half past, and the verb last.
