@@ -1,4 +1,4 @@
-"""Each notebook runs from top to bottom, as a student would run it, in under a minute on stand-in data."""
+"""Each notebook runs from top to bottom, as a student would run it, in a minute or two on stand-in data."""
 
 import re
 from pathlib import Path

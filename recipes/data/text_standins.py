@@ -1,6 +1,11 @@
 """Text for when the real thing cannot be had, from a seed, and never in silence.
 
-`reviews` stands in for film reviews, `documentation` for literature, `dates` for sentence pairs in two languages.
+`reviews` stands in for film reviews: imdb_lstm reached 99.6 % of the test split, imdb_transformer, whose few steps do
+not teach it what "not" is beside, 77.3 %, as much as logistic regression of how often each word is there.
+`documentation` stands in for literature: shakespeare_gpt reached 1.75 nats per character, shakespeare_lstm 1.77, how
+frequent each character is says 3.24. `dates` stands in for sentence pairs in two languages: translate_transformer
+reached a BLEU of 98.4, translate_seq2seq, which in so few steps learns the sentences and not the numbers, 34.2. All
+with the default settings (`benchmarks/standins.py`).
 """
 
 import pydoc_data.topics
