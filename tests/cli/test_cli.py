@@ -162,6 +162,11 @@ def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
     assert capsys.readouterr().out.split()[1] == "light"
 
 
+def test_predict_of_nothing_is_refused(capsys):
+    assert main(["predict", "mnist_dense"]) == 1
+    assert "predict got no inputs; expected names of image files, or texts" in capsys.readouterr().err
+
+
 def test_doctor_says_what_would_be_used(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
