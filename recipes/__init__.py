@@ -25,6 +25,7 @@ RECIPES = {
     "imdb_transformer": "Sentiment of film reviews with a Transformer's encoder, and where each word looks.",
     "shakespeare_lstm": "Shakespeare, one character after the other, from a recurrent network.",
     "shakespeare_gpt": "Shakespeare, one character after the other, from a Transformer's decoder; LARGE is for a GPU.",
+    "show_attend_tell": "Captions of photographs, and where each word looks; SCENES has them generated.",
     "translate_seq2seq": "Translation, English to German or between other languages, with LSTMs that look back.",
     "translate_transformer": "Translation, English to German or between other languages, with a Transformer.",
 }

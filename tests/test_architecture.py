@@ -17,10 +17,11 @@ ARROWS = {
     "errors": set(),
     "data": {"errors"},
     "devices": {"errors"},
-    "layers": {"errors"},
+    "layers": {"devices", "errors"},
+    "pretrained": {"errors"},
     "training": {"data", "devices", "errors", "recipes"},
-    "tasks": {"data", "devices", "errors", "layers", "training"},
-    "recipe": {"data", "devices", "errors", "layers", "tasks", "training"},
+    "tasks": {"data", "devices", "errors", "layers", "pretrained", "training"},
+    "recipe": {"data", "devices", "errors", "layers", "pretrained", "tasks", "training"},
     "cli": {"data", "devices", "errors", "recipes", "tasks", "training"},
 }
 

@@ -1,6 +1,8 @@
 """Sources of examples and the input pipeline. Knows no recipe."""
 
 from recipes.data.augment import binary_pairs, crop_and_flip, noisy_pairs
+from recipes.data.caption_sources import captions_for_testing
+from recipes.data.captions import caption_splits
 from recipes.data.images import decode_image
 from recipes.data.language import character_splits, text_for_testing
 from recipes.data.pipeline import image_splits, train_batches
@@ -13,6 +15,8 @@ __all__ = [
     "DataInfo",
     "Splits",
     "binary_pairs",
+    "caption_splits",
+    "captions_for_testing",
     "character_splits",
     "crop_and_flip",
     "decode_image",

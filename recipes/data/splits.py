@@ -62,9 +62,16 @@ class Splits:
     train_from: Callable[[int, int, int], tf.data.Dataset] | None = None
     # of translation: the sources and targets of the test split as they are written, to score translations by
     texts: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    # of captions: the images of the test split, and what people said of each; a `recipes.data.captions.Gallery`
+    gallery: Any = None
 
     def examples(self, count: int = 32) -> np.ndarray:
-        """Returns the first inputs of the test split (of the validation or training split where there is none)."""
+        """Returns the first inputs of the test split (of the validation or training split where there is none).
+
+        Where a model reads what stands for images: the images themselves.
+        """
+        if self.gallery is not None:
+            return self.gallery.images[:count]
         split = self.test or self.validation or self.train
         inputs = split.map(lambda inputs, *_: tf.nest.flatten(inputs)[0])
         return next(iter(inputs.unbatch().take(count).padded_batch(count))).numpy()

@@ -56,7 +56,7 @@ def draw_scenes(count: int, seed: int, size: int = 32) -> Columns:
     distance = np.empty((count, size, size), np.float32)  # to the outline, in radii; negative inside
     for index, name in enumerate(SHAPES):
         chosen = labels == index
-        distance[chosen] = _distance(name, u[chosen], v[chosen])
+        distance[chosen] = outline_distance(name, u[chosen], v[chosen])
     coverage = np.clip(0.5 - distance * radius, 0, 1)[..., np.newaxis]  # soft over one pixel
 
     ground, paint = rng.uniform(0, 255, (2, count, 1, 1, 3))
@@ -69,7 +69,7 @@ def draw_scenes(count: int, seed: int, size: int = 32) -> Columns:
     return np.clip(images, 0, 255).round().astype(np.uint8), labels
 
 
-def _distance(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def outline_distance(name: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Returns the signed distance (about) to the outline of a shape of radius 1 at the points (u, v)."""
     r, theta = np.hypot(u, v), np.arctan2(v, u)
 

@@ -1,7 +1,7 @@
 """Text to token ids and back, in TensorFlow operations alone: the same functions in training and in a served model.
 
-`Characters` for character models, `Words` for classifiers, `Subwords` for translation. A vocabulary is learned from
-training text with `learn`, kept in a run's tokenizer.json, and read back with `from_json`.
+`Characters` for character models, `Words` for classifiers, `Sentences` for captions, `Subwords` for translation. A
+vocabulary is learned from training text with `learn`, kept in a run's tokenizer.json, and read back with `from_json`.
 """
 
 import io
@@ -15,14 +15,15 @@ import tensorflow as tf
 
 from recipes.errors import DataError
 
-PAD, UNKNOWN, START, END = 0, 1, 2, 3  # token ids of Words (the first two) and Subwords
+PAD, UNKNOWN, START, END = 0, 1, 2, 3  # token ids of Words (the first two), Sentences and Subwords
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """What the three kinds share. `vocabulary` is the text of each token id."""
+    """What all kinds share. `vocabulary` is the text of each token id."""
 
     vocabulary: tuple[str, ...]
+    signs = False  # whether ids 0 to 3 are padding, unknown, start and end
 
     @cached_property
     def table(self) -> tf.lookup.StaticHashTable:
@@ -43,7 +44,12 @@ class Tokenizer:
         """Returns the text of each token id, of any shape."""
         if isinstance(token_ids, tf.RaggedTensor):
             return token_ids.with_flat_values(self.texts_of(token_ids.flat_values))
-        return tf.gather(tf.constant(self.vocabulary), token_ids)
+        return tf.gather(tf.constant(self.written), token_ids)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """How each token id is written: unknown as a double question mark, the other signs not at all."""
+        return ("", "\u2047", "", "", *self.vocabulary[4:]) if self.signs else self.vocabulary
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `from_json` reads."""
@@ -52,7 +58,7 @@ class Tokenizer:
 
 def from_json(values: dict[str, Any]) -> Tokenizer:
     """Returns the tokenizer that `to_json` described."""
-    kind = {"Characters": Characters, "Words": Words, "Subwords": Subwords}[values["kind"]]
+    kind = {kind.__name__: kind for kind in (Characters, Words, Sentences, Subwords)}[values["kind"]]
     return kind(**{name: tuple(value) for name, value in values.items() if name != "kind"})
 
 
@@ -91,11 +97,23 @@ class Words(Tokenizer):
         nothing = tf.repeat("", tf.math.count_nonzero(empty))
         words_or_nothing = tf.concat([words, tf.RaggedTensor.from_row_lengths(nothing, tf.cast(empty, tf.int64))], 1)
         found = self.table.lookup(words_or_nothing.flat_values)
-        found = tf.where(found <= PAD, UNKNOWN, found)
-        return tf.RaggedTensor.from_row_lengths(found, tf.maximum(words.row_lengths(), 1))
+        known = tf.where(found <= PAD, UNKNOWN, found)
+        return tf.RaggedTensor.from_row_lengths(known, tf.maximum(words.row_lengths(), 1))
 
     def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
         return tf.strings.strip(tf.strings.reduce_join(self.texts_of(token_ids), axis=-1, separator=" "))
+
+
+class Sentences(Words):
+    """A token for each word, as `Words`, and ids 2 and 3 for the start and the end: what writes needs them."""
+
+    signs = True
+
+    @classmethod
+    def learn(cls, texts: Iterable[str], vocab_size: int) -> "Sentences":
+        """Returns the most frequent words of some texts: `vocab_size` tokens with the four ids."""
+        padding, unknown, *words = Words.learn(texts, max(2, vocab_size - 2)).vocabulary
+        return cls((padding, unknown, "[START]", "[END]", *words))
 
 
 def split_words(texts: Any) -> tf.RaggedTensor:
@@ -135,6 +153,7 @@ class Subwords(Tokenizer):
     """
 
     scores: tuple[float, ...]  # the logarithm of each token's probability
+    signs = True
 
     @classmethod
     def learn(cls, texts: Iterable[str], vocab_size: int) -> "Subwords":
@@ -175,18 +194,11 @@ class Subwords(Tokenizer):
         different, index = tf.unique(words.flat_values)  # each word is cut once
         one_more = tf.concat([different, [""]], 0)  # for a scan over none fails in a graph
         pieces = tf.gather(self._cut(tf.strings.join([SPACE, one_more])), index)
-        row_splits = tf.gather(pieces.row_splits, words.row_splits)
-        return tf.RaggedTensor.from_row_splits(pieces.flat_values, row_splits)
+        return tf.RaggedTensor.from_row_splits(pieces.flat_values, tf.gather(pieces.row_splits, words.row_splits))
 
     def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
         joined = tf.strings.reduce_join(self.texts_of(token_ids), axis=-1)
         return tf.strings.strip(tf.strings.regex_replace(joined, SPACE, " "))
-
-    def texts_of(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
-        silent = tf.constant(["", "\u2047", "", "", *self.vocabulary[4:]])  # a double question mark for unknown
-        if isinstance(token_ids, tf.RaggedTensor):
-            return token_ids.with_flat_values(self.texts_of(token_ids.flat_values))
-        return tf.gather(silent, token_ids)
 
     def _cut(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the most likely pieces of each word, (W,) to (W, None): Viterbi's algorithm over its characters."""

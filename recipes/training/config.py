@@ -22,6 +22,8 @@ ConfigT = TypeVar("ConfigT")
 #: Field name -> (lowest, highest) that its value, or each value of a tuple, may have. None: no bound.
 #: A name means the same in every recipe, so its range stands here once.
 RANGES: dict[str, tuple[float | None, float | None]] = {
+    "attention_penalty": (0, None),
+    "attention_units": (1, None),
     "batch_size": (1, None),
     "beta": (0, None),
     "checkpoint_seconds": (0, None),
@@ -30,10 +32,12 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "crop_padding": (0, None),
     "dropout": (0, 0.999),
     "embed_dim": (1, None),
+    "entropy_weight": (0, None),
     "epochs": (1, None),
     "ff_dim": (1, None),
     "filters": (1, None),
     "image_shape": (1, None),
+    "image_size": (8, None),
     "label_smoothing": (0, 0.999),
     "latent_dim": (1, None),
     "learning_rate": (1e-12, None),
@@ -45,6 +49,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "num_classes": (2, None),
     "num_heads": (1, None),
     "num_layers": (1, None),
+    "policy_weight": (0, None),
     "seed": (0, 2**31 - 1),
     "sequence_length": (1, None),
     "subsampling": (0, 1),

@@ -1,0 +1,156 @@
+"""Where images with captions come from: tensorflow-datasets, generated scenes, or a user's own."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from recipes.data.arrays import Arrays, Columns, Testing
+from recipes.data.photographs import Photographs, of_array, of_builder, photographs
+from recipes.data.scenes import SIZE, scenes
+from recipes.data.sources import Kind, find_arrays
+from recipes.data.splits import DataInfo
+from recipes.data.texts import TextSettings, check_texts, decoded, read_text_file, shortened
+from recipes.errors import DataError
+
+
+class CaptionSettings(TextSettings, Protocol):
+    """The fields of a recipe's Config that decide on its captions."""
+
+    @property
+    def image_size(self) -> int: ...  # noqa: D102
+
+
+def find_captions(config: CaptionSettings, data: Any = None) -> tuple[Arrays, DataInfo, Photographs]:
+    """Returns (columns: row of the image, its captions; what they are; the images).
+
+    Args:
+        config: Reads `dataset`: "flickr8k", "scenes", or a tensorflow-datasets name of a set with an "image" and
+            "captions", such as "coco_captions".
+        data: A user's own: `(images, captions)`, the path of a text file of "photo.jpg<tab>caption" lines, or two or
+            three of either: training, (validation,) test. Images are (N, H, W, 3) in [0, 255] or paths of files, the
+            captions of each a str or a list of them.
+    """
+    if data is not None:
+        parts = [own_part(part, config.image_size) for part in (data if _several(data) else [data])]
+        if len(parts) > 3:
+            raise DataError(f"data holds {len(parts)} splits; expected one, or training, (validation,) test")
+        arrays, images = _joined(parts)
+        return arrays, DataInfo("your own captions"), images
+    import recipes.data.flickr8k  # noqa: F401 - makes the name known
+
+    seen: list[Photographs] = []
+
+    def read(builder: Any) -> Arrays:
+        arrays, images = _read(builder, config.image_size)
+        seen.append(images)
+        return arrays
+
+    kind = Kind(_check, read, {"scenes": scenes})
+    arrays, info = find_arrays(config.dataset, kind, standin="scenes", offline=config.offline)
+    if not seen:  # generated: the first column is the images
+        splits = list(arrays.named.values())
+        bank = np.concatenate([split[0] for split in splits])
+        ends = np.cumsum([len(split[0]) for split in splits])
+        numbered = [(np.arange(end - len(split[0]), end), *split[1:]) for split, end in zip(splits, ends, strict=True)]
+        return Arrays(numbered[0], numbered[1], numbered[2]), info, of_array(bank, SIZE)
+    return arrays, info, seen[0]
+
+
+def captions_for_testing(data: Any, model: Any) -> Testing:
+    """Returns what to evaluate on: the test split of a user's data, or all of it."""
+    test = data[-1] if _several(data) else data
+    captions = own_part(test, 8)[1]
+    return Testing((test, test), sum(map(len, captions)))
+
+
+def own_part(part: Any, image_size: int) -> tuple[Photographs, np.ndarray]:
+    """Returns (images, the captions of each) of one split of a user's data."""
+    expected = "expected (images, captions), or the path of a file with 'photo.jpg<tab>caption' lines"
+    if isinstance(part, (str, Path)):
+        part = _read_lines(Path(part))
+    if not isinstance(part, (tuple, list)) or len(part) != 2:
+        raise DataError(f"data holds a {type(part).__name__}, {shortened(part)}; {expected}")
+    images, captions = part
+    if len(images) != len(captions) or not len(images):
+        raise DataError(f"data holds {len(images)} images and the captions of {len(captions)}; {expected}")
+    told = np.empty(len(captions), object)
+    for row, texts in enumerate(captions):
+        told[row] = tuple(check_texts([texts] if isinstance(texts, str) else texts))
+        if not told[row]:
+            raise DataError(f"image {row} has no caption; expected one or more of each")
+    return photographs(images, image_size), told
+
+
+def _several(data: Any) -> bool:
+    """Returns whether data is several splits: tuples of paths of text files, or of (images, captions)."""
+    if not isinstance(data, (tuple, list)) or not data:
+        return False
+    return isinstance(data[0], (str, Path)) or (isinstance(data[0], (tuple, list)) and len(data[0]) == 2)
+
+
+def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
+    """Returns the photographs that a text file names, in its folder, and their captions."""
+    captions: dict[Path, list[str]] = {}
+    for number, line in enumerate(read_text_file(path).splitlines(), 1):
+        name, tab, caption = line.partition("\t")
+        if line.strip() and not (tab and name and caption.strip()):
+            raise DataError(f"line {number} of {path} is {shortened(line)!r}; expected 'photo.jpg<tab>caption'")
+        if line.strip():
+            captions.setdefault(path.parent / name, []).append(caption.strip())
+    return list(captions), list(captions.values())
+
+
+def _joined(parts: list[tuple[Photographs, np.ndarray]]) -> tuple[Arrays, Photographs]:
+    """Returns one source of images for several splits, and the columns of each split: row, captions."""
+
+    def read() -> Any:
+        for images, _ in parts:
+            yield from images.read()
+
+    ends = np.cumsum([len(images) for images, _ in parts])
+    columns = [(np.arange(end - len(told), end), told) for end, (_, told) in zip(ends, parts, strict=True)]
+    train, *rest = columns
+    arrays = Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)
+    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.known for images, _ in parts))
+
+
+def _check(builder: Any) -> None:
+    """Refuses a data set without images and captions."""
+    import tensorflow_datasets as tfds
+
+    features = dict(builder.info.features)
+    captions = features.get("captions")
+    told = getattr(captions, "feature", None)
+    texts = told.get("text") if isinstance(told, tfds.features.FeaturesDict) else told  # COCO: each with its number
+    if not isinstance(features.get("image"), tfds.features.Image) or not isinstance(texts, tfds.features.Text):
+        raise DataError(
+            f"{builder.name} has the features {', '.join(features)}; expected a data set with an 'image' and 'captions'"
+        )
+
+
+def _read(builder: Any, image_size: int) -> tuple[Arrays, Photographs]:
+    """Returns the columns (row, captions) of a prepared data set's splits, and its images."""
+    import tensorflow_datasets as tfds
+
+    there = builder.info.splits
+    splits = {"train": "train", "validation": "validation" if "validation" in there else "val", "test": "test"}
+    splits = {name: split for name, split in splits.items() if split in there}
+    columns: dict[str, Columns] = {}
+    first = 0
+    for name, split in splits.items():
+        # TFDS reads the files of a split in their order here and in `of_builder`, so rows are the same.
+        data = builder.as_dataset(split, decoders=tfds.decode.PartialDecoding({"captions": True}), shuffle_files=False)
+        captions = [features["captions"] for features in data.as_numpy_iterator()]
+        texts = [found["text"] if isinstance(found, dict) else found for found in captions]
+        told = np.empty(len(texts), object)
+        for row, found in enumerate(texts):
+            told[row] = tuple(decoded(found))
+        if len(told) != there[split].num_examples:
+            raise ValueError(f"{split} has {len(told)} examples, {there[split].num_examples} were expected")
+        if all(len(found) for found in told):  # COCO's own test split keeps its captions to itself
+            columns[name] = np.arange(first, first + len(told)), told
+        first += len(told)
+    return Arrays(columns["train"], columns.get("validation"), columns.get("test")), of_builder(
+        builder, splits, image_size
+    )

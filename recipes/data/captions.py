@@ -1,0 +1,137 @@
+"""Images with captions: token ids, and what stands for the image beside them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.data.arrays import Columns, fingerprint, three_way
+from recipes.data.caption_sources import CaptionSettings, find_captions
+from recipes.data.photographs import Photographs
+from recipes.data.scenes import SIZE
+from recipes.data.sequences import Column
+from recipes.data.sources import refuse_if_too_large
+from recipes.data.splits import Splits, train_examples
+from recipes.data.texts import sequence_splits
+from recipes.data.tokenizers import END, START, Sentences, Tokenizer, split_words
+from recipes.errors import DataError
+
+LOOKED_AT = 100  # test images that are kept to be looked at
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The images of a test split, to caption and to compare with what people said."""
+
+    inputs: np.ndarray  # (N, ...): what the model reads in place of them, or they themselves
+    images: np.ndarray  # (n, H, W, 3) uint8: the first of them
+    references: tuple[tuple[str, ...], ...]  # (N,): what people said of each, words in small letters
+    scenes: tuple[Any, ...] = ()  # of generated ones: (N,) what is there, `recipes.data.scenes.Scene`
+
+
+def caption_splits(
+    config: CaptionSettings,
+    data: Any = None,
+    tokenizer: Tokenizer | None = None,
+    annotate: Callable[[Photographs], np.ndarray] | None = None,
+) -> Splits:
+    """Returns batches of ((image, words (B, T)), following (B, T)), padded with 0 after their end; int32 words.
+
+    `words` is the start and the caption, `following` the caption and the end. `image` is (B, H, W, 3) uint8, or what
+    `annotate` makes of it. Generated scenes are not annotated: a network that is trained along reads them.
+
+    Args:
+        config: Reads the fields of `CaptionSettings`; `sequence_length` is the most words of a caption, and
+            `max_examples` counts images.
+        data: A user's own: Splits, or see `find_captions`.
+        tokenizer: A trained model's; None: words are learned from the training split.
+        annotate: N images -> (N, ...) float, what the model reads in place of them.
+
+    Raises:
+        DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
+    """
+    if isinstance(data, Splits):
+        return _own_splits(data, config)
+    arrays, info, images = find_captions(config, data)
+    splits = three_way(arrays, config.validation_fraction, config.max_examples)
+    if info.name == "scenes":
+        annotate = None
+        info = replace(info, follows={"encoder": "convnet", "image_size": SIZE})
+    used = images[np.concatenate([split[0] for split in splits if split])]
+    if annotate is None:
+        needed = len(used) * 3 * config.image_size**2
+        refuse_if_too_large(f"{info.name} at image_size={config.image_size}", needed, "choose a smaller image_size")
+    bank = used.stacked() if annotate is None else annotate(used)
+    place_of = dict(zip(used.rows.tolist(), range(len(used)), strict=True))
+    words = tokenizer or Sentences.learn([text for texts in splits[0][1] for text in texts], config.vocab_size)
+
+    def columns(split: Columns) -> list[Column]:
+        rows, captions = split[:2]
+        token_ids = written(words, [text for texts in captions for text in texts], config.sequence_length)
+        return [token_ids, np.repeat([place_of[row] for row in rows], [len(texts) for texts in captions])]
+
+    info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})
+    found = sequence_splits(config, info, splits, columns, shifted(bank))
+    known = fingerprint(np.frombuffer(found.info.fingerprint.encode(), np.uint8), bank)
+    rows, captions, *truth = splits[2]
+    places = np.array([place_of[row] for row in rows])
+    gallery = Gallery(
+        bank[places],
+        used[places[:LOOKED_AT]].stacked(),
+        tuple(tuple(text.decode() for text in in_words(texts)) for texts in captions),
+        tuple(truth[0]) if truth else (),
+    )
+    return replace(found, info=replace(found.info, fingerprint=known), gallery=gallery)
+
+
+def in_words(texts: Any) -> np.ndarray:
+    """Returns texts as their words in small letters, with one space between two: (B,) to (B,) bytes."""
+    return tf.strings.reduce_join(split_words(list(texts)), axis=-1, separator=" ").numpy()
+
+
+def written(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
+    """Returns START, the words of each text, at most so many, and END: (B,) string to (B, None) int32."""
+    found = words.encode(texts)[:, :sequence_length]
+    sign = tf.ones((found.nrows(), 1), tf.int32)
+    return tf.concat([START * sign, found, END * sign], 1)
+
+
+def shifted(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]:
+    """Returns the function (captions (B, T + 1), places (B,)) -> ((image, captions less the last), less the first).
+
+    Args:
+        bank: (N, ...) images, or what stands for them; one that is read from a disk is, batch by batch.
+    """
+    on_disk = isinstance(bank, np.memmap)
+    held = None if on_disk else tf.constant(bank)
+    shape, dtype = bank.shape[1:], tf.float32 if np.issubdtype(bank.dtype, np.floating) else tf.uint8
+
+    def look(places: tf.Tensor) -> tf.Tensor:
+        if not on_disk:
+            return tf.cast(tf.gather(held, places), dtype)
+        found = tf.numpy_function(lambda rows: bank[rows].astype(np.float32), [places], tf.float32, stateful=False)
+        return tf.ensure_shape(found, (None, *shape))
+
+    def arrange(captions: tf.Tensor, places: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        captions = captions[:, : tf.reduce_max(tf.math.count_nonzero(captions, 1))]  # no padding that all have
+        words = tf.where(captions[:, :-1] == END, 0, captions[:, :-1])  # a shorter one's end is asked for, not told
+        return (look(places), words), captions[:, 1:]
+
+    return arrange
+
+
+def _own_splits(splits: Splits, config: CaptionSettings) -> Splits:
+    """Returns a user's own Splits with what the config must follow, refusing those that do not fit."""
+    spec = splits.train.element_spec
+    ranks = tf.nest.map_structure(lambda part: part.shape.rank, spec)
+    if ranks not in (((3, 2), 2), ((4, 2), 2)):
+        raise DataError(
+            f"train holds {spec}; expected batches of ((image (B, H, W, 3) or annotations (B, L, D), words (B, T)), "
+            "following (B, T))"
+        )
+    follows = train_examples(splits, config.batch_size)
+    if splits.info.tokenizer is not None:
+        follows["vocab_size"] = len(splits.info.tokenizer.vocabulary)
+    return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

@@ -1,0 +1,161 @@
+"""Generated scenes with captions, for when photographs cannot be had: of each caption and object the truth is known.
+
+A scene is two of eight shapes in two of seven colours, one left of, right of, above or below the other. Its five
+captions say so in different words. Position, size, rotation, colour, ground, lighting and noise vary.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from recipes.data.arrays import Arrays, Columns
+from recipes.data.standins import outline_distance
+
+SIZE = 56  # pixels of a side
+KINDS = ("bar", "circle", "crescent", "cross", "ring", "square", "star", "triangle")
+COLOURS = {
+    "red": (205, 40, 40),
+    "orange": (240, 140, 20),
+    "yellow": (235, 220, 50),
+    "green": (40, 150, 60),
+    "blue": (45, 80, 205),
+    "purple": (140, 50, 170),
+    "white": (240, 240, 240),
+}
+RELATIONS = ("left of", "right of", "above", "below")  # the next is the opposite, two by two
+FORMS = (
+    "a {a} is {r} a {b}",
+    "there is a {a} {r} a {b}",
+    "a {a} {r} a {b}",
+    "the {a} is {r} the {b}",
+    "a {a} can be seen {r} a {b}",
+)
+SAID = re.compile(r"(?:a|an|the) (\w+ \w+) (?:is |can be seen )?(left of|right of|above|below) (?:a|an|the) (\w+ \w+)")
+
+
+class Scene(NamedTuple):
+    """What is in an image: of the first object and of the second each."""
+
+    kinds: tuple[str, str]
+    colours: tuple[str, str]
+    centres: tuple[tuple[float, float], tuple[float, float]]  # y and x, pixels from the top left
+    radii: tuple[float, float]  # pixels
+
+    @property
+    def relation(self) -> str:
+        """How the first object stands to the second."""
+        dy, dx = (one - other for one, other in zip(*self.centres))
+        return RELATIONS[(0 if dx < 0 else 1) if abs(dx) > abs(dy) else (2 if dy < 0 else 3)]
+
+    def said(self, first: int) -> tuple[str, str, str]:
+        """Returns (an object, its relation to the other, the other), seen from the first, 0, or the second, 1."""
+        names = [f"{colour} {kind}" for colour, kind in zip(self.colours, self.kinds)]
+        return names[first], RELATIONS[RELATIONS.index(self.relation) ^ first], names[1 - first]
+
+    def is_told(self, caption: str) -> bool:
+        """Returns whether a caption, in small letters, says what is there, and nothing else."""
+        found = SAID.fullmatch(caption.removeprefix("there is "))
+        return found is not None and found.groups() in (self.said(0), self.said(1))
+
+    def lies_on(self, name: str, cell: int, cells: int) -> bool | None:
+        """Returns whether a cell of a grid holds a part of the object of a name; None where there is no such object.
+
+        Args:
+            name: "red circle".
+            cell: A place, row by row.
+            cells: How many there are in a row.
+        """
+        edge = SIZE / cells
+        corner = np.array(divmod(cell, cells)) * edge
+        for which in (0, 1):
+            if name == self.said(which)[0]:
+                nearest = np.clip(self.centres[which], corner, corner + edge)  # the cell's point nearest to it
+                return bool(np.hypot(*(nearest - self.centres[which])) <= self.radii[which])
+        return None
+
+
+def scenes(train: int = 6000, validation: int = 500, test: int = 500, seed: int = 0) -> Arrays:
+    """Returns generated scenes of two coloured shapes: (images, five captions each, what is there); see `captioned`.
+
+    Args:
+        train: Number of training scenes.
+        validation: Number of validation scenes.
+        test: Number of test scenes.
+        seed: The same seed gives the same scenes; splits are drawn apart.
+    """
+    parts = [captioned(count, seed + 1_000_003 * place) for place, count in enumerate((train, validation, test))]
+    return Arrays(parts[0], parts[1], parts[2])
+
+
+def captioned(count: int, seed: int) -> Columns:
+    """Returns (images (N, 56, 56, 3) uint8, captions (N,) of five str each, (N,) `Scene`)."""
+    rng = np.random.default_rng(seed)
+    kind, colour, centre, radius = objects(count, rng)
+    told, captions, paints = np.empty(count, object), np.empty(count, object), list(COLOURS)
+    forms = rng.permuted(np.tile(np.arange(len(FORMS)), (count, 1)), axis=1)
+    firsts = rng.integers(0, 2, forms.shape)
+    for row in range(count):
+        (one, other), (paint, second) = kind[row], colour[row]
+        (y, x), (v, u) = centre[row].tolist()
+        told[row] = Scene(
+            (KINDS[one], KINDS[other]), (paints[paint], paints[second]), ((y, x), (v, u)), tuple(radius[row].tolist())
+        )
+        captions[row] = tuple(
+            describe(told[row], FORMS[form], first) for form, first in zip(forms[row], firsts[row].tolist())
+        )
+    return draw(kind, colour, centre, radius, rng), captions, told
+
+
+def describe(scene: Scene, form: str, first: int) -> str:
+    """Returns a true caption, seen from the first object, 0, or the second, 1."""
+    one, relation, other = scene.said(first)
+    return form.format(a=one, r=relation, b=other).replace("a orange", "an orange")
+
+
+def objects(count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Returns (kind (N, 2), colour (N, 2), centre (N, 2, 2), radius (N, 2)) of objects that do not touch.
+
+    They stand clearly beside or above one another, and differ in kind or colour.
+    """
+    radius, centre = rng.uniform(8, 11, (count, 2)), np.zeros((count, 2, 2))
+    missing = np.arange(count)
+    while len(missing):
+        drawn = rng.uniform(11, SIZE - 11, (len(missing), 2, 2))
+        centre[missing] = drawn
+        apart = np.abs(drawn[:, 0] - drawn[:, 1])
+        far = np.hypot(*apart.T) > radius[missing].sum(1) + 2
+        missing = missing[~(far & (np.abs(apart[:, 0] - apart[:, 1]) > 8))]
+    kind, colour = rng.integers(0, len(KINDS), (count, 2)), rng.integers(0, len(COLOURS), (count, 2))
+    same = (kind[:, 0] == kind[:, 1]) & (colour[:, 0] == colour[:, 1])
+    colour[same, 1] = (colour[same, 1] + 1) % len(COLOURS)  # or nobody could tell which is which
+    return kind, colour, centre, radius
+
+
+def draw(
+    kind: np.ndarray, colour: np.ndarray, centre: np.ndarray, radius: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Returns the images of what `objects` returns, (N, 56, 56, 3) uint8: dark grounds, a slope of light, noise."""
+    count = len(kind)
+    rows, columns = (np.mgrid[0:SIZE, 0:SIZE] + 0.5).astype(np.float32)  # the middle of each pixel
+
+    def drawn(low: float, high: float, *shape: int) -> np.ndarray:
+        return rng.uniform(low, high, (count, *shape)).astype(np.float32)
+
+    slope = drawn(-30, 30, 2, 1, 1)
+    light = slope[:, 0] * (rows / SIZE - 0.5) + slope[:, 1] * (columns / SIZE - 0.5)
+    images = drawn(20, 110, 1, 1, 3) + light[..., None]
+    paints = np.array(list(COLOURS.values()), np.float32)
+    for which in (0, 1):
+        size = radius[:, which, None, None].astype(np.float32)
+        dy, dx = ((grid - centre[:, which, axis, None, None]) / size for axis, grid in enumerate((rows, columns)))
+        angle = drawn(0, 2 * np.pi, 1, 1)
+        u, v = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
+        far = np.empty(u.shape, np.float32)  # to the outline, in radii
+        for index, name in enumerate(KINDS):
+            chosen = kind[:, which] == index
+            far[chosen] = outline_distance(name, u[chosen], v[chosen])
+        coverage = np.clip(0.5 - far * size, 0, 1)[..., None]  # soft over one pixel
+        images += coverage * (paints[colour[:, which]][:, None, None] + drawn(-18, 18, 1, 1, 3) - images)
+    images += 8 * rng.standard_normal(images.shape, np.float32)
+    return np.clip(images, 0, 255).round().astype(np.uint8)

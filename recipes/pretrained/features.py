@@ -1,0 +1,64 @@
+"""What a network says to many images, computed once and kept on disk."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from filelock import FileLock
+from tqdm import tqdm
+
+from recipes.errors import DataError
+
+
+def cache_dir() -> Path:
+    """Returns where computed features are kept: `RECIPES_CACHE_DIR`, else `~/.cache/recipes`."""
+    return Path(os.environ.get("RECIPES_CACHE_DIR") or Path.home() / ".cache" / "recipes").expanduser()
+
+
+def computed_once(
+    encoder: keras.Model, key: str, count: int, batches: Iterator[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Returns what a network says to images, (N, L, D) float16 read from disk as it is needed.
+
+    Where the file is there, nothing is computed. It is written whole or not at all; processes that want the same at
+    once compute it once.
+
+    Args:
+        encoder: (B, H, W, 3) in [0, 255] to (B, L, D).
+        key: Tells weights and images from all others.
+        count: N.
+        batches: (places of the N, images (B, H, W, 3) uint8); not begun where the file is there.
+
+    Raises:
+        DataError: If the folder cannot be written to.
+    """
+    path = cache_dir() / "annotations" / f"{encoder.name}-{key}.npy"
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                _compute(encoder, count, batches, part)
+                part.replace(path)
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot keep what {encoder.name} says to {count:,} images in {path}: {error}. Make space there, or set "
+            "RECIPES_CACHE_DIR to another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _compute(encoder: keras.Model, count: int, batches: Iterator, part: Path) -> None:
+    shape = (count, *encoder.output_shape[1:])
+    kept = np.lib.format.open_memmap(part, "w+", np.float16, shape)
+    say = tf.function(lambda image: encoder(image, training=False), reduce_retracing=True)
+    with tqdm(total=count, desc=f"{encoder.name} reads", unit=" images", mininterval=1.0, disable=None) as bar:
+        for places, images in batches:
+            kept[places] = say(tf.cast(images, tf.float32)).numpy()
+            bar.update(len(places))
+    kept.flush()
