@@ -65,8 +65,8 @@ def main() -> None:
         if asked:
             more = recipe.evaluate(model, **asked)
             result["seeds"][-1]["evaluated"] = {key: value for key, value in more.items() if key not in metrics["test"]}
-        figure = next(name for name in ("accuracy", "bleu", "distance", "loss") if name in metrics["test"])
-        if figure == "bleu":
+        figure = next(name for name in ("accuracy", "bleu", "bleu4", "distance", "loss") if name in metrics["test"])
+        if figure.startswith("bleu"):
             result["sacrebleu"] = bleu(["a"], ["a"])[1]  # the signature
         figures = [entry["test"][figure] for entry in result["seeds"]]
         result["parameters"] = metrics["parameters"]

@@ -76,16 +76,16 @@ class Config:
     fine_tune: bool = False  # whether a pretrained encoder is trained along; else its annotations are computed once
     filters: tuple[int, ...] = (32, 64, 128)  # of "convnet", which is trained along; each halves the image
     attention: Literal["soft", "hard"] = "soft"  # look at all places by weights, or at one
-    attention_units: int = 256  # width of the network that scores the places
+    attention_units: int = 128  # width of the network that scores the places
     embed_dim: int = 256  # numbers that stand for a word
-    units: int = 512  # numbers in the hidden state
+    units: int = 384  # numbers in the hidden state
     dropout: float = 0.5  # share of the numbers dropped that a word is told from
     # training
-    attention_penalty: float = 1.0  # weight of the penalty for places that are looked at more or less than others
+    attention_penalty: float = 0.1  # weight of the penalty for places that are looked at more or less than others
     policy_weight: float = 0.1  # of "hard": weight of what REINFORCE adds to the gradient
     entropy_weight: float = 0.002  # of "hard": weight of the entropy of where it looks, nats
     batch_size: int = 64  # captions per step, over all replicas
-    epochs: int = 10  # passes over the captions of the training split, 1 or more
+    epochs: int = 8  # passes over the captions of the training split, 1 or more
     learning_rate: float = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: float = 0.05  # share of the steps in which the rate climbs
     clip_norm: float = 5.0  # gradients of a greater norm are shortened to it; the loss is of captions, so often
@@ -100,6 +100,7 @@ class Config:
         check_config(self)
 
 
+HARD = Config(attention="hard", attention_penalty=0.0)
 #: Generated scenes, read by a network that is trained along: what is there and where is known.
 SCENES = Config(
     dataset="scenes",

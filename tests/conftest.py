@@ -38,6 +38,7 @@ def pytest_collection_modifyitems(items):
 def _own_folder(request, tmp_path, monkeypatch):
     """Each test works in an empty folder, with no cluster of the machine's, none of its data, and no network."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECIPES_CACHE_DIR", str(tmp_path / "cache"))
     if not request.node.get_closest_marker("real_data"):
         unplug(monkeypatch, tmp_path)
     for name in [name for name in os.environ if name == "TF_CONFIG" or name.startswith("SLURM_")]:

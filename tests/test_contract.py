@@ -28,6 +28,7 @@ OBJECTIVES = dict.fromkeys(recipes.RECIPES, "accuracy") | {
     "word2vec": "loss",
     "shakespeare_lstm": "loss",
     "shakespeare_gpt": "loss",
+    "show_attend_tell": "perplexity",
     "translate_seq2seq": "perplexity",
     "translate_transformer": "perplexity",
 }

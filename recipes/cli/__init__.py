@@ -20,7 +20,7 @@ VERBS = {
     "evaluate": ("NAME", "the newest run's figures on the test split"),
     "tune": ("NAME", "search the recipe's space for better settings"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
-    "predict": ("NAME FILE...", "label image files, text files or texts"),
+    "predict": ("NAME FILE...", "label image files, text files or texts; or describe images"),
     "generate": ("NAME PROMPT", "let a language model go on with a text"),
     "translate": ("NAME TEXT...", "translate sentences, or the lines of the standard input"),
     "neighbours": ("NAME WORD", "the words whose vectors are nearest to a word's"),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import tyro
 from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.tasks.predict import classify_files, label_texts
 from recipes.training.config import comments, read_config
+from recipes.training.files import save_picture
 from recipes.training.trained import trained
 
 
@@ -61,7 +63,10 @@ class Export:
 
 @dataclass(frozen=True)
 class Predict:
-    """Print the label and probability of image files (JPEG, PNG or GIF of any size), text files, or texts."""
+    """Print the label and probability of image files (JPEG, PNG or GIF of any size), text files, or texts.
+
+    A recipe that describes images prints a caption, and writes where each word looked to a picture, PHOTO-attention.png.
+    """
 
     inputs: tyro.conf.Positional[tuple[str, ...]]  # files; for a recipe that reads texts, also the texts themselves
     run: Path | None = None  # a run's folder; default: the newest finished run
@@ -148,6 +153,8 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
         raise DataError("predict got no inputs; expected names of image files, or texts or names of text files")
     model = trained(recipe.Config, options.run, options.runs)
     _note_stand_in(model)
+    if hasattr(recipe, "caption"):
+        return _caption_files(recipe, model, options.inputs)
     failed = 0
     classify = label_texts if model.run.info.tokenizer else classify_files
     for shown, answer in classify(model, options.inputs, model.run.info.label_names):
@@ -156,6 +163,22 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
             failed += 1
         else:
             print(f"{shown}\t{answer['label']}\t{answer['probability']:.4f}")
+    return 1 if failed else 0
+
+
+def _caption_files(recipe: ModuleType, model: Any, files: Sequence[str]) -> int:
+    """Prints captions, and writes beside where the command was given what each looked at."""
+    failed = 0
+    for file in files:
+        try:
+            caption, figure = recipe.explain(file, model)
+        except DataError as error:
+            print(f"recipes: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        picture = Path(f"{Path(file).stem}-attention.png")
+        save_picture(figure, picture)
+        print(f"{file}\t{caption}\t{picture}")
     return 1 if failed else 0
 
 

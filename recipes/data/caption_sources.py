@@ -122,7 +122,7 @@ def _check(builder: Any) -> None:
     features = dict(builder.info.features)
     captions = features.get("captions")
     told = getattr(captions, "feature", None)
-    texts = told.get("text") if isinstance(told, tfds.features.FeaturesDict) else told  # COCO: each with its number
+    texts = dict(told).get("text") if isinstance(told, tfds.features.FeaturesDict) else told  # COCO: with a number
     if not isinstance(features.get("image"), tfds.features.Image) or not isinstance(texts, tfds.features.Text):
         raise DataError(
             f"{builder.name} has the features {', '.join(features)}; expected a data set with an 'image' and 'captions'"

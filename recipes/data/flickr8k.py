@@ -27,8 +27,8 @@ class Flickr8k(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar = {"1.0.0": "First version."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f"Get {IMAGES} and {TEXTS}, for which its authors ask what you want them for "
-        "(https://hockenmaier.cs.illinois.edu/8k-pictures.html), and put both, as they are, into "
-        "downloads/manual in the folder of tensorflow-datasets."
+        "(https://hockenmaier.cs.illinois.edu/8k-pictures.html), and put both, as they are, into the folder "
+        "downloads/manual of tensorflow-datasets."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -75,7 +75,7 @@ class Scene(NamedTuple):
         return None
 
 
-def scenes(train: int = 6000, validation: int = 500, test: int = 500, seed: int = 0) -> Arrays:
+def scenes(train: int = 5000, validation: int = 500, test: int = 500, seed: int = 0) -> Arrays:
     """Returns generated scenes of two coloured shapes: (images, five captions each, what is there); see `captioned`.
 
     Args:
@@ -138,6 +138,7 @@ def draw(
     """Returns the images of what `objects` returns, (N, 56, 56, 3) uint8: dark grounds, a slope of light, noise."""
     count = len(kind)
     rows, columns = (np.mgrid[0:SIZE, 0:SIZE] + 0.5).astype(np.float32)  # the middle of each pixel
+    centre, radius = centre.astype(np.float32), radius.astype(np.float32)
 
     def drawn(low: float, high: float, *shape: int) -> np.ndarray:
         return rng.uniform(low, high, (count, *shape)).astype(np.float32)
@@ -147,7 +148,7 @@ def draw(
     images = drawn(20, 110, 1, 1, 3) + light[..., None]
     paints = np.array(list(COLOURS.values()), np.float32)
     for which in (0, 1):
-        size = radius[:, which, None, None].astype(np.float32)
+        size = radius[:, which, None, None]
         dy, dx = ((grid - centre[:, which, axis, None, None]) / size for axis, grid in enumerate((rows, columns)))
         angle = drawn(0, 2 * np.pi, 1, 1)
         u, v = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx

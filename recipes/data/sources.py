@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import textwrap
 import threading
 import urllib.error
 import urllib.request
@@ -55,8 +56,8 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
         reason = _download(dataset, kind)
         if reason and offline == "error":
             raise DataError(
-                f"{dataset} is not in {data_dir()} and cannot be downloaded: {reason}. Connect to a network, point "
-                f"TFDS_DATA_DIR to a folder that holds it, or allow the stand-in with offline='stand-in'"
+                f"{dataset} is not in {data_dir()} and cannot be downloaded: {reason.removesuffix('.')}. Connect to a "
+                "network, point TFDS_DATA_DIR to a folder that holds it, or allow the stand-in with offline='stand-in'"
             )
         if reason:
             print(_box(dataset, standin, reason))
@@ -161,9 +162,14 @@ def _download(dataset: str, kind: Kind) -> str:
 
     if re.split("[/:]", dataset)[0] not in tfds.list_builders(with_community_datasets=False):
         raise _unknown(dataset, kind)
-    reason = network_problem()
-    if reason:
-        return reason
+    by_hand = tfds.builder_cls(re.split("[/:]", dataset)[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+    there = data_dir() / "downloads" / "manual"
+    if not (by_hand and there.is_dir() and any(there.iterdir())):
+        reason = network_problem()
+        if by_hand:
+            return f"{reason or 'it is downloaded by hand'}. {' '.join(by_hand.split())}"
+        if reason:
+            return reason
     try:
         builder = tfds.builder(dataset, data_dir=data_dir())
         kind.check(builder)
@@ -197,7 +203,7 @@ def _damaged(dataset: str, error: Exception) -> DataError:
 def _box(dataset: str, standin: str, reason: str) -> str:
     lines = [
         f"{dataset} is not in {data_dir()} and cannot be downloaded:",
-        f"  {reason}",
+        *textwrap.wrap(reason, 100, initial_indent="  ", subsequent_indent="  "),
         f"Using the stand-in {standin!r} instead. Its figures say nothing about {dataset}.",
         "To refuse stand-ins: offline='error' (--offline error).",
     ]

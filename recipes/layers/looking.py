@@ -89,7 +89,7 @@ class LookingLSTM(keras.layers.Layer):
         uniform = replica_rows(keras.random.uniform(whole, 1e-9, 1.0, dtype="float32", seed=self.draws))
         coin = replica_rows(keras.random.uniform((whole[0], 1, 1), dtype="float32", seed=self.draws))
         noise, drawn = like - ops.log(-ops.log(uniform)), like + coin < 0.5
-        return ops.transpose(noise, (1, 0, 2)), ops.transpose(drawn, (1, 0, 2))
+        return tuple(ops.transpose(part, (1, 0, 2)) for part in (noise, drawn))
 
     def step(self, x: Any, state: Any, keys: Any, annotations: Any, noise: Any = 0.0, drawn: Any = True) -> tuple:
         """Returns the next state after (B, M) has been read."""

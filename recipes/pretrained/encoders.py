@@ -50,7 +50,7 @@ def encoder_of(name: str, image_size: int, pretrained: bool = True) -> keras.Mod
     annotations = network.get_layer(backbone.layer).output
     places = (image_size // backbone.stride) ** 2
     rows = layers.Reshape((places, backbone.width), dtype="float32", name="places")(annotations)
-    return keras.Model(network.input, rows, name=name)
+    return keras.Model(network.inputs[0], rows, name=name)
 
 
 def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:

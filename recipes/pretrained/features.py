@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -50,7 +51,8 @@ def computed_once(
             "RECIPES_CACHE_DIR to another folder"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def _compute(encoder: keras.Model, count: int, batches: Iterator, part: Path) -> None:

@@ -1,0 +1,202 @@
+from itertools import product
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes import show_attend_tell as recipe
+from recipes.data.scenes import captioned
+from recipes.data.tokenizers import END, START, Sentences
+from recipes.errors import ConfigError, DataError
+from recipes.tasks.captioning import caption_all, draw_strip, look
+from recipes.tasks.decoding import beam_search
+
+KINDS = ("soft", "hard")
+SMALL = recipe.replace(recipe.TINY, image_size=16, vocab_size=12)
+
+
+def built(attention="soft", **changes):
+    keras.utils.set_random_seed(0)
+    return recipe.build(recipe.change(SMALL, attention=attention, **changes))
+
+
+def images(count=2, size=16):
+    return np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_word_sees_its_future_and_padding_changes_nothing(kind):
+    model, image, words = built(kind), images(1), np.array([[START, 5, 6, 7, 8]])
+    whole = model([image, words])["logits"]
+    for place in range(5):
+        later = words.copy()
+        later[:, place:] = 11
+        after = model([image, later])["logits"]
+        np.testing.assert_allclose(after[:, :place], whole[:, :place], atol=1e-5)
+        assert np.abs(after[:, place] - whole[:, place]).max() > 1e-5
+    padded = model([image, np.pad(words, [[0, 0], [0, 3]])])["logits"]
+    np.testing.assert_allclose(padded[:, :5], whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attention_is_on_the_four_places_of_a_small_image(kind):
+    said = built(kind)([images(), np.array([[START, 5, 6]] * 2)])
+    assert said["looks"].shape == (2, 3, 4)
+    np.testing.assert_allclose(keras.ops.sum(said["looks"], -1), 1, rtol=1e-5)
+    np.testing.assert_allclose(keras.ops.sum(said["weights"], -1), 1, rtol=1e-5)
+    assert (np.asarray(said["looks"]).max(-1) == 1).all() == (kind == "hard")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_step_by_step_is_what_the_whole_model_says(kind):
+    model, words = built(kind), [START, 5, 6, 7]
+    whole = model([images(), np.array([words] * 2)])["logits"]
+    encode, step = recipe.decoder(model)
+    state = encode(tf.constant(images()))
+    for place, word in enumerate(words):
+        logits, state = step(tf.constant([word] * 2), tf.constant(place), state)
+        np.testing.assert_allclose(logits, whole[:, place], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wide_beam_finds_the_likeliest_caption_of_all(kind):
+    """Of every caption of up to three words from a vocabulary of four, by the whole model."""
+    model = built(kind, vocab_size=8)
+    model.get_layer("logits").bias.assign(np.random.default_rng(1).normal(size=8) * 2)
+    found = {}
+    for words in product(range(END, 8), repeat=3):
+        said = list(words[: words.index(END) + 1] if END in words else words)
+        if tuple(said) not in found:
+            log_p = tf.nn.log_softmax(model([images(1), np.array([[START, *said[:-1]]])])["logits"])[0].numpy()
+            found[tuple(said)] = log_p[range(len(said)), said].sum()
+    best = max(found, key=found.get)
+    encode, step = recipe.decoder(model)
+    said, scores = beam_search(step, encode(tf.constant(images(1))), tf.constant([START]), 3, 8**3, 0.0)
+    assert said[0, 0].numpy().tolist() == [*best, *[0] * (3 - len(best))]
+    assert scores[0, 0].numpy() == pytest.approx(found[best], rel=1e-4)
+
+
+def test_captions_come_with_their_log_probability_and_attention():
+    model, words = built(vocab_size=8), Sentences(("", "[UNK]", "[START]", "[END]", "a", "dog", "red", "star"))
+    how = {"sequence_length": 4, "beam_width": 2, "length_penalty": 0.7}
+    made = caption_all(recipe.decoder, model, words, images(3), batch_size=2, **how)
+    for row, text in enumerate(made.captions):
+        tokens = words.encode([text])[0].numpy().tolist() if text else []
+        assert made.words[row] == text.split()
+        assert made.attention[row].shape == (len(tokens), 2, 2)
+        ended = [*tokens, END][:4]
+        said = model([images(3)[row : row + 1], np.array([[START, *ended[:-1]]])])
+        log_p = tf.nn.log_softmax(said["logits"])[0].numpy()[range(len(ended)), ended].sum()
+        assert made.log_probability[row] == pytest.approx(log_p, rel=1e-4), "without the penalty for length"
+        np.testing.assert_allclose(made.attention[row].reshape(-1, 4), said["looks"][0, : len(tokens)], rtol=1e-4)
+
+
+def test_the_loss_is_the_captions_nats_and_the_penalty():
+    model = built(attention_penalty=0.5, dropout=0.0)
+    inputs, following = [images(), np.array([[START, 5, 6], [START, 7, 0]])], np.array([[5, 6, END], [7, END, 0]])
+    said = model(inputs)
+    log_p = tf.nn.log_softmax(said["logits"]).numpy()
+    nats = [-log_p[row, range(len(words)), words].sum() for row, words in enumerate(([5, 6, END], [7, END]))]
+    there = (following != 0)[..., None]
+    penalty = ((1 - (there * np.asarray(said["weights"])).sum(1)) ** 2).sum(-1)
+    figures = model.evaluate(tf.data.Dataset.from_tensors((tuple(inputs), following)), return_dict=True, verbose=0)
+    assert figures["loss"] == pytest.approx(np.mean(nats + 0.5 * penalty), rel=1e-4)
+    assert figures["perplexity"] == pytest.approx(np.exp(np.sum(nats) / 5), rel=1e-4)
+
+
+def test_hard_attention_learns_where_to_look_and_a_run_of_it_goes_on():
+    """Every weight of the network that scores the places gets a gradient, and the baseline moves."""
+    model = recipe.fit(recipe.TINY, attention="hard", max_examples=32)
+    untrained = recipe.build(model.run.config)
+    for layer in ("keys", "query", "score"):
+        before, after = (getattr(found.get_layer("writer"), layer).kernel.numpy() for found in (untrained, model))
+        assert np.abs(after - before).max() > 1e-4, layer
+    assert model.cost.baseline.numpy() < -1
+    again = recipe.trained(recipe.Config, model.run.folder)
+    assert again.cost.hard
+    assert again.cost.baseline.numpy() == model.cost.baseline.numpy()
+    np.testing.assert_allclose(recipe.evaluate(again)["loss"], model.run.metrics["test"]["loss"], rtol=1e-5)
+
+
+PHOTOGRAPHS = np.random.default_rng(0).integers(0, 256, (8, 40, 50, 3), np.uint8)
+SAID = [["A dog runs.", "a dog on grass"], ["Two cats."], ["A red star"], ["a man"]] * 2
+PRETRAINED = {"encoder": "efficientnet_lite0", "image_size": 64, "batch_size": 4, "max_examples": None}
+
+
+def fit_pretrained(**changes):
+    return recipe.fit(recipe.TINY, ((PHOTOGRAPHS, SAID), (PHOTOGRAPHS, SAID)), **PRETRAINED, **changes)
+
+
+def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(tmp_path):
+    model = fit_pretrained()
+    assert model.input_shape[0] == (None, 4, 320)
+    assert recipe.eyes(model, None).count_params() > 3_000_000
+    figures = recipe.evaluate(model, data=(PHOTOGRAPHS, SAID))
+    assert figures["perplexity"] == pytest.approx(model.run.metrics["test"]["perplexity"], rel=1e-5)
+    served = tf.saved_model.load(str(recipe.export(model, path=tmp_path))).signatures["serving_default"]
+    png = [tf.io.encode_png(image).numpy() for image in PHOTOGRAPHS[:3]]
+    answer = served(image_bytes=tf.constant(png))
+    (tmp_path / "photo.png").write_bytes(png[0])
+    said = recipe.caption([tmp_path / "photo.png"], model=model)
+    assert [answer["caption"][0].numpy().decode()] == said
+    assert answer["attention"].shape[2:] == (2, 2)
+    assert recipe.caption(PHOTOGRAPHS[:1], model=model) == said
+
+
+def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms():
+    model = fit_pretrained(fine_tune=True, learning_rate=1e-4)
+    assert model.input_shape[0] == (None, 64, 64, 3)
+    before, after = recipe.encoder_of("efficientnet_lite0", 64), model.get_layer("efficientnet_lite0")
+    moved = {
+        one.path: np.abs(one.numpy() - other.numpy()).max()
+        for one, other in zip(before.weights, after.weights, strict=True)
+    }
+    assert max(moved.values()) > 1e-5
+    assert all(move == 0 for path, move in moved.items() if "moving" in path)
+    assert look(recipe.eyes(model, None), tf.constant(images())).shape == (2, 16, 16, 3), "it reads images itself"
+
+
+def test_scenes_are_read_by_a_network_of_their_own():
+    splits = recipe.load_data(dataset="scenes", max_examples=64)
+    assert splits.info.follows["encoder"] == "convnet"
+    assert splits.train.element_spec[0][0].shape[1:] == (56, 56, 3)
+    assert len(splits.gallery.scenes) == len(splits.gallery.references) == 64
+    assert all(
+        scene.is_told(text) for scene, texts in zip(splits.gallery.scenes, splits.gallery.references) for text in texts
+    )
+
+
+def test_what_cannot_be_captioned_is_refused():
+    model = recipe.fit(recipe.TINY, max_examples=32)
+    for asked, why in (
+        ([], "images is .*expected one or more"),
+        ("photo.jpg", "images is 'photo.jpg'; expected one or more"),
+        (["none.jpg"], "cannot read none.jpg"),
+        (np.zeros((2, 8)), "expected numbers"),
+    ):
+        with pytest.raises(DataError, match=why):
+            recipe.caption(asked, model=model)
+    with pytest.raises(ConfigError, match="beam_width=0"):
+        recipe.caption(images(1), beam_width=0, model=model)
+
+
+def test_a_strip_shows_the_image_and_then_each_word():
+    attention = np.zeros((9, 7, 7))
+    attention[:, 2, 3] = 1
+    strip = draw_strip(images(1, 56)[0], [f"word{number}" for number in range(9)], attention)
+    titles = [axes.get_title() for axes in strip.axes if axes.get_images()]
+    assert titles == ["", *(f"word{number}" for number in range(9))]
+    assert [len(axes.get_images()) for axes in strip.axes] == [1, *[2] * 9, *[0] * 6]
+
+
+@pytest.mark.slow
+def test_it_learns_to_say_what_is_there():
+    """A smaller network than SCENES', and easier: whatever it looks at, colours and shapes come out."""
+    train, test = captioned(3000, 1), captioned(200, 2)
+    data = tuple((part[0], list(map(list, part[1]))) for part in (train, test))
+    model = recipe.fit(recipe.SCENES, data, image_size=56, epochs=3)
+    said = recipe.caption(test[0], model=model)
+    told = SimpleNamespace(true=np.mean([scene.is_told(text) for scene, text in zip(test[2], said, strict=True)]))
+    assert told.true > 0.3
