@@ -1,5 +1,4 @@
 from itertools import product
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ from recipes import show_attend_tell as recipe
 from recipes.data.scenes import captioned
 from recipes.data.tokenizers import END, START, Sentences
 from recipes.errors import ConfigError, DataError
+from recipes.pretrained import encoder_of
 from recipes.tasks.captioning import caption_all, draw_strip, look
 from recipes.tasks.decoding import beam_search
 
@@ -132,7 +132,7 @@ def fit_pretrained(**changes):
 def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(tmp_path):
     model = fit_pretrained()
     assert model.input_shape[0] == (None, 4, 320)
-    assert recipe.eyes(model, None).count_params() > 3_000_000
+    assert recipe.eyes(model, None).output_shape == (None, 4, 320)
     figures = recipe.evaluate(model, data=(PHOTOGRAPHS, SAID))
     assert figures["perplexity"] == pytest.approx(model.run.metrics["test"]["perplexity"], rel=1e-5)
     served = tf.saved_model.load(str(recipe.export(model, path=tmp_path))).signatures["serving_default"]
@@ -148,7 +148,7 @@ def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(tmp_pat
 def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms():
     model = fit_pretrained(fine_tune=True, learning_rate=1e-4)
     assert model.input_shape[0] == (None, 64, 64, 3)
-    before, after = recipe.encoder_of("efficientnet_lite0", 64), model.get_layer("efficientnet_lite0")
+    before, after = encoder_of("efficientnet_lite0", 64), model.get_layer("efficientnet_lite0")
     moved = {
         one.path: np.abs(one.numpy() - other.numpy()).max()
         for one, other in zip(before.weights, after.weights, strict=True)
@@ -198,5 +198,4 @@ def test_it_learns_to_say_what_is_there():
     data = tuple((part[0], list(map(list, part[1]))) for part in (train, test))
     model = recipe.fit(recipe.SCENES, data, image_size=56, epochs=3)
     said = recipe.caption(test[0], model=model)
-    told = SimpleNamespace(true=np.mean([scene.is_told(text) for scene, text in zip(test[2], said, strict=True)]))
-    assert told.true > 0.3
+    assert np.mean([scene.is_told(text) for scene, text in zip(test[2], said, strict=True)]) > 0.3

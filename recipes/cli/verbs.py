@@ -65,7 +65,7 @@ class Export:
 class Predict:
     """Print the label and probability of image files (JPEG, PNG or GIF of any size), text files, or texts.
 
-    A recipe that describes images prints a caption, and writes where each word looked to a picture, PHOTO-attention.png.
+    Of a recipe that describes images, the caption, and where each word looked as a picture: PHOTO-attention.png.
     """
 
     inputs: tyro.conf.Positional[tuple[str, ...]]  # files; for a recipe that reads texts, also the texts themselves

@@ -59,12 +59,16 @@ class LookingLSTM(keras.layers.Layer):
             cell: (B, units).
             training: Whether "hard" draws.
         """
-        known, steps = self.know(annotations), ops.transpose(x, (1, 0, 2))
-        drawing = self.attention == "hard" and training
-        given = (steps, *self.draw(steps, annotations)) if drawing else (steps,)
+        known, given = self.know(annotations), ops.transpose(x, (1, 0, 2))
+        width, drawn = x.shape[-1], True
+        if self.attention == "hard" and training:
+            noise, drawn = self.draw(x, annotations)
+            # In one tensor with the words, for Keras 3.15 cannot scan over two of a length that is not known.
+            given = ops.concatenate([ops.cast(given, "float32"), ops.transpose(noise, (1, 0, 2))], -1)
 
         def step(state: Any, given: Any) -> tuple[Any, Any]:
-            state = self.step(given[0], state, *known, *given[1:])
+            noise = given[:, width:] if given.shape[-1] > width else 0.0
+            state = self.step(ops.cast(given[:, :width], x.dtype), state, *known, noise, drawn)
             return state, state
 
         _, (states, _, *rest) = ops.scan(step, self.begin(annotations, hidden, cell), given)
@@ -80,16 +84,16 @@ class LookingLSTM(keras.layers.Layer):
         nowhere = ops.zeros_like(annotations[..., 0], dtype="float32")
         return hidden, cell, ops.zeros_like(annotations[:, 0]), nowhere, nowhere
 
-    def draw(self, steps: Any, annotations: Any) -> tuple[Any, Any]:
-        """Returns Gumbel noise (T, B, L), which makes of the likeliest place a drawn one, and which captions draw."""
-        of_steps = ops.transpose(steps[..., :1], (1, 0, 2))  # (B, T, 1)
-        like = ops.zeros_like(of_steps, "float32") + ops.zeros_like(annotations[:, None, :, 0], "float32")  # (B, T, L)
-        batch, *rest = ops.shape(like)
-        whole = (batch * replicas_here(), *rest)
-        uniform = replica_rows(keras.random.uniform(whole, 1e-9, 1.0, dtype="float32", seed=self.draws))
-        coin = replica_rows(keras.random.uniform((whole[0], 1, 1), dtype="float32", seed=self.draws))
-        noise, drawn = like - ops.log(-ops.log(uniform)), like + coin < 0.5
-        return tuple(ops.transpose(part, (1, 0, 2)) for part in (noise, drawn))
+    def draw(self, x: Any, annotations: Any) -> tuple[Any, Any]:
+        """Returns (Gumbel noise (B, T, L), which makes of the likeliest place a drawn one; (B, 1) which captions draw).
+
+        Drawn for the whole batch, of which this replica takes its rows.
+        """
+        batch, steps = ops.shape(x)[0] * replicas_here(), ops.shape(x)[1]
+        shape = (batch, steps, annotations.shape[1])
+        uniform = replica_rows(keras.random.uniform(shape, 1e-9, 1.0, dtype="float32", seed=self.draws))
+        drawn = replica_rows(keras.random.uniform((batch, 1), dtype="float32", seed=self.draws)) < 0.5
+        return -ops.log(-ops.log(uniform)), drawn
 
     def step(self, x: Any, state: Any, keys: Any, annotations: Any, noise: Any = 0.0, drawn: Any = True) -> tuple:
         """Returns the next state after (B, M) has been read."""
