@@ -21,23 +21,12 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 from keras import layers, ops
-from matplotlib.figure import Figure
 
 from recipes.data import Splits, caption_splits, captions_for_testing
 from recipes.devices import BatchNormalization, training_scope
 from recipes.layers import LookingLSTM
 from recipes.pretrained import annotate_once, read_by
-from recipes.tasks import (
-    Captioner,
-    CaptionNats,
-    caption_images,
-    caption_report,
-    draw_strip,
-    evaluate_captioner,
-    export_captioner,
-    eyes,
-    search,
-)
+from recipes.tasks import Captioner, CaptionNats, captioning, search
 from recipes.training import (
     Adam,
     change,
@@ -107,7 +96,6 @@ SCENES = Config(
     encoder="convnet",
     image_size=56,
     sequence_length=12,
-    attention_units=128,
     embed_dim=64,
     units=256,
     dropout=0.1,
@@ -116,15 +104,7 @@ SCENES = Config(
     epochs=6,
 )
 TINY = replace(
-    SCENES,
-    filters=(4, 4, 8),
-    attention_units=8,
-    embed_dim=8,
-    units=8,
-    epochs=1,
-    batch_size=32,
-    max_examples=64,
-    precision="float32",
+    SCENES, filters=(4, 4, 8), embed_dim=8, units=8, epochs=1, batch_size=32, max_examples=64, precision="float32"
 )
 
 BEAM, PENALTY = 3, 0.0  # captions that are followed up at a time, and how much longer ones are favoured
@@ -162,10 +142,7 @@ def build(config: Config = Config()) -> keras.Model:
 
     It says {"logits": (B, T, V) of the next word, "weights" and "looks": (B, T, L)}, float32.
     """
-    if config.encoder == "convnet":
-        given, annotations = convnet(config)
-    else:
-        given, annotations = read_by(config.encoder, config.image_size, config.fine_tune)
+    given, annotations = convnet(config) if config.encoder == "convnet" else read_by(config)
     words = keras.Input((None,), dtype="int32", name="words")
     mean = layers.GlobalAveragePooling1D()(annotations)
     hidden, cell = (layers.Dense(config.units, activation="tanh", name=name)(mean) for name in ("hidden", "cell"))
@@ -173,17 +150,12 @@ def build(config: Config = Config()) -> keras.Model:
     writer = LookingLSTM(config.units, config.attention, config.attention_units, config.seed, name="writer")
     states, seen, weights, looks = writer(x, annotations, hidden, cell)  # (B, T, units), (B, T, D), (B, T, L) twice
     states, seen = (layers.Dense(config.embed_dim, name=name)(part) for name, part in (("L_h", states), ("L_z", seen)))
-    x = layers.Activation("tanh", name="deep")(layers.Add(name="sum")([x, states, seen]))  # equation 7; tanh: its code
-    x = layers.Dropout(config.dropout)(x)
+    x = layers.Dropout(config.dropout)(ops.tanh(x + states + seen))  # equation 7; the tanh is in the authors' program
     logits = layers.Dense(config.vocab_size, dtype="float32", name="logits")(x)  # (B, T, V), L_o
 
     model = Captioner([given, words], {"logits": logits, "weights": weights, "looks": looks}, name="show_attend_tell")
-    model.compile(
-        optimizer=Adam(one_cycle(config), global_clipnorm=config.clip_norm),
-        cost=CaptionNats(
-            config.attention_penalty, config.attention == "hard", config.policy_weight, config.entropy_weight
-        ),
-    )
+    cost = CaptionNats(config.attention, config.attention_penalty, config.policy_weight, config.entropy_weight)
+    model.compile(Adam(one_cycle(config), global_clipnorm=config.clip_norm), cost)
     return model
 
 
@@ -200,20 +172,17 @@ def convnet(config: Config) -> tuple[Any, Any]:
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
     """Returns (what is read -> state before the first word, step), for `recipes.tasks.decoding`."""
-    names = ("embedding", "writer", "L_h", "L_z", "sum", "deep", "logits")
-    embedding, writer, of_state, of_seen, add, deep, logits = (model.get_layer(name) for name in names)
-    outputs = [model.get_layer(name).output for name in ("annotations", "hidden", "cell")]
-    reader = keras.Model(model.inputs[0], outputs)
+    embedding, writer, of_state, of_seen, logits = map(model.get_layer, ("embedding", "writer", "L_h", "L_z", "logits"))
+    reader = keras.Model(model.inputs[0], [model.get_layer(name).output for name in ("annotations", "hidden", "cell")])
 
     def encode(inputs: tf.Tensor) -> dict[str, Any]:
         annotations, hidden, cell = reader(inputs, training=False)
-        annotations = ops.cast(annotations, writer.compute_dtype)
         return {"known": writer.know(annotations), "state": writer.begin(annotations, hidden, cell)}
 
     def step(token: tf.Tensor, place: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
         x = embedding(token)
         following = writer.step(x, state["state"], *state["known"])
-        x = deep(add([x, of_state(following[0]), of_seen(following[2])]))
+        x = ops.tanh(x + of_state(following[0]) + of_seen(following[2]))
         return logits(x), {**state, "state": following}
 
     return encode, step
@@ -273,12 +242,12 @@ def fit(
 
 def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
     """Writes what the report shows: captions of test images, and where their words looked, good ones and bad ones."""
-    return caption_report(decoder, model, splits, folder, **search(model, Config(), BEAM, PENALTY))
+    return captioning.report(decoder, model, splits, folder, **search(model, Config(), BEAM, PENALTY))
 
 
 def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
     """Returns the loss, the perplexity and the scores of captions of the test split; see `evaluate`."""
-    return evaluate_captioner(decoder, model, splits, **search(model, Config(), BEAM, PENALTY))
+    return captioning.evaluate(decoder, model, splits, **search(model, Config(), BEAM, PENALTY))
 
 
 def evaluate(
@@ -325,10 +294,7 @@ def tune(
 
 
 def export(
-    model: keras.Model | str | Path | None = None,
-    *,
-    path: str | Path = "saved_models",
-    runs: str | Path = "runs",
+    model: keras.Model | str | Path | None = None, *, path: str | Path = "saved_models", runs: str | Path = "runs"
 ) -> Path:
     """Writes `<path>/show_attend_tell/<version>/`, a SavedModel: image bytes in, captions and attention out.
 
@@ -341,10 +307,9 @@ def export(
         ExportError: If the SavedModel does not answer as the model does; nothing is published then.
         RunError: There is no such run.
     """
-    model = trained(Config, model, runs)
+    model, folder = trained(Config, model, runs), Path(path) / recipe_name(Config)
     source = getattr(model, "run", None) or load_data()
-    folder, encoder = Path(path) / recipe_name(Config), eyes(model, Config())
-    return export_captioner(decoder, model, encoder, source, folder, **search(model, Config(), BEAM, PENALTY))
+    return captioning.export(decoder, model, Config(), source, folder, **search(model, Config(), BEAM, PENALTY))
 
 
 def caption(
@@ -370,17 +335,15 @@ def caption(
     """
     found = trained(Config, model, runs)
     how = search(found, Config(), beam_width, length_penalty)
-    return caption_images(decoder, found, eyes(found, Config()), images, **how)[1].captions
+    return captioning.caption_images(decoder, found, images, **how)[1].captions
 
 
-def explain(
-    image: Any, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs"
-) -> tuple[str, Figure]:
-    """Returns (an image's caption, the picture of where each word looked): the paper's figure 2; see `caption`."""
+def explain(image: Any, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs") -> tuple[str, Any]:
+    """Returns (an image's caption, a Figure of where each word looked: the paper's figure 2); see `caption`."""
     found = trained(Config, model, runs)
     how = search(found, Config(), BEAM, PENALTY)
-    [pixels], said = caption_images(decoder, found, eyes(found, Config()), [image], **how)
-    return said.captions[0], draw_strip(pixels, said.words[0], said.attention[0])
+    [pixels], said = captioning.caption_images(decoder, found, [image], **how)
+    return said.captions[0], captioning.draw_strip(pixels, said.words[0], said.attention[0])
 
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -10,8 +10,9 @@ from recipes.data.scenes import captioned
 from recipes.data.tokenizers import END, START, Sentences
 from recipes.errors import ConfigError, DataError
 from recipes.pretrained import encoder_of
-from recipes.tasks.captioning import caption_all, draw_strip, look
+from recipes.tasks.captioning import caption_all, draw_strip, eyes, look
 from recipes.tasks.decoding import beam_search
+from recipes.training import outcome
 
 KINDS = ("soft", "hard")
 SMALL = recipe.replace(recipe.TINY, image_size=16, vocab_size=12)
@@ -106,7 +107,7 @@ def test_the_loss_is_the_captions_nats_and_the_penalty():
     assert figures["perplexity"] == pytest.approx(np.exp(np.sum(nats) / 5), rel=1e-4)
 
 
-def test_hard_attention_learns_where_to_look_and_a_run_of_it_goes_on():
+def test_hard_attention_learns_where_to_look_and_a_run_of_it_goes_on(plain):
     """Every weight of the network that scores the places gets a gradient, and the baseline moves."""
     model = recipe.fit(recipe.TINY, attention="hard", max_examples=32)
     untrained = recipe.build(model.run.config)
@@ -115,7 +116,7 @@ def test_hard_attention_learns_where_to_look_and_a_run_of_it_goes_on():
         assert np.abs(after - before).max() > 1e-4, layer
     assert model.cost.baseline.numpy() < -1
     again = recipe.trained(recipe.Config, model.run.folder)
-    assert again.cost.hard
+    assert again.cost.attention == "hard"
     assert again.cost.baseline.numpy() == model.cost.baseline.numpy()
     np.testing.assert_allclose(recipe.evaluate(again)["loss"], model.run.metrics["test"]["loss"], rtol=1e-5)
 
@@ -125,14 +126,21 @@ SAID = [["A dog runs.", "a dog on grass"], ["Two cats."], ["A red star"], ["a ma
 PRETRAINED = {"encoder": "efficientnet_lite0", "image_size": 64, "batch_size": 4, "max_examples": None}
 
 
+@pytest.fixture
+def plain(monkeypatch):
+    """Neither scores nor pictures, which take their time."""
+    monkeypatch.setattr(recipe, "pictures", outcome.no_pictures)
+    monkeypatch.setattr(recipe, "figures", outcome.evaluate_model)
+
+
 def fit_pretrained(**changes):
     return recipe.fit(recipe.TINY, ((PHOTOGRAPHS, SAID), (PHOTOGRAPHS, SAID)), **PRETRAINED, **changes)
 
 
-def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(tmp_path):
+def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(plain, tmp_path):
     model = fit_pretrained()
     assert model.input_shape[0] == (None, 4, 320)
-    assert recipe.eyes(model, None).output_shape == (None, 4, 320)
+    assert eyes(model, None).output_shape == (None, 4, 320)
     figures = recipe.evaluate(model, data=(PHOTOGRAPHS, SAID))
     assert figures["perplexity"] == pytest.approx(model.run.metrics["test"]["perplexity"], rel=1e-5)
     served = tf.saved_model.load(str(recipe.export(model, path=tmp_path))).signatures["serving_default"]
@@ -145,7 +153,7 @@ def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(tmp_pat
     assert recipe.caption(PHOTOGRAPHS[:1], model=model) == said
 
 
-def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms():
+def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms(plain):
     model = fit_pretrained(fine_tune=True, learning_rate=1e-4)
     assert model.input_shape[0] == (None, 64, 64, 3)
     before, after = encoder_of("efficientnet_lite0", 64), model.get_layer("efficientnet_lite0")
@@ -155,7 +163,7 @@ def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms():
     }
     assert max(moved.values()) > 1e-5
     assert all(move == 0 for path, move in moved.items() if "moving" in path)
-    assert look(recipe.eyes(model, None), tf.constant(images())).shape == (2, 16, 16, 3), "it reads images itself"
+    assert look(eyes(model, None), tf.constant(images())).shape == (2, 16, 16, 3), "it reads images itself"
 
 
 def test_scenes_are_read_by_a_network_of_their_own():
@@ -168,8 +176,8 @@ def test_scenes_are_read_by_a_network_of_their_own():
     )
 
 
-def test_what_cannot_be_captioned_is_refused():
-    model = recipe.fit(recipe.TINY, max_examples=32)
+def test_what_cannot_be_captioned_is_refused(fitted):
+    model = fitted(recipe)
     for asked, why in (
         ([], "images is .*expected one or more"),
         ("photo.jpg", "images is 'photo.jpg'; expected one or more"),

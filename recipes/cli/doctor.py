@@ -32,7 +32,7 @@ def doctor() -> int:
         "precision": f"{precision.policy} ({precision.reason})",
         "data folder": f"{data_dir()}" + ("" if data_dir().is_dir() else " (does not exist yet)"),
         "data sets": ", ".join(prepared_datasets()) or "none prepared; downloaded on first use",
-        "stand-ins": ", ".join([*STANDINS, *TEXT_STANDINS]),
+        "stand-ins": ", ".join([*STANDINS, "scenes", *TEXT_STANDINS]),
         "network": problem or "there is one",
     }
     print("\n".join(f"{name:<12} {value}" for name, value in rows.items()))

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -10,10 +9,10 @@ from typing import Any
 
 import tyro
 
+from recipes.cli.captions import caption_files
 from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.tasks.predict import classify_files, label_texts
 from recipes.training.config import comments, read_config
-from recipes.training.files import save_picture
 from recipes.training.trained import trained
 
 
@@ -154,7 +153,7 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     model = trained(recipe.Config, options.run, options.runs)
     _note_stand_in(model)
     if hasattr(recipe, "caption"):
-        return _caption_files(recipe, model, options.inputs)
+        return caption_files(recipe, model, options.inputs)
     failed = 0
     classify = label_texts if model.run.info.tokenizer else classify_files
     for shown, answer in classify(model, options.inputs, model.run.info.label_names):
@@ -163,22 +162,6 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
             failed += 1
         else:
             print(f"{shown}\t{answer['label']}\t{answer['probability']:.4f}")
-    return 1 if failed else 0
-
-
-def _caption_files(recipe: ModuleType, model: Any, files: Sequence[str]) -> int:
-    """Prints captions, and writes beside where the command was given what each looked at."""
-    failed = 0
-    for file in files:
-        try:
-            caption, figure = recipe.explain(file, model)
-        except DataError as error:
-            print(f"recipes: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        picture = Path(f"{Path(file).stem}-attention.png")
-        save_picture(figure, picture)
-        print(f"{file}\t{caption}\t{picture}")
     return 1 if failed else 0
 
 

@@ -1,5 +1,6 @@
 """Where images with captions come from: tensorflow-datasets, generated scenes, or a user's own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,12 +104,13 @@ def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
 
 def _joined(parts: list[tuple[Photographs, np.ndarray]]) -> tuple[Arrays, Photographs]:
     """Returns one source of images for several splits, and the columns of each split: row, captions."""
-
-    def read() -> Any:
-        for images, _ in parts:
-            yield from images.read()
-
     ends = np.cumsum([len(images) for images, _ in parts])
+
+    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        for (images, _), end in zip(parts, ends, strict=True):
+            first = end - len(images)
+            yield from images.read(rows[(first <= rows) & (rows < end)] - first)
+
     columns = [(np.arange(end - len(told), end), told) for end, (_, told) in zip(ends, parts, strict=True)]
     train, *rest = columns
     arrays = Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)

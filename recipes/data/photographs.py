@@ -13,15 +13,15 @@ from recipes.errors import DataError
 
 
 class Photographs:
-    """Some images of a source, (H, W, 3) uint8 each; `[rows]` returns others of them, in any order.
+    """Some images of a source, (H, W, 3) uint8 each; `[places]` returns some of them, in any order.
 
     Args:
-        read: Begins to read the source's images, all of them, in its order.
-        rows: Which of them, each once.
+        read: Rows of the source, in ascending order -> its images there, one after the other.
+        rows: Which they are, each once.
         known: What tells the source from all others.
     """
 
-    def __init__(self, read: Callable[[], Iterator[np.ndarray]], rows: np.ndarray, known: str) -> None:
+    def __init__(self, read: Callable[[np.ndarray], Iterator[np.ndarray]], rows: np.ndarray, known: str) -> None:
         self.read, self.rows, self.known = read, np.asarray(rows), known
 
     def __len__(self) -> int:
@@ -37,17 +37,11 @@ class Photographs:
 
     def batches(self, size: int = 64) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields (places in `rows`, images (B, H, W, 3) uint8), in the order of the source."""
-        place_of = {int(row): place for place, row in enumerate(self.rows)}
-        places: list[int] = []
-        images: list[np.ndarray] = []
-        for row, image in enumerate(self.read()):
-            if row in place_of:
-                places.append(place_of[row])
-                images.append(image)
-            done = len(images) == size or row == max(place_of, default=-1)
-            if done and images:
-                yield np.array(places), np.stack(images)
-                places, images = [], []
+        order = np.argsort(self.rows)
+        images = self.read(self.rows[order])
+        for first in range(0, len(order), size):
+            places = order[first : first + size]
+            yield places, np.stack([next(images) for _ in places])
 
     def stacked(self) -> np.ndarray:
         """Returns all of them, (N, H, W, 3) uint8."""
@@ -80,9 +74,9 @@ def of_array(images: Any, image_size: int) -> Photographs:
     if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
         raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
 
-    def read() -> Iterator[np.ndarray]:
-        for image in images:
-            yield at_size(image, image_size)
+    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        for row in rows:
+            yield at_size(images[row], image_size)
 
     return Photographs(read, np.arange(len(images)), f"{fingerprint(images)} {image_size}")
 
@@ -94,9 +88,9 @@ def of_files(paths: list[Path], image_size: int) -> Photographs:
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}; expected an image file") from None
 
-    def read() -> Iterator[np.ndarray]:
-        for path in paths:
-            yield np.rint(decode_file(path, (image_size, image_size, 3))).astype(np.uint8)
+    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        for row in rows:
+            yield np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
 
     return Photographs(read, np.arange(len(paths)), f"{known} {image_size}")
 
@@ -115,17 +109,22 @@ def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photogr
         image = decode_image(features["image"], (image_size, image_size, 3))
         return tf.cast(tf.round(image), tf.uint8)
 
-    def read() -> Iterator[np.ndarray]:
-        for split in splits.values():
+    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        wanted = tf.constant(rows, tf.int64)
+        for split, first in zip(splits.values(), firsts, strict=True):
             encoded = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False)
-            yield from encoded.map(decode, num_parallel_calls=2, deterministic=True).prefetch(64).as_numpy_iterator()
+            some = encoded.enumerate(first).filter(lambda row, _: tf.reduce_any(wanted == row))
+            images = some.map(lambda _, features: decode(features), num_parallel_calls=2, deterministic=True)
+            yield from images.prefetch(64).as_numpy_iterator()
 
+    counts = [builder.info.splits[name].num_examples for name in splits.values()]
+    firsts = np.cumsum([0, *counts])[:-1]
     sizes = [(name, builder.info.splits[name].num_bytes) for name in splits.values()]
-    count = sum(builder.info.splits[name].num_examples for name in splits.values())
-    return Photographs(read, np.arange(count), f"{builder.info.full_name} {sizes} {image_size}")
+    return Photographs(read, np.arange(sum(counts)), f"{builder.info.full_name} {sizes} {image_size}")
 
 
 def at_size(image: np.ndarray, image_size: int) -> np.ndarray:
     """Returns an image, (H, W, 3) in [0, 255], as (image_size, image_size, 3) uint8; one of that size as it is."""
-    resized = tf.image.resize(image, (image_size, image_size), antialias=True)
-    return np.rint(resized.numpy()).astype(np.uint8)
+    if image.shape[:2] != (image_size, image_size):
+        image = tf.image.resize(image, (image_size, image_size), antialias=True).numpy()
+    return image if image.dtype == np.uint8 else np.rint(image).astype(np.uint8)

@@ -13,6 +13,7 @@ from recipes.data.arrays import Arrays, Columns
 from recipes.data.standins import outline_distance
 
 SIZE = 56  # pixels of a side
+WINDOW = 28  # pixels of a side that hold any object
 KINDS = ("bar", "circle", "crescent", "cross", "ring", "square", "star", "triangle")
 COLOURS = {
     "red": (205, 40, 40),
@@ -136,20 +137,24 @@ def draw(
     kind: np.ndarray, colour: np.ndarray, centre: np.ndarray, radius: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Returns the images of what `objects` returns, (N, 56, 56, 3) uint8: dark grounds, a slope of light, noise."""
-    count = len(kind)
-    rows, columns = (np.mgrid[0:SIZE, 0:SIZE] + 0.5).astype(np.float32)  # the middle of each pixel
+    count, scene = len(kind), np.arange(len(kind))[:, None, None]
     centre, radius = centre.astype(np.float32), radius.astype(np.float32)
 
     def drawn(low: float, high: float, *shape: int) -> np.ndarray:
         return rng.uniform(low, high, (count, *shape)).astype(np.float32)
 
     slope = drawn(-30, 30, 2, 1, 1)
-    light = slope[:, 0] * (rows / SIZE - 0.5) + slope[:, 1] * (columns / SIZE - 0.5)
-    images = drawn(20, 110, 1, 1, 3) + light[..., None]
+    rows, columns = (np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5).astype(np.float32)
+    images = drawn(20, 110, 1, 1, 3) + (slope[:, 0] * rows + slope[:, 1] * columns)[..., None]
     paints = np.array(list(COLOURS.values()), np.float32)
     for which in (0, 1):
-        size = radius[:, which, None, None]
-        dy, dx = ((grid - centre[:, which, axis, None, None]) / size for axis, grid in enumerate((rows, columns)))
+        corner = np.clip(np.rint(centre[:, which]) - WINDOW // 2, 0, SIZE - WINDOW).astype(int)
+        y, x = (corner[:, axis, None, None] + np.mgrid[0:WINDOW, 0:WINDOW][axis] for axis in (0, 1))  # may be painted
+        size, middle = radius[:, which, None, None], centre[:, which, :, None, None]
+        dy, dx = (
+            ((y + 0.5).astype(np.float32) - middle[:, 0]) / size,
+            ((x + 0.5).astype(np.float32) - middle[:, 1]) / size,
+        )
         angle = drawn(0, 2 * np.pi, 1, 1)
         u, v = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
         far = np.empty(u.shape, np.float32)  # to the outline, in radii
@@ -157,6 +162,7 @@ def draw(
             chosen = kind[:, which] == index
             far[chosen] = outline_distance(name, u[chosen], v[chosen])
         coverage = np.clip(0.5 - far * size, 0, 1)[..., None]  # soft over one pixel
-        images += coverage * (paints[colour[:, which]][:, None, None] + drawn(-18, 18, 1, 1, 3) - images)
+        paint = paints[colour[:, which]][:, None, None] + drawn(-18, 18, 1, 1, 3)
+        images[scene, y, x] += coverage * (paint - images[scene, y, x])
     images += 8 * rng.standard_normal(images.shape, np.float32)
     return np.clip(images, 0, 255).round().astype(np.uint8)

@@ -77,12 +77,13 @@ class LookingLSTM(keras.layers.Layer):
 
     def know(self, annotations: Any) -> tuple[Any, Any]:
         """Returns what stays the same in all steps: the places' keys, and the annotations."""
+        annotations = ops.cast(annotations, self.compute_dtype)
         return self.keys(annotations), annotations
 
     def begin(self, annotations: Any, hidden: Any, cell: Any) -> tuple[Any, ...]:
         """Returns the state before the first step: hidden, cell, what was seen, weights, looks."""
         nowhere = ops.zeros_like(annotations[..., 0], dtype="float32")
-        return hidden, cell, ops.zeros_like(annotations[:, 0]), nowhere, nowhere
+        return hidden, cell, ops.zeros_like(annotations[:, 0], self.compute_dtype), nowhere, nowhere
 
     def draw(self, x: Any, annotations: Any) -> tuple[Any, Any]:
         """Returns (Gumbel noise (B, T, L), which makes of the likeliest place a drawn one; (B, 1) which captions draw).

@@ -65,21 +65,21 @@ def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:
     return computed_once(encoder, f"{digest(encoder)}-{images.key}", len(images), images.batches())
 
 
-def read_by(name: str, image_size: int, fine_tune: bool) -> tuple[Any, Any]:
-    """Returns (the input of a model, the annotations (B, L, D)): two Keras tensors, the same one if not `fine_tune`.
+def read_by(config: Any) -> tuple[Any, Any]:
+    """Returns (the input of a model, the annotations (B, L, D)): two Keras tensors, or the same one twice.
 
     Args:
-        name: One of `BACKBONES`.
-        image_size: H and W.
-        fine_tune: Whether the model takes images and trains the network along, its batch norms as they are; else it
-            takes annotations.
+        config: Names `encoder` and `image_size`. With `fine_tune`, the model takes images and trains the network along,
+            but for its batch norms; else it takes annotations.
     """
-    backbone = BACKBONES[name]
-    if not fine_tune:
-        annotations = keras.Input(((image_size // backbone.stride) ** 2, backbone.width), name="annotations")
+    backbone, size = BACKBONES[config.encoder], config.image_size
+    if not config.fine_tune:
+        annotations = keras.Input(((size // backbone.stride) ** 2, backbone.width), name="annotations")
         return annotations, annotations
-    image = keras.Input((image_size, image_size, 3), name="image")
-    return image, layers.Identity(name="annotations")(encoder_of(name, image_size)(image, training=False))
+    image, encoder = keras.Input((size, size, 3), name="image"), encoder_of(config.encoder, size)
+    for layer in encoder.layers:
+        layer.trainable = not isinstance(layer, layers.BatchNormalization)  # these stay as they are
+    return image, layers.Identity(name="annotations")(encoder(image))
 
 
 def digest(encoder: keras.Model) -> str:

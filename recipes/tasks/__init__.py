@@ -2,14 +2,6 @@
 
 from recipes.tasks.auxiliary import WithAuxiliary
 from recipes.tasks.captioner import Captioner, CaptionNats
-from recipes.tasks.captioning import (
-    caption_images,
-    caption_report,
-    draw_strip,
-    evaluate_captioner,
-    export_captioner,
-    eyes,
-)
 from recipes.tasks.classify import export_classifier, image_signatures
 from recipes.tasks.decoding import check_number
 from recipes.tasks.generation import check_how, export_generator, stream_text, text_samples
@@ -39,27 +31,21 @@ __all__ = [
     "SmoothedCrossentropy",
     "WithAuxiliary",
     "apply",
-    "caption_images",
-    "caption_report",
     "check_how",
     "check_number",
     "classifier_pictures",
     "draw_attention",
     "draw_images",
     "draw_reconstructions",
-    "draw_strip",
     "draw_walks",
     "draw_words",
-    "evaluate_captioner",
     "evaluate_translator",
     "explain_translation",
-    "export_captioner",
     "export_classifier",
     "export_generator",
     "export_halves",
     "export_text_classifier",
     "export_translator",
-    "eyes",
     "image_signatures",
     "index_of",
     "nearest",

@@ -14,15 +14,17 @@ class CaptionNats(keras.layers.Layer):
     """What a caption costs, in nats: Xu et al. (2015), sections 4.1 and 4.2.1, https://arxiv.org/abs/1502.03044.
 
     Args:
+        attention: "soft", or "hard", which learns where to look by REINFORCE.
         penalty: lambda of equation 14: that each place is looked at as much as the others, over a whole caption.
-        hard: Whether to learn where to look by REINFORCE.
         policy_weight: lambda_r of section 4.1.
         entropy_weight: lambda_e of section 4.1, that what is drawn stays open.
     """
 
-    def __init__(self, penalty: float, hard: bool, policy_weight: float, entropy_weight: float, **kwargs: Any) -> None:
+    def __init__(
+        self, attention: str, penalty: float, policy_weight: float, entropy_weight: float, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.penalty, self.hard = penalty, hard
+        self.attention, self.penalty = attention, penalty
         self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
         self.baseline = self.add_weight(
             name="baseline", initializer="zeros", trainable=False, dtype="float32", aggregation="mean"
@@ -40,7 +42,7 @@ class CaptionNats(keras.layers.Layer):
             training: Whether the baseline moves.
         """
         loss = nats + self.penalty * doubly_stochastic(weights, there)
-        if not self.hard:
+        if self.attention == "soft":
             return loss
         logs = ops.log(ops.maximum(weights, 1e-20))
         # Where looks are the weights themselves, the gradient of this sum is 0: their own goes through what was seen.
@@ -53,7 +55,7 @@ class CaptionNats(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns what __init__ takes."""
-        names = ("penalty", "hard", "policy_weight", "entropy_weight")
+        names = ("attention", "penalty", "policy_weight", "entropy_weight")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

@@ -110,27 +110,25 @@ def eyes(model: keras.Model, config: Any) -> keras.Model | None:
 
 
 def look(encoder: keras.Model | None, image: tf.Tensor) -> tf.Tensor:
-    """Returns what a captioner reads of images, (B, H, W, 3) in [0, 255], rounded as what it was trained on is."""
+    """Returns what a captioner reads of images, (B, H, W, 3) in [0, 255]; float32, in training rounded to float16."""
     image = tf.cast(image, tf.float32)
-    return image if encoder is None else tf.cast(tf.cast(encoder(image, training=False), tf.float16), tf.float32)
+    return image if encoder is None else encoder(image, training=False)
 
 
-def caption_images(
-    decoder: Decoder, model: keras.Model, encoder: keras.Model | None, images: Any, **how: Any
-) -> tuple[np.ndarray, Captions]:
+def caption_images(decoder: Decoder, model: keras.Model, images: Any, **how: Any) -> tuple[np.ndarray, Captions]:
     """Returns (images (N, H, W, 3) uint8 as they are read, their captions).
 
     Args:
         decoder: What makes a step of the model.
         model: The captioner, of a run.
-        encoder: See `eyes`.
         images: (N, H, W, 3) in [0, 255], or paths of files.
         **how: See `describe`.
     """
-    size = (encoder or model).inputs[0].shape[1]
-    pixels = photographs(images, size).stacked()
+    run = run_of(model)
+    encoder = eyes(model, run.config)
+    pixels = photographs(images, run.config.image_size).stacked()
     inputs = np.concatenate([look(encoder, pixels[row : row + 32]) for row in range(0, len(pixels), 32)])
-    return pixels, caption_all(decoder, model, tokenizer_of(run_of(model).info), inputs, **how)
+    return pixels, caption_all(decoder, model, tokenizer_of(run.info), inputs, **how)
 
 
 @lru_cache(maxsize=1)  # a graph takes seconds to make: the last is kept
@@ -140,7 +138,7 @@ def _in_graph(decoder: Decoder, model: keras.Model, tokenizer: Tokenizer, shape:
     )
 
 
-def evaluate_captioner(decoder: Decoder, model: keras.Model, splits: Splits, **how: Any) -> dict[str, float]:
+def evaluate(decoder: Decoder, model: keras.Model, splits: Splits, **how: Any) -> dict[str, float]:
     """Returns the loss, the perplexity and, of captions of the test split by beam search, all their scores.
 
     See `caption_scores`, and `truth_scores` for generated scenes. Of a user's own Splits without a gallery: the first
@@ -154,7 +152,7 @@ def evaluate_captioner(decoder: Decoder, model: keras.Model, splits: Splits, **h
     return figures | (truth_scores(made.captions, made.attention, gallery.scenes) if gallery.scenes else {})
 
 
-def caption_report(decoder: Decoder, model: keras.Model, splits: Splits, folder: Path, **how: Any) -> dict[str, str]:
+def report(decoder: Decoder, model: keras.Model, splits: Splits, folder: Path, **how: Any) -> dict[str, str]:
     """Writes captions.txt, and good.png and bad.png with where their words looked; returns titles -> file names."""
     gallery = splits.gallery
     if gallery is None:
@@ -215,9 +213,7 @@ def draw_strip(image: np.ndarray, words: Sequence[str], attention: np.ndarray, c
     return figure
 
 
-def export_captioner(
-    decoder: Decoder, model: keras.Model, encoder: keras.Model | None, source: Source, folder: str | Path, **how: Any
-) -> Path:
+def export(decoder: Decoder, model: keras.Model, config: Any, source: Source, folder: str | Path, **how: Any) -> Path:
     """Writes `<folder>/<version>/`, a SavedModel for TensorFlow Serving, one version above the last, and returns it.
 
     `serving_default` takes `image_bytes` (B,) string, encoded JPEG, PNG or GIF; `image` takes (B, H, W, 3) float32 in
@@ -226,7 +222,7 @@ def export_captioner(
     Args:
         decoder: What makes a step of the model.
         model: The captioner.
-        encoder: See `eyes`.
+        config: Of a captioner without a run; see `eyes`.
         source: The captioner's run, or Splits of its data.
         folder: The base path that a server watches.
         **how: See `describe`.
@@ -236,14 +232,14 @@ def export_captioner(
     """
     if not is_chief():
         return export_signatures([model], source.info, folder, {})
-    served, tokenizer = in_float32(model), tokenizer_of(source.info)
+    served, tokenizer, encoder = in_float32(model), tokenizer_of(source.info), eyes(model, config)
     size = (encoder or model).inputs[0].shape[1]
 
     def caption(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return describe(decoder, served, tokenizer, look(encoder, image), **how)
 
     images = source.examples(8)
-    answer = {name: value.numpy() for name, value in caption(tf.constant(images)).items()}
+    answer = {name: value.numpy() for name, value in tf.function(caption)(tf.constant(images)).items()}
     signatures = image_signatures(caption, (size, size, 3), images, answer)
     models = [served, tokenizer.table, *([encoder] if encoder else [])]
     return export_signatures(models, source.info, folder, signatures, run=getattr(model, "run", None))

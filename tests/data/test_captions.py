@@ -174,7 +174,7 @@ class Uncaptioned(CocoLike):
 def test_a_data_set_without_captions_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     Uncaptioned(data_dir=tmp_path / "tfds").download_and_prepare()
-    with pytest.raises(DataError, match="uncaptioned has the features image, label; expected .* 'captions'"):
+    with pytest.raises(DataError, match="uncaptioned has the features .*; expected .* 'captions'"):
         caption_splits(show_attend_tell.change(CONFIG, dataset="uncaptioned", offline="error"))
 
 

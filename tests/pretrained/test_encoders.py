@@ -1,4 +1,5 @@
 import importlib.util
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -68,7 +69,8 @@ def test_weights_of_another_network_are_refused(monkeypatch, lite0):
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name != "efficientnet_lite0"])
 def test_networks_of_keras_applications_have_the_shape_that_is_said(name):
     encoder = encoder_of(name, 64, pretrained=False)
-    assert encoder.output_shape == (None, *read_by(name, 64, fine_tune=False)[0].shape[1:])
+    settings = SimpleNamespace(encoder=name, image_size=64, fine_tune=False)
+    assert encoder.output_shape == (None, *read_by(settings)[0].shape[1:])
     assert encoder.output_shape[1] == (64 // BACKBONES[name].stride) ** 2
     assert np.isfinite(encoder(np.full((1, 64, 64, 3), 255.0, np.float32))).all()
 
@@ -95,7 +97,7 @@ def test_annotations_are_computed_once_for_the_same_images():
     expected = encoder_of("efficientnet_lite0", 32)(images.astype(np.float32))
     np.testing.assert_allclose(first, expected, rtol=2e-3, atol=2e-2)
 
-    def not_again():
+    def not_again(rows):
         raise AssertionError("the images were read again")
 
     found.read = not_again
@@ -115,8 +117,8 @@ def test_what_is_broken_off_leaves_nothing_behind(monkeypatch):
     found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
     read = found.read
 
-    def torn():
-        yield next(read())
+    def torn(rows):
+        yield next(read(rows))
         raise OSError(28, "No space left on device")
 
     found.read = torn
