@@ -1,0 +1,66 @@
+"""Greedy search and beams for a run of show_attend_tell: chosen on the validation split, told of the test split.
+
+    python benchmarks/captions.py RUN [RUN ...]
+
+Writes benchmarks/results/captions.json: the scores of beams of 1 (greedy), 3 and 5 with several penalties for length on
+validation images, and of the three with the recipe's penalty on test images, for each run.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from machine import environment
+from recipes import show_attend_tell as recipe
+from recipes.data.caption_sources import find_captions
+from recipes.data.captions import in_words
+from recipes.pretrained import annotate_once
+from recipes.tasks.caption_scores import caption_scores
+from recipes.tasks.captioning import caption_all
+
+RESULT = Path(__file__).parent / "results" / "captions.json"
+WIDTHS, PENALTIES = (1, 3, 5), (0.0, 0.5, 1.0)
+
+
+def main() -> None:
+    """Measures, prints and writes the result, anew after each run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a finished run")
+    result = {"command": "python benchmarks/captions.py RUN ...", "date": time.strftime("%Y-%m-%d")}
+    result |= {"machine": environment(), "runs": []}
+    for folder in parser.parse_args().runs:
+        model = recipe.trained(recipe.Config, folder)
+        result["runs"].append({"attention": model.run.config.attention, **measured(model)})
+        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result["runs"], indent=2))
+
+
+def measured(model) -> dict:
+    """Returns the scores of one model, by split, width and penalty."""
+    config, tokenizer = model.run.config, model.run.info.tokenizer
+    arrays, _, images = find_captions(config)
+    found: dict = {}
+    for split, penalties in (("validation", PENALTIES), ("test", (recipe.PENALTY,))):
+        rows, captions = getattr(arrays, split)
+        inputs = annotate_once(config.encoder, config.image_size, images[rows])
+        references = [[text.decode() for text in in_words(texts)] for texts in captions]
+        found[split] = []
+        for penalty in penalties:
+            for width in WIDTHS:
+                how = recipe.search(model, config, width, penalty)
+                made = caption_all(recipe.decoder, model, tokenizer, inputs, **how)
+                words = sum(len(caption.split()) for caption in made.captions) / len(made.captions)
+                scores = {name: round(value, 2) for name, value in caption_scores(made.captions, references).items()}
+                found[split].append(
+                    {"beam_width": width, "length_penalty": penalty, "words": round(words, 2), **scores}
+                )
+                print(split, found[split][-1], flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
