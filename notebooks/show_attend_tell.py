@@ -14,8 +14,8 @@
 # %% [markdown]
 # # Say what you see, and where
 #
-# A convolutional network turns an image into a grid of vectors, one for each place. A recurrent network writes a caption
-# word by word, and before each word it looks: it weighs the places, and takes their mean.
+# A convolutional network turns an image into a grid of vectors, one for each place. A recurrent network writes a
+# caption word by word, and before each word it looks: it weighs the places, and takes their mean.
 #
 # This notebook describes generated scenes of two coloured shapes, where it is known what is true and what is where. It
 # trains for a minute or two, so expect colours before shapes. For photographs: `show_attend_tell.fit()`.
@@ -68,4 +68,5 @@ for name, tried in (("soft", model), ("hard", hard)):
     print(f"{name}: a perplexity of {tried.run.metrics['test']['perplexity']:.2f} on the test captions")
 
 # %% [markdown]
-# What does a beam find that greedy search does not? `show_attend_tell.caption(gallery.images, beam_width=1, model=model)`.
+# What does a beam find that greedy search does not? `show_attend_tell.caption(gallery.images, beam_width=1,
+# model=model)` tells.

@@ -59,9 +59,7 @@ class Config:
     vocab_size: int = 3_000  # words that are known, the most frequent; follows the data
     train_examples: int = 30_000  # captions; follows the data; with batch_size and epochs the length of the schedule
     # model
-    encoder: Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"] = (
-        "efficientnet_lite0"  # what reads
-    )
+    encoder: Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"] = "efficientnet_lite0"  # reads
     fine_tune: bool = False  # whether a pretrained encoder is trained along; else its annotations are computed once
     filters: tuple[int, ...] = (32, 64, 128)  # of "convnet", which is trained along; each halves the image
     attention: Literal["soft", "hard"] = "soft"  # look at all places by weights, or at one
@@ -103,9 +101,8 @@ SCENES = Config(
     learning_rate=2e-3,
     epochs=6,
 )
-TINY = replace(
-    SCENES, filters=(4, 4, 8), embed_dim=8, units=8, epochs=1, batch_size=32, max_examples=64, precision="float32"
-)
+TINY = replace(SCENES, filters=(4, 4, 8), embed_dim=8, units=8, epochs=1, batch_size=32, learning_rate=3e-4)
+TINY = replace(TINY, max_examples=64, precision="float32")
 
 BEAM, PENALTY = 3, 0.0  # captions that are followed up at a time, and how much longer ones are favoured
 

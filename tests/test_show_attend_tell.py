@@ -1,11 +1,14 @@
 from itertools import product
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import runs_of
 
 from recipes import show_attend_tell as recipe
+from recipes.cli import main
 from recipes.data.scenes import captioned
 from recipes.data.tokenizers import END, START, Sentences
 from recipes.errors import ConfigError, DataError
@@ -188,6 +191,45 @@ def test_what_cannot_be_captioned_is_refused(fitted):
             recipe.caption(asked, model=model)
     with pytest.raises(ConfigError, match="beam_width=0"):
         recipe.caption(images(1), beam_width=0, model=model)
+
+
+def test_exported_captions_are_the_models_from_raw_bytes(fitted, exported):
+    model = fitted(recipe)
+    served = tf.saved_model.load(str(exported(recipe))).signatures["serving_default"]
+    pixels = model.run.examples(3)
+    answer = served(image_bytes=tf.constant([tf.io.encode_png(image).numpy() for image in pixels]))
+    captions = [caption.decode() for caption in answer["caption"].numpy()]
+    assert captions == recipe.caption(pixels, model=model)
+    for caption, words, attention in zip(captions, answer["words"].numpy(), answer["attention"].numpy(), strict=True):
+        assert [word.decode() for word in words if word] == caption.split()
+        np.testing.assert_allclose(attention.sum((1, 2)), words != b"", atol=1e-5)
+    assert (answer["log_probability"].numpy() < 0).all()
+    grey = tf.io.encode_jpeg(np.full((90, 30, 1), 200, np.uint8)).numpy()
+    assert served(image_bytes=tf.constant([grey]))["caption"].shape == (1,), "of any size, colour or grey"
+    assert served(image_bytes=tf.constant([], tf.string))["caption"].shape == (0,)
+
+
+def test_predict_prints_captions_and_draws_where_they_looked(fitted, capsys):
+    model = fitted(recipe)
+    Path("photo.png").write_bytes(tf.io.encode_png(model.run.examples(1)[0]).numpy())
+    Path("torn.jpg").write_bytes(b"no image")
+    arguments = ["predict", "show_attend_tell", "photo.png", "none.png", "torn.jpg", "--runs", str(runs_of(model))]
+    assert main(arguments) == 1
+    said, errors = capsys.readouterr()
+    assert said.strip().split("\t") == ["photo.png", *recipe.caption(["photo.png"], model=model), "photo-attention.png"]
+    assert Path("photo-attention.png").read_bytes().startswith(b"\x89PNG")
+    assert "trained on the stand-in 'scenes', not on flickr8k" in errors
+    assert "cannot read none.png: No such file" in errors
+    assert "torn.jpg is not a readable image" in errors
+
+
+def test_the_report_shows_captions_and_strips_good_and_bad(fitted):
+    folder = fitted(recipe).run.folder
+    report = (folder / "report.md").read_text()
+    assert "people:" in report
+    for name in ("good1.png", "good3.png", "bad1.png", "bad3.png"):
+        assert f"]({name})" in report
+        assert (folder / name).exists()
 
 
 def test_a_strip_shows_the_image_and_then_each_word():

@@ -32,25 +32,24 @@ class CaptionNats(keras.layers.Layer):
         self.built = True
 
     def call(self, nats: Any, weights: Any, looks: Any, there: Any, training: bool = True) -> Any:
-        """Returns the loss of each caption, (B,), whose gradient is the paper's.
+        """Returns the loss of each caption, (B,), whose gradient is the paper's; outside of training nats and penalty.
 
         Args:
             nats: (B,) -log p of a caption's words, given where it looked.
             weights: (B, T, L), alpha: they add up to one over the places.
             looks: (B, T, L): where it looked, the weights or 1 at one place.
             there: (B, T), 1 at words and 0 at padding.
-            training: Whether the baseline moves.
+            training: Whether to learn where to look; the baseline moves then.
         """
         loss = nats + self.penalty * doubly_stochastic(weights, there)
-        if self.attention == "soft":
+        if self.attention == "soft" or not training:
             return loss
         logs = ops.log(ops.maximum(weights, 1e-20))
         # Where looks are the weights themselves, the gradient of this sum is 0: their own goes through what was seen.
         chosen = ops.sum(there[..., None] * ops.stop_gradient(looks) * logs, (1, 2))  # log p(s|a)
         entropy = -ops.sum(there[..., None] * weights * logs, (1, 2))
         gain = ops.stop_gradient(-nats - self.baseline)  # of log p(y|s, a) over what was to be expected
-        if training:
-            self.baseline.assign(0.9 * self.baseline + 0.1 * ops.stop_gradient(ops.mean(-nats)))
+        self.baseline.assign(0.9 * self.baseline + 0.1 * ops.stop_gradient(ops.mean(-nats)))
         return loss - self.policy_weight * gain * chosen - self.entropy_weight * entropy
 
     def get_config(self) -> dict[str, Any]:

@@ -36,7 +36,6 @@ def test_the_estimate_of_hard_attentions_gradient_is_the_truth_on_average(baseli
     """
     theta = tf.Variable(np.random.default_rng(1).normal(size=(2, 2)).astype(np.float32))
     cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
-    cost.baseline.assign(baseline)
     there = tf.ones((1, 2))
     with tf.GradientTape() as tape:
         weights, table = toy(theta)
@@ -45,9 +44,10 @@ def test_the_estimate_of_hard_attentions_gradient_is_the_truth_on_average(baseli
 
     estimate = np.zeros((2, 2))
     for ways, looks in every_way():
+        cost.baseline.assign(baseline)  # which moves in training
         with tf.GradientTape() as tape:
             weights, table = toy(theta)
-            loss = cost(tf.constant([-table[ways]]), weights[None], tf.constant(looks[None]), there, training=False)[0]
+            loss = cost(tf.constant([-table[ways]]), weights[None], tf.constant(looks[None]), there)[0]
         chance = float(tf.reduce_prod(tf.reduce_sum(weights * looks, -1)))
         estimate -= chance * tape.gradient(loss, theta).numpy()
     np.testing.assert_allclose(estimate, truth, atol=1e-6)
@@ -60,7 +60,7 @@ def test_the_entropys_gradient_by_hand():
     cost = CaptionNats("hard", 0.0, policy_weight=0.0, entropy_weight=0.5)
     with tf.GradientTape() as tape:
         weights = tf.reshape(tf.stack([a, 1 - a]), (1, 1, 2))
-        loss = cost(tf.constant([1.0]), weights, weights, tf.ones((1, 1)), training=False)[0]
+        loss = cost(tf.constant([1.0]), weights, weights, tf.ones((1, 1)))[0]
     assert loss.numpy() == pytest.approx(1 + 0.5 * (0.8 * np.log(0.8) + 0.2 * np.log(0.2)))
     assert tape.gradient(loss, a).numpy() == pytest.approx(-0.5 * np.log(0.2 / 0.8), rel=1e-5)
 
@@ -70,8 +70,14 @@ def test_looking_softly_adds_nothing_to_reinforce():
     cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
     with tf.GradientTape() as tape:
         weights = tf.nn.softmax(theta)[None]
-        loss = cost(tf.constant([5.0]), weights, weights, tf.ones((1, 1)), training=False)[0]
+        loss = cost(tf.constant([5.0]), weights, weights, tf.ones((1, 1)))[0]
     np.testing.assert_allclose(tape.gradient(loss, theta), 0, atol=1e-6)
+
+
+def test_outside_of_training_the_loss_is_nats():
+    weights = tf.fill((2, 1, 2), 0.5)
+    cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=1.0)
+    assert cost(tf.constant([3.0, 5.0]), weights, weights, tf.ones((2, 1)), training=False).numpy().tolist() == [3, 5]
 
 
 def test_the_baseline_follows_the_captions():
