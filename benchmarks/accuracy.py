@@ -18,6 +18,7 @@ from pathlib import Path
 
 from machine import environment, rates
 
+from recipes.tasks.caption_scores import bleu_signature
 from recipes.tasks.translation import bleu
 from recipes.training.config import change
 
@@ -67,7 +68,7 @@ def main() -> None:
             result["seeds"][-1]["evaluated"] = {key: value for key, value in more.items() if key not in metrics["test"]}
         figure = next(name for name in ("accuracy", "bleu", "bleu4", "distance", "loss") if name in metrics["test"])
         if figure.startswith("bleu"):
-            result["sacrebleu"] = bleu(["a"], ["a"])[1]  # the signature
+            result["sacrebleu"] = bleu(["a"], ["a"])[1] if figure == "bleu" else bleu_signature()
         figures = [entry["test"][figure] for entry in result["seeds"]]
         result["parameters"] = metrics["parameters"]
         result[f"test_{figure}_mean"] = statistics.mean(figures)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recipes import cifar_convnet, imdb_lstm, mnist_dense, shakespeare_gpt, translate_seq2seq
+from recipes import cifar_convnet, imdb_lstm, mnist_dense, shakespeare_gpt, show_attend_tell, translate_seq2seq
+from recipes.data.caption_sources import find_captions
 from recipes.data.language import find_text
 from recipes.data.sources import data_dir, prepared_datasets
 from recipes.data.translation import find_pairs
@@ -56,6 +57,21 @@ def test_multi30k_is_the_original():
         "test": 1_000,
     }
     assert "A man in an orange hat starring at something." in arrays.test[0]
+
+
+def test_flickr8k_is_the_original():
+    needs("flickr8k")
+    arrays, info, images = find_captions(show_attend_tell.Config(image_size=64, offline="error"))
+    assert info.version == "1.0.0"
+    counts = {"train": 6_000, "validation": 1_000, "test": 1_000}
+    assert {name: len(split[0]) for name, split in arrays.named.items()} == counts
+    assert all(len(told) == 5 for split in arrays.named.values() for told in split[1])
+    assert any(
+        "A child in a pink dress is climbing up a set of stairs in an entry way ." in told for told in arrays.train[1]
+    )
+    pixels = images[arrays.test[0][:8]].stacked()
+    assert pixels.shape == (8, 64, 64, 3)
+    assert pixels.std((1, 2)).min() > 10, "photographs"
 
 
 def test_one_epoch_of_softmax_regression_on_mnist():

@@ -12,7 +12,9 @@ from recipes.data.scenes import Scene
 MISSING = "METEOR, ROUGE-L and CIDEr are left out: {}; pip install 'keras-recipes[captions]'"
 
 
-def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+def caption_scores(
+    captions: Sequence[str], references: Sequence[Sequence[str]], meteor: bool = True
+) -> dict[str, float]:
     """Returns the scores of captions in [0, 100], but "cider", which may be above.
 
     - "bleu1" to "bleu4": of sacreBLEU, of the whole corpus; Papineni et al. (2002), https://aclanthology.org/P02-1040.
@@ -25,43 +27,65 @@ def caption_scores(captions: Sequence[str], references: Sequence[Sequence[str]])
     Args:
         captions: (N,), words in small letters with one space between two.
         references: (N,), any number of each, likewise.
+        meteor: Whether to start its program, which takes seconds.
     """
-    return {**bleu_scores(captions, references), **coco_scores(captions, references)}
+    return {**bleu_scores(captions, references), **coco_scores(captions, references, meteor)}
 
 
 def bleu_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Returns "bleu1" to "bleu4", in [0, 100]."""
+    most = max(map(len, references))
+    streams: list[Any] = [[texts[n] if n < len(texts) else None for texts in references] for n in range(most)]
+    return {f"bleu{size}": float(bleu(size).corpus_score(list(captions), streams).score) for size in range(1, 5)}
+
+
+def bleu(size: int = 4) -> Any:
+    """Returns sacreBLEU's metric of up to `size` words in a row, which are told apart by spaces."""
     from sacrebleu.metrics import BLEU
 
-    most = max(map(len, references))
-    streams: list[Any] = [
-        [texts[place] if place < len(texts) else None for texts in references] for place in range(most)
-    ]
-    metrics = {
-        size: BLEU(max_ngram_order=size, tokenize="none", smooth_method="none", force=True) for size in range(1, 5)
-    }
-    return {
-        f"bleu{size}": float(metric.corpus_score(list(captions), streams).score) for size, metric in metrics.items()
-    }
+    return BLEU(max_ngram_order=size, tokenize="none", smooth_method="none", force=True)
 
 
-def coco_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+def bleu_signature() -> str:
+    """Returns what sacreBLEU calls its settings, for five references of each image."""
+    metric = bleu()
+    metric.corpus_score(["a"], [["a"]] * 5)
+    return str(metric.get_signature())
+
+
+def coco_scores(captions: Sequence[str], references: Sequence[Sequence[str]], meteor: bool) -> dict[str, float]:
     """Returns "meteor", "rouge_l" and "cider", times 100, or those of them that can be had."""
     try:
         from pycocoevalcap.cider.cider import Cider
-        from pycocoevalcap.meteor.meteor import Meteor
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError:
         print(MISSING.format("pycocoevalcap is not installed"))
         return {}
     said = {number: [caption] for number, caption in enumerate(captions)}
     told = {number: list(texts) for number, texts in enumerate(references)}
-    metrics = {"rouge_l": Rouge, "cider": Cider}
-    if shutil.which("java"):
-        metrics = {"meteor": Meteor, **metrics}
-    else:
+    found = {"meteor": meteor_score(said, told)} if meteor else {}
+    found |= {name: metric().compute_score(told, said)[0] for name, metric in (("rouge_l", Rouge), ("cider", Cider))}
+    return {name: 100 * float(score) for name, score in found.items() if score is not None}
+
+
+def meteor_score(said: dict[int, list[str]], told: dict[int, list[str]]) -> float | None:
+    """Returns METEOR in [0, 1]; None, and says so, where its program cannot be run."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    if not shutil.which("java"):
         print("METEOR is left out: its authors' program needs Java (a 'java' on the PATH)")
-    return {name: 100 * float(metric().compute_score(told, said)[0]) for name, metric in metrics.items()}
+        return None
+    program = Meteor()
+    try:
+        return program.compute_score(told, said)[0]
+    except (OSError, ValueError) as error:
+        print(f"METEOR is left out: its program broke off ({error}); it needs Java 8 or newer and 2 GiB of memory")
+        return None
+    finally:
+        if program.lock.locked():  # or it would wait for itself when it is deleted
+            program.lock.release()
+        for pipe in (program.meteor_p.stdout, program.meteor_p.stderr):
+            pipe.close()
 
 
 def truth_scores(captions: Sequence[str], attention: Sequence[np.ndarray], scenes: Sequence[Scene]) -> dict[str, float]:
