@@ -52,6 +52,7 @@ RANGES: dict[str, tuple[float | None, float | None]] = {
     "policy_weight": (0, None),
     "seed": (0, 2**31 - 1),
     "sequence_length": (1, None),
+    "state_dropout": (0, 0.999),
     "subsampling": (0, 1),
     "train_examples": (1, None),
     "units": (1, None),
