@@ -6,7 +6,7 @@ with "soft" attention at all, by weights (section 4.2), with "hard" at one, draw
 REINFORCE (section 4.1).
 
 The data is Flickr8k, Hodosh et al. (2013), https://www.jair.org/index.php/jair/article/view/10833. What differs: the
-encoder, EfficientNet-Lite0, 49 places of 320 numbers, not VGG-19, 196 of 512; a rate that falls to 0, no early stopping.
+encoder, EfficientNet-Lite0, 49 places of 320 numbers, not VGG-19, 196 of 512; a rate that falls to 0, no early stop.
 
 Result: BLEU-4 19.92, METEOR 19.39 on the test split; HARD 18.94, 18.85 (1 seed), in 16 min each on two cores.
 """
