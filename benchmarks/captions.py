@@ -23,7 +23,7 @@ from recipes.tasks.caption_scores import caption_scores
 from recipes.tasks.captioning import caption_all
 
 RESULT = Path(__file__).parent / "results" / "captions.json"
-WIDTHS, PENALTIES = (1, 3, 5), (0.0, 0.5, 1.0)
+WIDTHS, PENALTIES = (1, 3, 5), (0.0, 0.7)
 
 
 def main() -> None:
@@ -54,7 +54,8 @@ def measured(model) -> dict:
                 how = recipe.search(model, config, width, penalty)
                 made = caption_all(recipe.decoder, model, tokenizer, inputs, **how)
                 words = sum(len(caption.split()) for caption in made.captions) / len(made.captions)
-                scores = {name: round(value, 2) for name, value in caption_scores(made.captions, references).items()}
+                scores = caption_scores(made.captions, references, meteor=split == "test")
+                scores = {name: round(value, 2) for name, value in scores.items()}
                 found[split].append(
                     {"beam_width": width, "length_penalty": penalty, "words": round(words, 2), **scores}
                 )

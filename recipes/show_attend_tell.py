@@ -23,7 +23,7 @@ from keras import layers, ops
 
 from recipes.data import Splits, caption_splits, captions_for_testing
 from recipes.devices import BatchNormalization, training_scope
-from recipes.layers import LookingLSTM
+from recipes.layers import LookingLSTM, PositionEmbedding
 from recipes.pretrained import annotate_once, read_by
 from recipes.tasks import Captioner, CaptionNats, captioning, search
 from recipes.training import (
@@ -103,9 +103,8 @@ SCENES = Config(
     learning_rate=2e-3,
     epochs=6,
 )
-TINY = replace(SCENES, filters=(4, 4, 8), embed_dim=8, units=8, epochs=1, learning_rate=3e-4)
-TINY = replace(TINY, max_examples=64, precision="float32")
-
+TINY = replace(SCENES, filters=(4, 4, 8), embed_dim=8, units=8, learning_rate=3e-4, epochs=1, max_examples=64)
+TINY = replace(TINY, precision="float32")
 BEAM, PENALTY = 3, 0.0  # captions that are followed up at a time, and how much longer ones are favoured
 
 # ---------------------------------------------------------------- data
@@ -167,7 +166,8 @@ def convnet(config: Config) -> tuple[Any, Any]:
         x = layers.Conv2D(filters or config.filters[-1], 3, padding="same", use_bias=False)(x)
         x = layers.Activation("relu")(BatchNormalization()(x))
         x = layers.MaxPooling2D()(x) if filters else x  # (B, 28, 28, 32), (B, 14, 14, 64), (B, 7, 7, 128)
-    return image, layers.Reshape((-1, x.shape[-1]), name="annotations")(x)
+    x = layers.Reshape((-1, x.shape[-1]))(x)
+    return image, PositionEmbedding(x.shape[1], init_scale=0.3, name="annotations")(x)  # or what is left of what?
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:

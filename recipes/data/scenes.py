@@ -117,7 +117,7 @@ def describe(scene: Scene, form: str, first: int) -> str:
 def objects(count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """Returns (kind (N, 2), colour (N, 2), centre (N, 2, 2), radius (N, 2)) of objects that do not touch.
 
-    They stand clearly beside or above one another, and differ in kind or colour.
+    They stand clearly beside or above one another, and differ in colour, by which they can be told apart.
     """
     radius, centre = rng.uniform(8, 11, (count, 2)), np.zeros((count, 2, 2))
     missing = np.arange(count)
@@ -128,8 +128,7 @@ def objects(count: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         far = np.hypot(*apart.T) > radius[missing].sum(1) + 2
         missing = missing[~(far & (np.abs(apart[:, 0] - apart[:, 1]) > 8))]
     kind, colour = rng.integers(0, len(KINDS), (count, 2)), rng.integers(0, len(COLOURS), (count, 2))
-    same = (kind[:, 0] == kind[:, 1]) & (colour[:, 0] == colour[:, 1])
-    colour[same, 1] = (colour[same, 1] + 1) % len(COLOURS)  # or nobody could tell which is which
+    colour[:, 1] = (colour[:, 0] + rng.integers(1, len(COLOURS), count)) % len(COLOURS)
     return kind, colour, centre, radius
 
 

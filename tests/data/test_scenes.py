@@ -57,6 +57,7 @@ def test_scenes_are_of_everything_and_objects_are_where_it_is_said():
     assert {kind for scene in told for kind in scene.kinds} == set(KINDS)
     assert {colour for scene in told for colour in scene.colours} == set(COLOURS)
     assert len({scene.relation for scene in told}) == 4
+    assert all(len(set(scene.colours)) == 2 for scene in told)
     for image, scene in zip(images, told, strict=True):
         for kind, colour, (y, x) in zip(scene.kinds, scene.colours, scene.centres, strict=True):
             if kind in ("circle", "square", "cross", "star", "bar", "triangle"):  # the others are open in the middle
