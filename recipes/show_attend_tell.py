@@ -23,7 +23,7 @@ from keras import layers, ops
 
 from recipes.data import Splits, caption_splits, captions_for_testing
 from recipes.devices import BatchNormalization, training_scope
-from recipes.layers import LookingLSTM, PositionEmbedding
+from recipes.layers import LookingLSTM
 from recipes.pretrained import annotate_once, read_by
 from recipes.tasks import Captioner, CaptionNats, captioning, search
 from recipes.training import (
@@ -166,8 +166,7 @@ def convnet(config: Config) -> tuple[Any, Any]:
         x = layers.Conv2D(filters or config.filters[-1], 3, padding="same", use_bias=False)(x)
         x = layers.Activation("relu")(BatchNormalization()(x))
         x = layers.MaxPooling2D()(x) if filters else x  # (B, 28, 28, 32), (B, 14, 14, 64), (B, 7, 7, 128)
-    x = layers.Reshape((-1, x.shape[-1]))(x)
-    return image, PositionEmbedding(x.shape[1], init_scale=0.3, name="annotations")(x)  # or what is left of what?
+    return image, layers.Reshape((-1, x.shape[-1]), name="annotations")(x)
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
