@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recipes.data.standins import SHAPES, _distance, digits, draw_scenes, shapes
+from recipes.data.standins import SHAPES, digits, draw_scenes, outline_distance, shapes
 from recipes.data.text_standins import BAD, GOOD, dates, documentation, in_english, in_german, reviews
 
 
@@ -29,13 +29,13 @@ def test_the_same_seed_draws_the_same_scenes_and_the_splits_differ():
 )
 def test_shapes_have_the_area_of_their_geometry(name, area):
     v, u = np.mgrid[-1.2:1.2:600j, -1.2:1.2:600j]
-    inside = (_distance(name, u, v) < 0).mean() * 2.4**2
+    inside = (outline_distance(name, u, v) < 0).mean() * 2.4**2
     assert inside == pytest.approx(area, rel=0.01)
 
 
 def test_every_shape_is_drawn_and_no_two_are_alike():
     v, u = np.mgrid[-1.2:1.2:64j, -1.2:1.2:64j]
-    masks = [_distance(name, u, v) < 0 for name in SHAPES]
+    masks = [outline_distance(name, u, v) < 0 for name in SHAPES]
     for one in range(10):
         assert 0.05 < masks[one].mean() < 0.6
         for other in range(one):
