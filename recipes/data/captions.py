@@ -11,11 +11,12 @@ from recipes.data.arrays import Columns, fingerprint, three_way
 from recipes.data.caption_sources import CaptionSettings, find_captions
 from recipes.data.photographs import Photographs
 from recipes.data.scenes import SIZE
-from recipes.data.sequences import Column
+from recipes.data.sequences import Column, with_follows
 from recipes.data.sources import refuse_if_too_large
-from recipes.data.splits import Splits, train_examples
+from recipes.data.splits import Splits
 from recipes.data.texts import sequence_splits
-from recipes.data.tokenizers import END, START, Sentences, Tokenizer, split_words
+from recipes.data.tokenizers import START, Sentences, Tokenizer, split_words
+from recipes.data.translation import ended, shifted
 from recipes.errors import DataError
 
 LOOKED_AT = 100  # test images that are kept to be looked at
@@ -73,7 +74,7 @@ def caption_splits(
         return [token_ids, np.repeat([place_of[row] for row in rows], [len(texts) for texts in captions])]
 
     info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})
-    found = sequence_splits(config, info, splits, columns, shifted(bank))
+    found = sequence_splits(config, info, splits, columns, beside(bank))
     known = fingerprint(np.frombuffer(found.info.fingerprint.encode(), np.uint8), bank)
     rows, captions, *truth = splits[2]
     places = np.array([place_of[row] for row in rows])
@@ -93,12 +94,11 @@ def in_words(texts: Any) -> np.ndarray:
 
 def written(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
     """Returns START, the words of each text, at most so many, and END: (B,) string to (B, None) int32."""
-    found = words.encode(texts)[:, :sequence_length]
-    sign = tf.ones((found.nrows(), 1), tf.int32)
-    return tf.concat([START * sign, found, END * sign], 1)
+    found = ended(words, texts, sequence_length)
+    return tf.concat([tf.fill((found.nrows(), 1), START), found], 1)
 
 
-def shifted(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]:
+def beside(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]:
     """Returns the function (captions (B, T + 1), places (B,)) -> ((image, captions less the last), less the first).
 
     Args:
@@ -116,8 +116,7 @@ def shifted(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.
 
     def arrange(captions: tf.Tensor, places: tf.Tensor) -> tuple[Any, tf.Tensor]:
         captions = captions[:, : tf.reduce_max(tf.math.count_nonzero(captions, 1))]  # no padding that all have
-        words = tf.where(captions[:, :-1] == END, 0, captions[:, :-1])  # a shorter one's end is asked for, not told
-        return (look(places), words), captions[:, 1:]
+        return shifted(look(places), captions)
 
     return arrange
 
@@ -131,7 +130,4 @@ def _own_splits(splits: Splits, config: CaptionSettings) -> Splits:
             f"train holds {spec}; expected batches of ((image (B, H, W, 3) or annotations (B, L, D), words (B, T)), "
             "following (B, T))"
         )
-    follows = train_examples(splits, config.batch_size)
-    if splits.info.tokenizer is not None:
-        follows["vocab_size"] = len(splits.info.tokenizer.vocabulary)
-    return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))
+    return with_follows(splits, config)

@@ -110,10 +110,13 @@ def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photogr
         return tf.cast(tf.round(image), tf.uint8)
 
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        wanted = tf.constant(rows, tf.int64)
-        for split, first in zip(splits.values(), firsts, strict=True):
+        for split, first, count in zip(splits.values(), firsts, counts, strict=True):
+            here = rows[(first <= rows) & (rows < first + count)] - first
+            if not len(here):
+                continue  # not read at all
+            wanted = tf.constant(np.isin(np.arange(here.max() + 1), here))
             encoded = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False)
-            some = encoded.enumerate(first).filter(lambda row, _: tf.reduce_any(wanted == row))
+            some = encoded.take(len(wanted)).enumerate().filter(lambda row, _, wanted=wanted: tf.gather(wanted, row))
             images = some.map(lambda _, features: decode(features), num_parallel_calls=2, deterministic=True)
             yield from images.prefetch(64).as_numpy_iterator()
 

@@ -157,6 +157,11 @@ def own_splits(splits: Splits, config: Any, ranks: Any, expected: str) -> Splits
     found = tf.nest.map_structure(lambda part: part.shape.rank, spec)
     if found != ranks or not all(part.dtype.is_integer for part in tf.nest.flatten(spec)):
         raise DataError(f"train holds {spec}; expected batches of {expected}, integers all")
+    return with_follows(splits, config)
+
+
+def with_follows(splits: Splits, config: Any) -> Splits:
+    """Returns a user's own Splits with what the config must follow; reads `batch_size`."""
     tokenizer = splits.info.tokenizer
     follows = train_examples(splits, config.batch_size)
     if tokenizer is not None:

@@ -64,7 +64,7 @@ class _Reader(pickle.Unpickler):
         """Returns the storage of a key: ("storage", its kind, its key, a device, its length, None)."""
         kind, dtype, key, _, count, view = pid
         if kind != "storage" or not isinstance(dtype, np.dtype) or view is not None or int(count) < 0:
-            raise pickle.UnpicklingError(f"it holds {shortly(pid)}, which is no storage")
+            raise pickle.UnpicklingError(f"it holds {repr(pid)[:100]}, which is no storage")
         return self.storages.setdefault(key, _Storage(dtype, int(count)))
 
 
@@ -94,8 +94,3 @@ def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
         raise DataError(f"cannot read the weights {path}: {error.strerror}") from None
     except Exception as error:  # whatever a damaged pickle makes the unpickler raise
         raise DataError(f"{path} is no file of weights that can be read safely: {error}; install it anew") from None
-
-
-def shortly(value: Any) -> str:
-    """Returns the beginning of what a value looks like."""
-    return repr(value)[:100]
