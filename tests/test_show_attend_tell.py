@@ -1,3 +1,4 @@
+import shutil
 from itertools import product
 from pathlib import Path
 
@@ -213,11 +214,18 @@ def test_predict_prints_captions_and_draws_where_they_looked(fitted, capsys):
     model = fitted(recipe)
     Path("photo.png").write_bytes(tf.io.encode_png(model.run.examples(1)[0]).numpy())
     Path("torn.jpg").write_bytes(b"no image")
-    arguments = ["predict", "show_attend_tell", "photo.png", "none.png", "torn.jpg", "--runs", str(runs_of(model))]
-    assert main(arguments) == 1
+    Path("other").mkdir()
+    shutil.copy("photo.png", "other/photo.png")
+    files = ["photo.png", "none.png", "torn.jpg", "other/photo.png"]
+    assert main(["predict", "show_attend_tell", *files, "--runs", str(runs_of(model))]) == 1
     said, errors = capsys.readouterr()
-    assert said.strip().split("\t") == ["photo.png", *recipe.caption(["photo.png"], model=model), "photo-attention.png"]
+    [caption] = recipe.caption(["photo.png"], model=model)
+    assert said.splitlines() == [
+        f"photo.png\t{caption}\tphoto-attention.png",
+        f"other/photo.png\t{caption}\tphoto-attention-2.png",
+    ]
     assert Path("photo-attention.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("photo-attention.png").read_bytes() == Path("photo-attention-2.png").read_bytes()
     assert "trained on the stand-in 'scenes', not on flickr8k" in errors
     assert "cannot read none.png: No such file" in errors
     assert "torn.jpg is not a readable image" in errors

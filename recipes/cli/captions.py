@@ -1,7 +1,7 @@
 """`recipes predict` of a recipe that describes images: a caption each, and a picture of where its words looked."""
 
-import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,20 +10,23 @@ from recipes.errors import DataError
 from recipes.training.files import save_picture
 
 
-def caption_files(recipe: ModuleType, model: Any, files: Sequence[str]) -> int:
-    """Prints a line for each file, and writes PHOTO-attention.png to the folder that the command is given in.
+def caption_files(
+    recipe: ModuleType, model: Any, files: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+    """Yields (file, {"caption", "picture"}), or (file, the DataError that says why there is none).
 
-    A file that cannot be read gets a message, the others their captions, and the status is 1.
+    The picture is PHOTO-attention.png in the folder that the command is given in; of a second photograph of the same
+    name, PHOTO-attention-2.png.
     """
-    failed = 0
+    named: Counter[str] = Counter()
     for file in files:
         try:
             caption, figure = recipe.explain(file, model)
         except DataError as error:
-            print(f"recipes: {error}", file=sys.stderr)
-            failed += 1
+            yield file, error
             continue
-        picture = Path(f"{Path(file).stem}-attention.png")
+        name = f"{Path(file).stem}-attention"
+        named[name] += 1
+        picture = Path(f"{name}.png" if named[name] == 1 else f"{name}-{named[name]}.png")
         save_picture(figure, picture)
-        print(f"{file}\t{caption}\t{picture}")
-    return 1 if failed else 0
+        yield file, {"caption": caption, "picture": picture}

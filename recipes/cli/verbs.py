@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -152,14 +153,19 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
         raise DataError("predict got no inputs; expected names of image files, or texts or names of text files")
     model = trained(recipe.Config, options.run, options.runs)
     _note_stand_in(model)
+    answers: Iterator[tuple[str | Path, dict[str, Any] | DataError]]
     if hasattr(recipe, "caption"):
-        return caption_files(recipe, model, options.inputs)
+        answers = caption_files(recipe, model, options.inputs)
+    else:
+        classify = label_texts if model.run.info.tokenizer else classify_files
+        answers = classify(model, options.inputs, model.run.info.label_names)
     failed = 0
-    classify = label_texts if model.run.info.tokenizer else classify_files
-    for shown, answer in classify(model, options.inputs, model.run.info.label_names):
+    for shown, answer in answers:
         if isinstance(answer, DataError):
             print(f"recipes: {answer}", file=sys.stderr)
             failed += 1
+        elif "caption" in answer:
+            print(shown, answer["caption"], answer["picture"], sep="\t")
         else:
             print(f"{shown}\t{answer['label']}\t{answer['probability']:.4f}")
     return 1 if failed else 0
