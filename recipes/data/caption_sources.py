@@ -1,6 +1,6 @@
 """Where images with captions come from: tensorflow-datasets, generated scenes, or a user's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,11 +50,8 @@ def find_captions(config: CaptionSettings, data: Any = None) -> tuple[Arrays, Da
     kind = Kind(_check, read, {"scenes": scenes})
     arrays, info = find_arrays(config.dataset, kind, standin="scenes", offline=config.offline)
     if not seen:  # generated: the first column is the images
-        splits = list(arrays.named.values())
-        bank = np.concatenate([split[0] for split in splits])
-        ends = np.cumsum([len(split[0]) for split in splits])
-        numbered = [(np.arange(end - len(split[0]), end), *split[1:]) for split, end in zip(splits, ends, strict=True)]
-        return Arrays(numbered[0], numbered[1], numbered[2]), info, of_array(bank, SIZE)
+        arrays, images = _joined([(of_array(split[0], SIZE), *split[1:]) for split in arrays.named.values()])
+        return arrays, info, images
     return arrays, info, seen[0]
 
 
@@ -102,19 +99,23 @@ def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
     return list(captions), list(captions.values())
 
 
-def _joined(parts: list[tuple[Photographs, np.ndarray]]) -> tuple[Arrays, Photographs]:
-    """Returns one source of images for several splits, and the columns of each split: row, captions."""
-    ends = np.cumsum([len(images) for images, _ in parts])
+def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Arrays, Photographs]:
+    """Returns the columns of several splits, and one source of their images.
+
+    Args:
+        parts: Of each split its `Photographs` and what goes with them; they become their rows in the one source.
+    """
+    ends = np.cumsum([len(images) for images, *_ in parts])
 
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for (images, _), end in zip(parts, ends, strict=True):
+        for (images, *_), end in zip(parts, ends, strict=True):
             first = end - len(images)
             yield from images.read(rows[(first <= rows) & (rows < end)] - first)
 
-    columns = [(np.arange(end - len(told), end), told) for end, (_, told) in zip(ends, parts, strict=True)]
+    columns = [(np.arange(end - len(images), end), *told) for end, (images, *told) in zip(ends, parts, strict=True)]
     train, *rest = columns
     arrays = Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)
-    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.known for images, _ in parts))
+    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.known for images, *_ in parts))
 
 
 def _check(builder: Any) -> None:
