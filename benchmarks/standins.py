@@ -1,6 +1,6 @@
 """What the stand-ins tell apart: a simple peer against the recipes' default settings, on their test splits.
 
-    python benchmarks/standins.py [digits] [shapes] [reviews] [documentation] [dates]
+    python benchmarks/standins.py [digits] [shapes] [reviews] [documentation] [dates] [scenes]
 
 These figures say how hard the stand-ins are, and nothing about the real data.
 """
@@ -63,6 +63,7 @@ MEASURED = {
     "reviews": (("logistic_regression_of_word_counts_accuracy", of_words), ["imdb_lstm", "imdb_transformer"]),
     "documentation": (("character_frequencies_nats", of_characters), ["shakespeare_gpt", "shakespeare_lstm"]),
     "dates": (None, ["translate_transformer", "translate_seq2seq"]),
+    "scenes": (None, ["show_attend_tell"]),
 }
 
 
@@ -72,10 +73,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURED)}; none: all")
     names = parser.parse_args().names or list(MEASURED)
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    result |= {"command": "python benchmarks/standins.py", "machine": environment()}
+    result["command"] = "python benchmarks/standins.py"
     for name in names:
         peer, recipes = MEASURED[name]
-        result[name] = {"date": time.strftime("%Y-%m-%d"), **({peer[0]: peer[1]()} if peer else {})}
+        result[name] = {"date": time.strftime("%Y-%m-%d"), "machine": environment()}
+        if peer:
+            result[name][peer[0]] = peer[1]()
         for recipe in recipes:
             metrics = importlib.import_module(f"recipes.{recipe}").fit(dataset=name).run.metrics
             result[name][recipe] = {**metrics["test"], "seconds": metrics["seconds"]}
