@@ -66,7 +66,7 @@ class Config:
     embed_dim: int = 256  # numbers that stand for a word
     units: int = 384  # numbers in the hidden state
     dropout: float = 0.5  # share of the numbers dropped that a word is told from
-    state_dropout: float = 0.0  # and of the hidden state before; much of it makes a word look at what it names
+    state_dropout: float = 0.0  # share of words told without the hidden state, which makes them look at what they name
     # training
     attention_penalty: float = 0.1  # weight of the penalty for places that are looked at more or less than others
     policy_weight: float = 0.1  # of "hard": weight of what REINFORCE adds to the gradient
@@ -147,7 +147,7 @@ def build(config: Config = Config()) -> keras.Model:
     x = layers.Embedding(config.vocab_size, config.embed_dim, name="embedding")(words)  # (B, T, M)
     writer = LookingLSTM(config.units, config.attention, config.attention_units, config.seed, name="writer")
     states, seen, weights, looks = writer(x, annotations, hidden, cell)  # (B, T, units), (B, T, D), (B, T, L) twice
-    states = layers.Dropout(config.state_dropout)(states) if config.state_dropout else states
+    states = layers.Dropout(config.state_dropout, noise_shape=(None, None, 1))(states)  # whole words'
     states, seen = (layers.Dense(config.embed_dim, name=name)(part) for name, part in (("L_h", states), ("L_z", seen)))
     x = layers.Dropout(config.dropout)(ops.tanh(x + states + seen))  # equation 7; the tanh is in the authors' program
     logits = layers.Dense(config.vocab_size, dtype="float32", name="logits")(x)  # (B, T, V), L_o

@@ -45,6 +45,17 @@ def test_no_word_sees_its_future_and_padding_changes_nothing(kind):
     np.testing.assert_allclose(padded[:, :5], whole, atol=1e-5)
 
 
+def test_state_dropout_tells_whole_words_without_the_hidden_state():
+    model = built(state_dropout=0.5, dropout=0.0)
+    for name in ("embedding", "L_z"):  # the other two that a word is told from
+        layer = model.get_layer(name)
+        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    inputs = [images(8), np.full((8, 6), 5)]
+    silent = np.abs(np.asarray(model(inputs, training=True)["logits"])).max(-1) == 0
+    assert 0.2 < silent.mean() < 0.8
+    assert np.abs(np.asarray(model(inputs)["logits"])).max(-1).min() > 0, "in training alone"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_attention_is_on_the_four_places_of_a_small_image(kind):
     said = built(kind)([images(), np.array([[START, 5, 6]] * 2)])
