@@ -1,11 +1,12 @@
 """Generated scenes with captions, for when photographs cannot be had: of each caption and object the truth is known.
 
 A scene is two of eight shapes in two of seven colours, one left of, right of, above or below the other. Its five
-captions say so in different words. Position, size, rotation, colour, ground, lighting and noise vary. `SCENES` of
-show_attend_tell told 96.0 % of the test scenes exactly (`benchmarks/accuracy.py show_attend_tell --setting SCENES`).
+captions say so in different words, and begin with the object whose colour is the more striking, the earlier in
+`COLOURS`: a captioner that looks before it reads its last word must be able to know which object that named. Position,
+size, rotation, colour, ground, lighting and noise vary. `SCENES` of show_attend_tell told 96.0 % of the test scenes
+exactly (`benchmarks/accuracy.py show_attend_tell --setting SCENES`).
 """
 
-import re
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,6 @@ FORMS = (
     "the {a} is {r} the {b}",
     "a {a} can be seen {r} a {b}",
 )
-SAID = re.compile(r"(?:a|an|the) (\w+ \w+) (?:is |can be seen )?(left of|right of|above|below) (?:a|an|the) (\w+ \w+)")
 
 
 class Scene(NamedTuple):
@@ -56,12 +56,11 @@ class Scene(NamedTuple):
         return names[first], RELATIONS[RELATIONS.index(self.relation) ^ first], names[1 - first]
 
     def is_told(self, caption: str) -> bool:
-        """Returns whether a caption, in small letters, says what is there, and nothing else."""
-        found = SAID.fullmatch(caption.removeprefix("there is "))
-        return found is not None and found.groups() in (self.said(0), self.said(1))
+        """Returns whether a caption, in small letters, is one of the true ones, to the letter."""
+        return caption in [describe(self, form, first) for form in FORMS for first in (0, 1)]
 
     def lies_on(self, name: str, cell: int, cells: int) -> bool | None:
-        """Returns whether a cell of a grid holds a part of the object of a name; None where there is no such object.
+        """Returns whether a cell of a grid is within the radius of the object of a name; None where there is none such.
 
         Args:
             name: "red circle".
@@ -96,16 +95,14 @@ def captioned(count: int, seed: int) -> Columns:
     kind, colour, centre, radius = objects(count, rng)
     told, captions, paints = np.empty(count, object), np.empty(count, object), list(COLOURS)
     forms = rng.permuted(np.tile(np.arange(len(FORMS)), (count, 1)), axis=1)
-    firsts = rng.integers(0, 2, forms.shape)
     for row in range(count):
         (one, other), (paint, second) = kind[row], colour[row]
         (y, x), (v, u) = centre[row].tolist()
         told[row] = Scene(
             (KINDS[one], KINDS[other]), (paints[paint], paints[second]), ((y, x), (v, u)), tuple(radius[row].tolist())
         )
-        captions[row] = tuple(
-            describe(told[row], FORMS[form], first) for form, first in zip(forms[row], firsts[row].tolist())
-        )
+        first = int(paint > second)
+        captions[row] = tuple(describe(told[row], FORMS[form], first) for form in forms[row])
     return draw(kind, colour, centre, radius, rng), captions, told
 
 

@@ -92,7 +92,7 @@ def truth_scores(captions: Sequence[str], attention: Sequence[np.ndarray], scene
     """Returns of captions of generated scenes how many are "true", and how many objects are "looked_at", in [0, 1].
 
     "looked_at" is the share of words for objects that are there, such as "circle" after "red", whose attention is
-    highest at a place that holds a part of the object.
+    highest at a place within the object's radius.
 
     Args:
         captions: (N,).

@@ -24,6 +24,8 @@ def test_what_a_scene_is_told_by_hand():
         ("a red star is above an orange circle", False),
         ("an orange star above a red circle", False),
         ("a red circle is above an orange star and a blue bar", False),
+        ("there is a red circle is above an orange star", False),
+        ("an red circle above an orange star", False),
         ("a red circle", False),
         ("", False),
     ],
@@ -49,6 +51,8 @@ def test_every_caption_is_true_and_no_other_scenes_is():
     for scene, texts in zip(told, captions, strict=True):
         assert len(set(texts)) == len(FORMS)
         assert all(scene.is_told(text) for text in texts)
+        colour, other = sorted(scene.colours, key=list(COLOURS).index)
+        assert all(text.index(colour) < text.index(other) for text in texts), "the more striking comes first"
     assert np.mean([scene.is_told(captions[row - 1][0]) for row, scene in enumerate(told)]) < 0.02
 
 
