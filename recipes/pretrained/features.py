@@ -37,30 +37,37 @@ def computed_once(
         DataError: If the folder cannot be written to.
     """
     path = cache_dir() / "annotations" / f"{encoder.name}-{key}.npy"
-    part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
-                _compute(encoder, count, batches, part)
-                part.replace(path)
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+                _compute(encoder, count, batches, path)
+    except OSError as error:
         raise DataError(
             f"cannot keep what {encoder.name} says to {count:,} images in {path}: {error}. Make space there, or set "
             "RECIPES_CACHE_DIR to another folder"
         ) from error
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}. Remove it: what it holds is computed again") from error
+
+
+def _compute(encoder: keras.Model, count: int, batches: Iterator, path: Path) -> None:
+    """Writes the file, or leaves nothing."""
+    say = tf.function(lambda image: encoder(image, training=False), reduce_retracing=True)
+    part = path.with_suffix(".part")
+    try:
+        kept = np.lib.format.open_memmap(part, "w+", np.float16, (count, *encoder.output_shape[1:]))
+        if hasattr(os, "posix_fallocate"):  # a disk that is too full says so now, not by a signal that kills later
+            with part.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+        with tqdm(total=count, desc=f"{encoder.name} reads", unit=" images", mininterval=1.0, disable=None) as bar:
+            for places, images in batches:
+                kept[places] = say(tf.cast(images, tf.float32)).numpy()
+                bar.update(len(places))
+        kept.flush()
+        part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink()
-
-
-def _compute(encoder: keras.Model, count: int, batches: Iterator, part: Path) -> None:
-    shape = (count, *encoder.output_shape[1:])
-    kept = np.lib.format.open_memmap(part, "w+", np.float16, shape)
-    say = tf.function(lambda image: encoder(image, training=False), reduce_retracing=True)
-    with tqdm(total=count, desc=f"{encoder.name} reads", unit=" images", mininterval=1.0, disable=None) as bar:
-        for places, images in batches:
-            kept[places] = say(tf.cast(images, tf.float32)).numpy()
-            bar.update(len(places))
-    kept.flush()

@@ -34,13 +34,14 @@ class _View:
 
     def array(self) -> np.ndarray:
         """Returns the array, a copy; the storage has been read by now."""
-        assert self.storage.values is not None
+        values = self.storage.values
+        if not isinstance(values, np.ndarray):
+            raise ValueError("an array is of numbers that the file does not hold")
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
-        if min((self.offset, *self.shape, *self.strides)) < 0 or (np.prod(self.shape) and last >= self.storage.count):
-            raise ValueError(f"an array of shape {self.shape} reaches beyond its {self.storage.count} numbers")
-        strides = tuple(stride * self.storage.dtype.itemsize for stride in self.strides)
-        part = self.storage.values[self.offset :]
-        return np.lib.stride_tricks.as_strided(part, self.shape, strides, writeable=False).copy()
+        if min((self.offset, *self.shape, *self.strides)) < 0 or (np.prod(self.shape) and last >= len(values)):
+            raise ValueError(f"an array of shape {self.shape} reaches beyond its {len(values)} numbers")
+        strides = tuple(stride * values.itemsize for stride in self.strides)
+        return np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, strides, writeable=False).copy()
 
 
 class _Reader(pickle.Unpickler):

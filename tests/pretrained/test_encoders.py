@@ -1,4 +1,6 @@
 import importlib.util
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -7,7 +9,7 @@ import pytest
 
 from recipes.data.photographs import of_array
 from recipes.errors import DataError
-from recipes.pretrained import annotate_once, encoder_of, read_by
+from recipes.pretrained import annotate_once, encoder_of, features, read_by
 from recipes.pretrained import efficientnet_lite as lite
 from recipes.pretrained.encoders import BACKBONES, digest
 from recipes.pretrained.features import cache_dir
@@ -127,6 +129,41 @@ def test_what_is_broken_off_leaves_nothing_behind(monkeypatch):
     assert not [path for path in cache_dir().rglob("*") if path.suffix in (".npy", ".part")]
     found.read = read
     assert annotate_once("efficientnet_lite0", 32, found).shape == (3, 1, 320)
+
+
+def test_a_full_disk_is_noticed_before_anything_is_computed(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
+    found.read = lambda rows: pytest.fail("the images were read")
+    with pytest.raises(DataError, match=r"cannot keep .*No space left on device. Make space there"):
+        annotate_once("efficientnet_lite0", 32, found)
+    assert not [path for path in cache_dir().rglob("*") if path.suffix in (".npy", ".part")]
+
+
+def test_who_only_waits_leaves_anothers_work_alone(monkeypatch):
+    """Another process computes the same: its half-made file is there, and it holds the lock when this one is ended."""
+    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
+    path = Path(annotate_once("efficientnet_lite0", 32, found).filename)
+    part = path.rename(path.with_suffix(".part"))
+
+    def ended(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(features.FileLock, "__enter__", ended)
+    with pytest.raises(KeyboardInterrupt):
+        annotate_once("efficientnet_lite0", 32, found)
+    assert part.exists()
+
+
+def test_a_damaged_file_is_named():
+    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
+    path = Path(annotate_once("efficientnet_lite0", 32, found).filename)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"\.npy is damaged: .*Remove it"):
+        annotate_once("efficientnet_lite0", 32, found)
 
 
 def test_a_folder_that_cannot_be_made_is_one_message(monkeypatch, tmp_path):

@@ -114,6 +114,18 @@ def test_what_does_not_add_up_is_refused(tensor, why, tmp_path):
         read_torch_file(written(tmp_path / "weights.pth", {"weight": tensor}))
 
 
+def test_numbers_that_the_file_does_not_hold_are_refused(tmp_path):
+    """A pickle can set what it likes on a storage, but its numbers come from the file alone."""
+    global_names = "ctorch\nFloatStorage\n", "ctorch._utils\n_rebuild_tensor_v2\n"
+    storage = f"(Vstorage\n{global_names[0]}Vkey\nVcpu\nI6\nNtQ"
+    built = f"{storage}}}(Vcount\nI4000\nVvalues\n](I1\nI2\neub"
+    pickled = f"}}(Vweight\n{global_names[1]}({built}I0\n(I1000\nt(I1\ntI00\n}}tRu."
+    heads = b"".join(pickle.dumps(head, protocol=2) for head in (MAGIC, 1001, {"little_endian": True}))
+    (tmp_path / "weights.pth").write_bytes(heads + pickled.encode() + pickle.dumps([], protocol=2))
+    with pytest.raises(DataError, match="numbers that the file does not hold"):
+        read_torch_file(tmp_path / "weights.pth")
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     whole = written(tmp_path / "whole.pth", {"weight": Tensor(SIX, (6,), (1,))}).read_bytes()
     for length in (0, 5, len(whole) // 2, len(whole) - 1):
