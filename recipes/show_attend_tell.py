@@ -252,9 +252,10 @@ def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
 def evaluate(
     model: keras.Model | str | Path | None = None, data: Any = None, *, runs: str | Path = "runs", **changes: Any
 ) -> dict[str, float]:
-    """Returns {"loss": nats per caption, "perplexity": per word, "bleu1" ... "bleu4", "meteor", "rouge_l", "cider"}.
+    """Returns {"loss": nats of a caption and its penalty, "perplexity": of a word, "bleu1", ..., "meteor", ...}.
 
-    Of the test split, in [0, 100]; of generated scenes also how many captions are "true", and objects "looked_at".
+    Of the test split; see `recipes.tasks.caption_scores`. Of generated scenes also the shares of captions that are
+    "true" and of objects that are "looked_at", in [0, 1].
 
     Args:
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.

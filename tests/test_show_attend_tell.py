@@ -10,9 +10,10 @@ from conftest import runs_of
 
 from recipes import show_attend_tell as recipe
 from recipes.cli import main
+from recipes.data import Splits
 from recipes.data.scenes import captioned
 from recipes.data.tokenizers import END, START, Sentences
-from recipes.errors import ConfigError, DataError
+from recipes.errors import ConfigError, DataError, ExportError
 from recipes.pretrained import encoder_of
 from recipes.tasks.captioning import caption_all, draw_strip, eyes, look
 from recipes.tasks.decoding import beam_search
@@ -125,7 +126,8 @@ def test_the_loss_is_the_captions_nats_and_the_penalty():
 def test_hard_attention_learns_where_to_look_and_a_run_of_it_goes_on(plain):
     """Every weight of the network that scores the places gets a gradient, and the baseline moves."""
     model = recipe.fit(recipe.TINY, attention="hard", max_examples=32)
-    untrained = recipe.build(model.run.config)
+    keras.utils.set_random_seed(model.run.config.seed)
+    untrained = recipe.build(model.run.config)  # as it was when training began
     for layer in ("keys", "query", "score"):
         before, after = (getattr(found.get_layer("writer"), layer).kernel.numpy() for found in (untrained, model))
         assert np.abs(after - before).max() > 1e-4, layer
@@ -179,6 +181,30 @@ def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms(plain):
     assert max(moved.values()) > 1e-5
     assert all(move == 0 for path, move in moved.items() if "moving" in path)
     assert look(eyes(model, None), tf.constant(images())).shape == (2, 16, 16, 3), "it reads images itself"
+
+
+def test_the_loss_is_in_float32_whatever_the_model_computes_in():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = built("hard")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    words, following = np.array([[START, 5, 6]] * 2), np.array([[5, 6, END]] * 2)
+    said = model([images(), words])
+    assert model.get_layer("writer").compute_dtype == "bfloat16"
+    loss = model.compute_loss(y=tf.constant(following), y_pred=said, training=False)
+    log_p = tf.nn.log_softmax(said["logits"]).numpy()
+    nats = [-log_p[row, range(3), following[row]].sum() for row in range(2)]
+    assert float(loss) == pytest.approx(np.mean(nats), rel=1e-6), "bfloat16 has three digits"
+
+
+def test_annotations_alone_cannot_be_exported(plain, tmp_path):
+    splits = recipe.load_data(recipe.TINY, ((PHOTOGRAPHS, SAID), (PHOTOGRAPHS, SAID)), **PRETRAINED)
+    own = Splits(splits.train, splits.validation, splits.test, splits.info, steps_per_epoch=2)
+    model = recipe.fit(recipe.TINY, own, **PRETRAINED)
+    with pytest.raises(ExportError, match=r"annotations \(8, 4, 320\), which are no images; fit on images"):
+        recipe.export(model, path=tmp_path)
+    assert not list(tmp_path.rglob("saved_model.pb"))
 
 
 def test_scenes_are_read_by_a_network_of_their_own():

@@ -33,10 +33,11 @@ def find_captions(config: CaptionSettings, data: Any = None) -> tuple[Arrays, Da
             captions of each a str or a list of them.
     """
     if data is not None:
-        parts = [own_part(part, config.image_size) for part in (data if _several(data) else [data])]
+        parts = data if _several(data) else [data]
         if len(parts) > 3:
             raise DataError(f"data holds {len(parts)} splits; expected one, or training, (validation,) test")
-        arrays, images = _joined(parts)
+        found = {id(part): own_part(part, config.image_size) for part in parts}  # one that is passed twice is read once
+        arrays, images = _joined([found[id(part)] for part in parts])
         return arrays, DataInfo("your own captions"), images
     import recipes.data.flickr8k  # noqa: F401 - makes the name known
 
@@ -84,7 +85,11 @@ def _several(data: Any) -> bool:
     """Returns whether data is several splits: tuples of paths of text files, or of (images, captions)."""
     if not isinstance(data, (tuple, list)) or not data:
         return False
-    return isinstance(data[0], (str, Path)) or (isinstance(data[0], (tuple, list)) and len(data[0]) == 2)
+    first = data[0]
+    if not isinstance(first, (tuple, list)):
+        return isinstance(first, (str, Path))
+    one_image = len(first) != 2 or isinstance(first[0], (str, Path)) or np.ndim(first[0]) == 3
+    return not one_image  # else these are the images of one split
 
 
 def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
@@ -105,17 +110,18 @@ def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Arrays, Photographs]:
     Args:
         parts: Of each split its `Photographs` and what goes with them; they become their rows in the one source.
     """
-    ends = np.cumsum([len(images) for images, *_ in parts])
+    sources = list({id(images): images for images, *_ in parts}.values())
+    ends = np.cumsum([len(images) for images in sources])
+    rows_of = {id(images): np.arange(end - len(images), end) for images, end in zip(sources, ends, strict=True)}
 
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for (images, *_), end in zip(parts, ends, strict=True):
-            first = end - len(images)
-            yield from images.read(rows[(first <= rows) & (rows < end)] - first)
+        for images in sources:
+            first = rows_of[id(images)][0]
+            yield from images.read(rows[np.isin(rows, rows_of[id(images)])] - first)
 
-    columns = [(np.arange(end - len(images), end), *told) for end, (images, *told) in zip(ends, parts, strict=True)]
-    train, *rest = columns
+    train, *rest = [(rows_of[id(images)], *told) for images, *told in parts]
     arrays = Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)
-    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.known for images, *_ in parts))
+    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.known for images in sources))
 
 
 def _check(builder: Any) -> None:
@@ -151,9 +157,12 @@ def _read(builder: Any, image_size: int) -> tuple[Arrays, Photographs]:
             told[row] = tuple(decoded(found))
         if len(told) != there[split].num_examples:
             raise ValueError(f"{split} has {len(told)} examples, {there[split].num_examples} were expected")
-        if all(len(found) for found in told):  # COCO's own test split keeps its captions to itself
-            columns[name] = np.arange(first, first + len(told)), told
+        told_of = np.array([row for row, texts in enumerate(told) if texts], int)
+        if len(told_of):  # COCO's own test split keeps its captions to itself
+            columns[name] = first + told_of, told[told_of]
         first += len(told)
+    if "train" not in columns:
+        raise DataError(f"the training split of {builder.name} has no captions; expected one or more of each image")
     return Arrays(columns["train"], columns.get("validation"), columns.get("test")), of_builder(
         builder, splits, image_size
     )

@@ -57,13 +57,14 @@ def caption_splits(
         return _own_splits(data, config)
     arrays, info, images = find_captions(config, data)
     splits = three_way(arrays, config.validation_fraction, config.max_examples)
+    size = config.image_size
     if info.name == "scenes":
-        annotate = None
-        info = replace(info, follows={"encoder": "convnet", "image_size": SIZE})
-    used = images[np.concatenate([split[0] for split in splits if split])]
+        annotate, size = None, SIZE
+        info = replace(info, follows={"encoder": "convnet", "image_size": size})
+    used = images[np.unique(np.concatenate([split[0] for split in splits if split]))]
     if annotate is None:
-        needed = len(used) * 3 * config.image_size**2
-        refuse_if_too_large(f"{info.name} at image_size={config.image_size}", needed, "choose a smaller image_size")
+        needed = len(used) * 3 * size**2
+        refuse_if_too_large(f"{info.name} at image_size={size}", needed, "choose a smaller image_size")
     bank = used.stacked() if annotate is None else annotate(used)
     place_of = dict(zip(used.rows.tolist(), range(len(used)), strict=True))
     words = tokenizer or Sentences.learn([text for texts in splits[0][1] for text in texts], config.vocab_size)

@@ -64,10 +64,11 @@ def photographs(images: Any, image_size: int) -> Photographs:
 
 
 def of_array(images: Any, image_size: int) -> Photographs:
-    """Returns a user's images, (N, H, W) or (N, H, W, 3) in [0, 255], at another size."""
-    images = np.asarray(images)
-    if images.ndim == 3:
-        images = np.repeat(images[..., np.newaxis], 3, -1)
+    """Returns a user's images, (N, H, W, 3) in [0, 255], at another size."""
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise DataError("images differ in size; expected an array (N, H, W, 3), or a list of paths of files") from None
     if images.ndim != 4 or images.shape[-1] != 3 or not np.issubdtype(images.dtype, np.number):
         raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W, 3), or paths of files")
     low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)

@@ -23,7 +23,7 @@ class CaptionNats(keras.layers.Layer):
     def __init__(
         self, attention: str, penalty: float, policy_weight: float, entropy_weight: float, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # whatever the model computes in
         self.attention, self.penalty = attention, penalty
         self.policy_weight, self.entropy_weight = policy_weight, entropy_weight
         self.baseline = self.add_weight(

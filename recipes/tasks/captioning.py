@@ -14,6 +14,7 @@ from recipes.data.photographs import photographs
 from recipes.data.splits import Splits
 from recipes.data.tokenizers import END, PAD, START, Tokenizer
 from recipes.devices.workers import is_chief
+from recipes.errors import ExportError
 from recipes.pretrained import encoder_of
 from recipes.tasks.caption_scores import caption_scores, truth_scores
 from recipes.tasks.classify import image_signatures
@@ -106,7 +107,7 @@ def eyes(model: keras.Model, config: Any) -> keras.Model | None:
     """
     run = getattr(model, "run", None)
     config = run.config if run else config
-    return None if len(model.inputs[0].shape) == 4 else encoder_of(config.encoder, config.image_size)
+    return None if len(model.inputs[0].shape) == 4 else _encoder(config.encoder, config.image_size)
 
 
 def look(encoder: keras.Model | None, image: tf.Tensor) -> tf.Tensor:
@@ -129,6 +130,11 @@ def caption_images(decoder: Decoder, model: keras.Model, images: Any, **how: Any
     pixels = photographs(images, run.config.image_size).stacked()
     inputs = np.concatenate([look(encoder, pixels[row : row + 32]) for row in range(0, len(pixels), 32)])
     return pixels, caption_all(decoder, model, tokenizer_of(run.info), inputs, **how)
+
+
+@lru_cache(maxsize=1)  # its weights take seconds to read: the last is kept
+def _encoder(name: str, image_size: int) -> keras.Model:
+    return encoder_of(name, image_size)
 
 
 @lru_cache(maxsize=1)  # a graph takes seconds to make: the last is kept
@@ -241,6 +247,8 @@ def export(decoder: Decoder, model: keras.Model, config: Any, source: Source, fo
         return describe(decoder, served, tokenizer, look(encoder, image), **how)
 
     images = source.examples(8)
+    if images.ndim != 4:
+        raise ExportError(f"the data holds annotations {images.shape}, which are no images; fit on images to export")
     answer = {name: value.numpy() for name, value in tf.function(caption)(tf.constant(images)).items()}
     signatures = image_signatures(caption, (size, size, 3), images, answer)
     models = [served, tokenizer.table, *([encoder] if encoder else [])]

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from recipes import show_attend_tell
-from recipes.data import caption_splits
+from recipes.data import caption_splits, captions_for_testing
 from recipes.data.caption_sources import find_captions
 from recipes.data.tokenizers import END, START, Sentences, from_json
 from recipes.errors import DataError
@@ -71,6 +71,20 @@ def test_annotations_take_the_images_place(on_disk, tmp_path):
     np.testing.assert_array_equal(splits.examples(1), IMAGES[:1]), "an export is checked with images"
 
 
+def test_two_images_in_a_list_are_no_two_splits_and_what_is_passed_twice_is_read_once(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(2)]
+    for path, image in zip(paths, IMAGES):
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    for images in (list(IMAGES[:2]), paths, [str(path) for path in paths]):
+        data = captions_for_testing((images, ["a dog", "two cats"]), None)
+        assert data.examples == 2
+        arrays, _, found = find_captions(CONFIG, data.data)
+        np.testing.assert_array_equal(found.stacked(), IMAGES[:2])
+        for rows, told in (arrays.train, arrays.test):
+            assert rows.tolist() == [0, 1]
+            assert told.tolist() == [("a dog",), ("two cats",)]
+
+
 def test_the_same_data_is_known_again_and_other_images_are_not():
     other = IMAGES.copy()
     other[0, 0, 0] += 1
@@ -110,6 +124,8 @@ def test_photographs_named_in_a_text_file(tmp_path):
         ((IMAGES / 255, CAPTIONS), r"lie in \[.*\]; expected \[0, 255\]"),
         ((IMAGES[..., :2], CAPTIONS), "expected numbers .N, H, W, 3., or paths of files"),
         ((["none.jpg"] * 3, CAPTIONS), "cannot read none.jpg: No such file"),
+        (([IMAGES[0], IMAGES[1][:9], IMAGES[2]], CAPTIONS), "images differ in size; expected an array"),
+        ((IMAGES[0], ["a"] * 16), "expected numbers .N, H, W, 3., or paths of files"),
         ("none.tsv", "cannot read none.tsv as text"),
         (7, "data holds a int, 7; expected"),
     ],
@@ -158,6 +174,24 @@ def test_coco_is_read_by_its_features(monkeypatch, tmp_path):
             number = int(texts[0][0])
             assert texts == tuple(f"{number} said {place}" for place in range(5))
             assert abs(float(pixels[row].mean()) - 30 * number) < 3
+
+
+class HalfCaptioned(CocoLike):
+    """Images of which some have no caption."""
+
+    def _generate_examples(self, first):
+        for number, example in super()._generate_examples(first):
+            yield number, example | {"captions": example["captions"] if number % 2 else []}
+
+
+def test_images_without_captions_are_left_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    HalfCaptioned(data_dir=tmp_path / "tfds").download_and_prepare()
+    arrays, _, images = find_captions(show_attend_tell.change(CONFIG, dataset="half_captioned", offline="error"))
+    pixels = images.stacked()
+    assert {name: len(split[0]) for name, split in arrays.named.items()} == {"train": 2, "validation": 1, "test": 1}
+    for rows, told in arrays.named.values():
+        assert all(abs(float(pixels[row].mean()) - 30 * int(texts[0][0])) < 3 for row, texts in zip(rows, told))
 
 
 class Uncaptioned(CocoLike):
