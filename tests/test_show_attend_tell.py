@@ -46,6 +46,15 @@ def test_no_word_sees_its_future_and_padding_changes_nothing(kind):
     np.testing.assert_allclose(padded[:, :5], whole, atol=1e-5)
 
 
+def test_no_caption_learns_from_what_it_shares_a_batch_with():
+    """Captions of about one length share a batch: statistics of it would tell which form of a sentence is to come."""
+    model, words = built(dropout=0.0, state_dropout=0.0), np.array([[START, 5, 6]] * 2)
+    one, other = images(3)[:2], images(3)[[0, 2]]
+    said = [np.asarray(model([pair, words], training=True)["logits"]) for pair in (one, other)]
+    np.testing.assert_allclose(said[0][0], said[1][0], atol=1e-6)
+    assert np.abs(said[0][1] - said[1][1]).max() > 1e-4
+
+
 def test_state_dropout_tells_whole_words_without_the_hidden_state():
     model = built(state_dropout=0.5, dropout=0.0)
     for name in ("embedding", "L_z"):  # the other two that a word is told from
