@@ -55,6 +55,18 @@ def test_no_caption_learns_from_what_it_shares_a_batch_with():
     assert np.abs(said[0][1] - said[1][1]).max() > 1e-4
 
 
+def test_a_place_knows_what_is_near_it_alone():
+    """Statistics of a whole image would tell each place what is elsewhere, and words would look at empty ground."""
+    model = built(image_size=64)
+    annotations = keras.Model(model.inputs[0], model.get_layer("annotations").output)
+    one, other = images(1, 64), images(1, 64)
+    other[:, :8, :8] = 0
+    change = np.abs(annotations(other) - annotations(one)).max(-1).reshape(8, 8)
+    assert change[0, 0] > 0
+    assert (change[4:] == 0).all()
+    assert (change[:, 4:] == 0).all()
+
+
 def test_state_dropout_tells_whole_words_without_the_hidden_state():
     model = built(state_dropout=0.5, dropout=0.0)
     for name in ("embedding", "L_z"):  # the other two that a word is told from
