@@ -164,7 +164,7 @@ def convnet(config: Config) -> tuple[Any, Any]:
     x = layers.Rescaling(1 / 127.5, offset=-1)(image)
     for filters in (*config.filters, None):
         x = layers.Conv2D(filters or config.filters[-1], 3, padding="same", use_bias=False)(x)
-        x = layers.Activation("relu")(layers.LayerNormalization()(x))  # each place for itself; see the tests for why
+        x = layers.Activation("relu")(layers.LayerNormalization()(x))  # by place: statistics of more would leak
         x = layers.MaxPooling2D()(x) if filters else x  # (B, 28, 28, 32), (B, 14, 14, 64), (B, 7, 7, 128)
     return image, layers.Reshape((-1, x.shape[-1]), name="annotations")(x)
 
