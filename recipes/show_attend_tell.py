@@ -22,7 +22,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from recipes.data import Splits, caption_splits, captions_for_testing
-from recipes.devices import training_scope
+from recipes.devices import BatchNormalization, training_scope
 from recipes.layers import LookingLSTM
 from recipes.pretrained import annotate_once, read_by
 from recipes.tasks import Captioner, CaptionNats, captioning, search
@@ -164,7 +164,7 @@ def convnet(config: Config) -> tuple[Any, Any]:
     x = layers.Rescaling(1 / 127.5, offset=-1)(image)
     for filters in (*config.filters, None):
         x = layers.Conv2D(filters or config.filters[-1], 3, padding="same", use_bias=False)(x)
-        x = layers.Activation("relu")(layers.LayerNormalization()(x))  # by place: statistics of more would leak
+        x = layers.Activation("relu")(BatchNormalization()(x))
         x = layers.MaxPooling2D()(x) if filters else x  # (B, 28, 28, 32), (B, 14, 14, 64), (B, 7, 7, 128)
     return image, layers.Reshape((-1, x.shape[-1]), name="annotations")(x)
 
