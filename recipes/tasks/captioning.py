@@ -27,6 +27,7 @@ from recipes.training.outcome import evaluate_model
 from recipes.training.trained import run_of
 
 SHOWN = 3  # test images of a kind in a report
+_encoder = lru_cache(maxsize=1)(encoder_of)  # its weights take seconds to read: the last is kept
 
 
 class Captions(NamedTuple):
@@ -105,8 +106,7 @@ def eyes(model: keras.Model, config: Any) -> keras.Model | None:
         model: The captioner.
         config: Names `encoder` and `image_size` of one without a run.
     """
-    run = getattr(model, "run", None)
-    config = run.config if run else config
+    config = getattr(getattr(model, "run", None), "config", config)
     return None if len(model.inputs[0].shape) == 4 else _encoder(config.encoder, config.image_size)
 
 
@@ -130,11 +130,6 @@ def caption_images(decoder: Decoder, model: keras.Model, images: Any, **how: Any
     pixels = photographs(images, run.config.image_size).stacked()
     inputs = np.concatenate([look(encoder, pixels[row : row + 32]) for row in range(0, len(pixels), 32)])
     return pixels, caption_all(decoder, model, tokenizer_of(run.info), inputs, **how)
-
-
-@lru_cache(maxsize=1)  # its weights take seconds to read: the last is kept
-def _encoder(name: str, image_size: int) -> keras.Model:
-    return encoder_of(name, image_size)
 
 
 @lru_cache(maxsize=1)  # a graph takes seconds to make: the last is kept
