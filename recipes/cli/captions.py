@@ -12,7 +12,7 @@ from recipes.training.files import save_picture
 
 def caption_files(
     recipe: ModuleType, model: Any, files: Sequence[str]
-) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+) -> Iterator[tuple[str | Path, dict[str, Any] | DataError]]:
     """Yields (file, {"caption", "picture"}), or (file, the DataError that says why there is none).
 
     The picture is PHOTO-attention.png in the folder that the command is given in; of a second photograph of the same

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from types import ModuleType
@@ -153,7 +152,6 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
         raise DataError("predict got no inputs; expected names of image files, or texts or names of text files")
     model = trained(recipe.Config, options.run, options.runs)
     _note_stand_in(model)
-    answers: Iterator[tuple[str | Path, dict[str, Any] | DataError]]
     if hasattr(recipe, "caption"):
         answers = caption_files(recipe, model, options.inputs)
     else:
@@ -164,10 +162,9 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
         if isinstance(answer, DataError):
             print(f"recipes: {answer}", file=sys.stderr)
             failed += 1
-        elif "caption" in answer:
-            print(shown, answer["caption"], answer["picture"], sep="\t")
         else:
-            print(f"{shown}\t{answer['label']}\t{answer['probability']:.4f}")
+            found = answer["caption"] if "caption" in answer else answer["label"]
+            print(shown, found, answer.get("picture") or f"{answer['probability']:.4f}", sep="\t")
     return 1 if failed else 0
 
 
@@ -226,8 +223,7 @@ def config(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
 
 
 def _note_stand_in(model: Any) -> None:
-    info = model.run.info
-    if info.stand_in_for:
+    if (info := model.run.info).stand_in_for:
         print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
 
 
