@@ -18,7 +18,7 @@
 # caption word by word, and before each word it looks: it weighs the places, and takes their mean.
 #
 # This notebook describes generated scenes of two coloured shapes, where it is known what is true and what is where. It
-# trains for a minute or two, so expect colours before shapes. For photographs: `show_attend_tell.fit()`.
+# trains for a minute or two, so expect mistakes. For photographs: `show_attend_tell.fit()`.
 
 # %%
 import numpy as np
