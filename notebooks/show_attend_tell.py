@@ -22,6 +22,7 @@
 
 # %%
 import numpy as np
+from IPython.display import Image
 
 from recipes import show_attend_tell
 
@@ -44,7 +45,8 @@ gallery = show_attend_tell.load_data(config).gallery
 caption, strip = show_attend_tell.explain(gallery.images[0], model)
 print(caption)
 print("people:", *gallery.references[0], sep="\n  ")
-strip
+strip.savefig("strip.png")
+Image("strip.png")
 
 # %% [markdown]
 # ## Look closer
