@@ -88,8 +88,8 @@ def _several(data: Any) -> bool:
     first = data[0]
     if not isinstance(first, (tuple, list)):
         return isinstance(first, (str, Path))
-    one_image = len(first) != 2 or isinstance(first[0], (str, Path)) or np.ndim(first[0]) == 3
-    return not one_image  # else these are the images of one split
+    # Two paths or two (H, W, 3) are the images of one split.
+    return len(first) == 2 and not isinstance(first[0], (str, Path)) and getattr(first[0], "ndim", 4) != 3
 
 
 def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
