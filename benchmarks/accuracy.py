@@ -18,9 +18,9 @@ from pathlib import Path
 
 from machine import environment, rates
 
-from recipes.tasks.caption_scores import bleu_signature
-from recipes.tasks.translation import bleu
-from recipes.training.config import change
+from recipes.kinds.caption_scores import bleu_signature
+from recipes.kinds.translation import bleu
+from recipes.settings import change
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -18,9 +18,9 @@ from machine import environment
 from recipes import show_attend_tell as recipe
 from recipes.data.caption_sources import find_captions
 from recipes.data.captions import in_words
-from recipes.pretrained import annotate_once
-from recipes.tasks.caption_scores import caption_scores
-from recipes.tasks.captioning import caption_all
+from recipes.pretrained.encoders import annotate_once
+from recipes.kinds.caption_scores import caption_scores
+from recipes.kinds.captioning import caption_all
 
 RESULT = Path(__file__).parent / "results" / "captions.json"
 WIDTHS, PENALTIES = (1, 3, 5), (0.0, 0.7)

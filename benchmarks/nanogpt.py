@@ -31,7 +31,7 @@ import numpy as np
 
 from machine import environment, rates
 from recipes import shakespeare_gpt
-from recipes.data.language import find_text
+from recipes.data.character_windows import find_text
 
 RESULT = Path(__file__).parent / "results" / "nanogpt.json"
 EVERY = 100  # steps from one look at the loss to the next

@@ -20,7 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from machine import environment
-from recipes.data import crop_and_flip, train_batches
+from recipes.data.augment import crop_and_flip
+from recipes.data.image_batches import train_batches
 
 BATCH_SIZE, STEPS, TURNS = 256, 150, 5
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from machine import environment
 
-from recipes.training.files import write_json
+from recipes.runs.atomic_files import write_json
 
 
 def last_step(runs: Path) -> int:

@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from machine import environment
-from recipes.data.standins import STANDINS
-from recipes.data.text_standins import documentation, reviews
+from recipes.data.standins.images import STANDINS
+from recipes.data.standins.texts import documentation, reviews
 
 RESULT = Path(__file__).parent / "results" / "standins.json"
 

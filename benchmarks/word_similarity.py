@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 
 from machine import environment
 from recipes import word2vec
-from recipes.data.language import find_text
+from recipes.data.character_windows import find_text
 from recipes.tasks.vectors import unit
 
 RESULT = Path(__file__).parent / "results" / "word_similarity.json"

@@ -24,7 +24,7 @@
 import matplotlib.pyplot as plt
 
 from recipes import translate_transformer
-from recipes.layers import sinusoids
+from recipes.layers.positions import sinusoids
 
 config = translate_transformer.Config(
     dataset="dates",

@@ -25,24 +25,23 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from recipes.data import Splits, crop_and_flip, image_splits
-from recipes.devices import BatchNormalization, training_scope
+from recipes.data.augment import crop_and_flip
+from recipes.data.image_batches import image_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
 from recipes.errors import ConfigError
-from recipes.tasks import SmoothedCrossentropy, classifier_pictures, export_classifier
-from recipes.training import (
-    change,
-    check_config,
-    decayed_sgd,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.kinds.image_classification import export_classifier
+from recipes.kinds.plots import classifier_pictures
+from recipes.layers.batch_norm import BatchNormalization
+from recipes.optimization.losses import SmoothedCrossentropy
+from recipes.optimization.optimizers import decayed_sgd, one_cycle
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 

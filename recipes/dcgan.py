@@ -27,28 +27,25 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from recipes.data import Splits, crop_and_flip, image_splits
-from recipes.devices import BatchNormalization, training_scope
+from recipes.data.augment import crop_and_flip
+from recipes.data.image_batches import image_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
 from recipes.errors import ConfigError
-from recipes.tasks import apply, draw_images
+from recipes.kinds.autoencoding import apply
+from recipes.kinds.image_quality import SampleGrids, judge_samples, spread
+from recipes.kinds.plots import draw_images
+from recipes.layers.batch_norm import BatchNormalization
+from recipes.runs.atomic_files import save_picture
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
 from recipes.tasks.adversaries import Adversaries
-from recipes.tasks.generated import SampleGrids, judge_samples, spread
-from recipes.training import (
-    Signature,
-    change,
-    check_config,
-    evaluate_model,
-    export_signatures,
-    fit_model,
-    follow_data,
-    in_float32,
-    open_run,
-    recipe_name,
-    same_data,
-    save_picture,
-    trained,
-    tune_model,
-)
+from recipes.verbs.export import Signature, export_signatures, in_float32
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -257,7 +254,7 @@ def evaluate(
     Args:
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
         data: Your own data; see `load_data`. None: what the model was trained on.
-        judge: A classifier of such images, or its run's folder: adds `recipes.tasks.generated.judged` of samples.
+        judge: A classifier of such images, or its run's folder: adds `recipes.kinds.image_quality.judged` of samples.
         runs: Where run folders are.
         **changes: Settings of the data to change by name.
 

@@ -22,24 +22,19 @@ from typing import Any, Literal
 import keras
 from keras import layers
 
-from recipes.data import Splits, labelled_text_splits, texts_for_testing
-from recipes.devices import training_scope
-from recipes.tasks import Norms, export_text_classifier, norm_pictures, text_classifier_pictures
-from recipes.training import (
-    Adam,
-    change,
-    check_config,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.data.labelled_texts import labelled_text_splits, texts_for_testing
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
+from recipes.kinds.text_classification import export_text_classifier, text_classifier_pictures
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.tasks.norms import Norms, norm_pictures
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 

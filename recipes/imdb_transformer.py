@@ -21,33 +21,22 @@ import keras
 import numpy as np
 from keras import layers
 
-from recipes.data import Splits, labelled_text_splits, texts_for_testing
-from recipes.devices import training_scope
-from recipes.layers import PositionEmbedding, TransformerBlock
-from recipes.tasks import (
-    draw_attention,
-    export_text_classifier,
-    padded_ids,
-    text_classifier_pictures,
-    tokenizer_of,
-)
-from recipes.training import (
-    Adam,
-    change,
-    check_config,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    run_of,
-    same_data,
-    save_picture,
-    trained,
-    tune_model,
-)
+from recipes.data.labelled_texts import labelled_text_splits, texts_for_testing
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
+from recipes.kinds.plots import draw_attention
+from recipes.kinds.text_classification import export_text_classifier, padded_ids, text_classifier_pictures, tokenizer_of
+from recipes.layers.positions import PositionEmbedding
+from recipes.layers.transformer import TransformerBlock
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.runs.atomic_files import save_picture
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, run_of, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 

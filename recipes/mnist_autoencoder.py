@@ -22,23 +22,21 @@ import keras
 import numpy as np
 from keras import layers
 
-from recipes.data import Splits, crop_and_flip, image_splits, noisy_pairs
-from recipes.devices import BatchNormalization, training_scope
+from recipes.data.augment import crop_and_flip, noisy_pairs
+from recipes.data.image_batches import image_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
 from recipes.errors import ConfigError
-from recipes.tasks import apply, draw_reconstructions, export_halves, pixels
-from recipes.training import (
-    change,
-    check_config,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.kinds.autoencoding import apply, draw_reconstructions, export_halves, pixels
+from recipes.layers.batch_norm import BatchNormalization
+from recipes.optimization.optimizers import one_cycle
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 

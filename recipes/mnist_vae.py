@@ -25,26 +25,24 @@ import keras
 import numpy as np
 from keras import layers
 
-from recipes.data import Splits, binary_pairs, crop_and_flip, image_splits
-from recipes.devices import replica_rows, replicas_here, training_scope
+from recipes.data.augment import binary_pairs, crop_and_flip
+from recipes.data.image_batches import image_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import replica_rows, replicas_here, training_scope
 from recipes.errors import ConfigError
-from recipes.tasks import apply, draw_images, draw_reconstructions, draw_walks, export_halves, pixels
-from recipes.tasks.generated import judge_samples
-from recipes.tasks.losses import PixelNats, Reconstruction, importance_weighted_bound
-from recipes.training import (
-    change,
-    check_config,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    save_picture,
-    trained,
-    tune_model,
-)
+from recipes.kinds.autoencoding import apply, draw_reconstructions, draw_walks, export_halves, pixels
+from recipes.kinds.image_quality import judge_samples
+from recipes.kinds.plots import draw_images
+from recipes.optimization.losses import PixelNats, Reconstruction, importance_weighted_bound
+from recipes.optimization.optimizers import one_cycle
+from recipes.runs.atomic_files import save_picture
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -250,7 +248,7 @@ def evaluate(
         model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
         data: Your own data; see `load_data`. None: what the model was trained on.
         samples: With so many codes drawn per image, "bound" is the importance-weighted one; 0: leave it out.
-        judge: A classifier of such images, or its run's folder: adds `recipes.tasks.generated.judged` of samples.
+        judge: A classifier of such images, or its run's folder: adds `recipes.kinds.image_quality.judged` of samples.
         runs: Where run folders are.
         **changes: Settings of the data to change by name.
 

@@ -23,26 +23,22 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes.data import Splits, character_splits, text_for_testing
-from recipes.devices import compiled_by_xla, training_scope
-from recipes.layers import PositionEmbedding, TransformerBlock
-from recipes.tasks import Bits, check_how, export_generator, stream_text, text_samples, tokenizer_of
-from recipes.training import (
-    AdamW,
-    change,
-    check_config,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    run_of,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.data.character_windows import character_splits, text_for_testing
+from recipes.data.splits import Splits
+from recipes.devices.strategies import compiled_by_xla, training_scope
+from recipes.kinds.text_classification import tokenizer_of
+from recipes.kinds.text_generation import check_how, export_generator, stream_text, text_samples
+from recipes.layers.positions import PositionEmbedding
+from recipes.layers.transformer import TransformerBlock
+from recipes.optimization.losses import Bits
+from recipes.optimization.optimizers import AdamW, one_cycle
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, run_of, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -161,7 +157,7 @@ def build(config: Config = Config()) -> keras.Model:
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
-    """Returns (rows -> state before the first character, step), for `recipes.tasks.decoding`.
+    """Returns (rows -> state before the first character, step), for `recipes.kinds.decoding`.
 
     The state is a cache of keys and values for each block, and the characters they are of.
     """

@@ -20,25 +20,20 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes.data import Splits, character_splits, text_for_testing
-from recipes.devices import training_scope
-from recipes.tasks import Bits, check_how, export_generator, stream_text, text_samples, tokenizer_of
-from recipes.training import (
-    Adam,
-    change,
-    check_config,
-    evaluate_model,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    run_of,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.data.character_windows import character_splits, text_for_testing
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
+from recipes.kinds.text_classification import tokenizer_of
+from recipes.kinds.text_generation import check_how, export_generator, stream_text, text_samples
+from recipes.optimization.losses import Bits
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, run_of, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -132,7 +127,7 @@ def build(config: Config = Config()) -> keras.Model:
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
-    """Returns (rows -> state before the first character, step), for `recipes.tasks.decoding`.
+    """Returns (rows -> state before the first character, step), for `recipes.kinds.decoding`.
 
     The state is the hidden state of each layer, and an LSTM's cell state.
     """

@@ -21,25 +21,23 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.data import Splits, caption_splits, captions_for_testing
-from recipes.devices import BatchNormalization, training_scope
-from recipes.layers import LookingLSTM
-from recipes.pretrained import annotate_once, read_by
-from recipes.tasks import Captioner, CaptionNats, captioning, search
-from recipes.training import (
-    Adam,
-    change,
-    check_config,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.data.caption_sources import captions_for_testing
+from recipes.data.captions import caption_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
+from recipes.kinds import captioning
+from recipes.kinds.translation import search
+from recipes.layers.batch_norm import BatchNormalization
+from recipes.layers.looking import LookingLSTM
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.pretrained.encoders import annotate_once, read_by
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.tasks.captioner import Captioner, CaptionNats
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -170,7 +168,7 @@ def convnet(config: Config) -> tuple[Any, Any]:
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
-    """Returns (what is read -> state before the first word, step), for `recipes.tasks.decoding`."""
+    """Returns (what is read -> state before the first word, step), for `recipes.kinds.decoding`."""
     embedding, writer, of_state, of_seen, logits = map(model.get_layer, ("embedding", "writer", "L_h", "L_z", "logits"))
     reader = keras.Model(model.inputs[0], [model.get_layer(name).output for name in ("annotations", "hidden", "cell")])
 
@@ -254,7 +252,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Returns {"loss": nats of a caption and its penalty, "perplexity": of a word, "bleu1", ..., "meteor", ...}.
 
-    Of the test split; see `recipes.tasks.caption_scores`. Of generated scenes also the shares of captions that are
+    Of the test split; see `recipes.kinds.caption_scores`. Of generated scenes also the shares of captions that are
     "true" and of objects that are "looked_at", in [0, 1].
 
     Args:

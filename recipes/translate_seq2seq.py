@@ -22,12 +22,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.data import Splits, pairs_for_testing, translation_splits
-from recipes.devices import training_scope
-from recipes.layers import AttentionLSTM
-from recipes.tasks import (
-    Perplexity,
-    SentenceNats,
+from recipes.data.sentence_pairs import pairs_for_testing, translation_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
+from recipes.kinds.translation import (
     evaluate_translator,
     explain_translation,
     export_translator,
@@ -35,20 +33,15 @@ from recipes.tasks import (
     translate_all,
     translation_report,
 )
-from recipes.training import (
-    Adam,
-    change,
-    check_config,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.layers.recurrent import AttentionLSTM
+from recipes.optimization.losses import Perplexity, SentenceNats
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -152,7 +145,7 @@ def build(config: Config = Config()) -> keras.Model:
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
-    """Returns (source ids -> state before the first piece, step), for `recipes.tasks.decoding`."""
+    """Returns (source ids -> state before the first piece, step), for `recipes.kinds.decoding`."""
     pieces, writer, logits = (model.get_layer(name) for name in ("pieces", "writer", "logits"))
     outputs = [model.get_layer(name).output for name in ("reader", "hidden", "cell")]
     reader = keras.Model(model.inputs[0], [outputs[0][0], *outputs[1:]])

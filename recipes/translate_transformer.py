@@ -18,12 +18,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from recipes.data import Splits, pairs_for_testing, translation_splits
-from recipes.devices import training_scope
-from recipes.layers import PositionEmbedding, TransformerBlock
-from recipes.tasks import (
-    Perplexity,
-    SentenceNats,
+from recipes.data.sentence_pairs import pairs_for_testing, translation_splits
+from recipes.data.splits import Splits
+from recipes.devices.strategies import training_scope
+from recipes.kinds.translation import (
     evaluate_translator,
     explain_translation,
     export_translator,
@@ -31,20 +29,16 @@ from recipes.tasks import (
     translate_all,
     translation_report,
 )
-from recipes.training import (
-    Adam,
-    change,
-    check_config,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    same_data,
-    trained,
-    tune_model,
-)
+from recipes.layers.positions import PositionEmbedding
+from recipes.layers.transformer import TransformerBlock
+from recipes.optimization.losses import Perplexity, SentenceNats
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 
@@ -154,7 +148,7 @@ def build(config: Config = Config()) -> keras.Model:
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
-    """Returns (source ids -> state before the first piece, step), for `recipes.tasks.decoding`.
+    """Returns (source ids -> state before the first piece, step), for `recipes.kinds.decoding`.
 
     The state is a cache of keys and values for each block, and those of the memory, which stay.
     """

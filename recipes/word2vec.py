@@ -22,38 +22,22 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.data import Splits, skipgram_splits, words_for_testing
-from recipes.devices import compiled_by_xla, training_scope
-from recipes.tasks import (
-    NegativeSampling,
-    check_number,
-    draw_words,
-    index_of,
-    nearest,
-    tokenizer_of,
-    unit,
-    write_vectors,
-)
-from recipes.training import (
-    Adam,
-    Signature,
-    change,
-    check_config,
-    evaluate_model,
-    export_signatures,
-    fit_model,
-    follow_data,
-    known_tokenizer,
-    one_cycle,
-    open_run,
-    recipe_name,
-    run_of,
-    same_data,
-    save_picture,
-    trained,
-    tune_model,
-    write_text,
-)
+from recipes.data.skipgrams import skipgram_splits, words_for_testing
+from recipes.data.splits import Splits
+from recipes.devices.strategies import compiled_by_xla, training_scope
+from recipes.kinds.decoding import check_number
+from recipes.kinds.text_classification import tokenizer_of
+from recipes.optimization.optimizers import Adam, one_cycle
+from recipes.runs.atomic_files import save_picture, write_text
+from recipes.runs.finish import evaluate_model
+from recipes.runs.open_run import open_run
+from recipes.runs.run_folder import recipe_name
+from recipes.settings import change, check_config
+from recipes.tasks.vectors import NegativeSampling, draw_words, index_of, nearest, unit, write_vectors
+from recipes.verbs.export import Signature, export_signatures
+from recipes.verbs.fit import fit_model, follow_data
+from recipes.verbs.load import known_tokenizer, run_of, same_data, trained
+from recipes.verbs.tune import tune_model
 
 # ---------------------------------------------------------------- settings
 

@@ -21,7 +21,7 @@ tf.config.set_logical_device_configuration(
 )
 
 from recipes.data import sources  # noqa: E402 - after the processors are split
-from recipes.training import outcome  # noqa: E402
+from recipes.runs import finish as outcome  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):

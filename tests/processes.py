@@ -113,7 +113,9 @@ def fit_until_killed(recipe, folder, changes, where, number):
         where: "begin", "step", "write", "validation", "epoch" or "report".
         number: Decides on the moment, at random.
     """
-    from recipes.training import checkpoints, outcome, report, runs
+    from recipes.runs import checkpoints, report
+    from recipes.runs import finish as outcome
+    from recipes.runs import run_folder as runs
 
     module = importlib.import_module(recipe)
     rng = random.Random(number)

@@ -18,7 +18,7 @@ from conftest import runs_of
 
 import recipes
 from recipes.errors import ConfigError, DataError
-from recipes.training.config import RANGES, comments, read_config, write_config
+from recipes.settings import RANGES, comments, read_config, write_config
 
 #: What each recipe reports on validation data that tells a better trial, and whether more is better.
 OBJECTIVES = dict.fromkeys(recipes.RECIPES, "accuracy") | {

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_autoencoder
-from recipes.data import noisy_pairs
+from recipes.data.augment import noisy_pairs
 from recipes.errors import ConfigError
 
 

@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_vae
-from recipes.data import binary_pairs
+from recipes.data.augment import binary_pairs
 from recipes.errors import ConfigError
-from recipes.tasks import draw_walks
-from recipes.tasks.losses import importance_weighted_bound, pixel_nats
+from recipes.kinds.autoencoding import draw_walks
+from recipes.optimization.losses import importance_weighted_bound, pixel_nats
 
 
 def test_kl_of_known_normals():

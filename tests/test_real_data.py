@@ -5,9 +5,9 @@ import pytest
 
 from recipes import cifar_convnet, imdb_lstm, mnist_dense, shakespeare_gpt, show_attend_tell, translate_seq2seq
 from recipes.data.caption_sources import find_captions
-from recipes.data.language import find_text
+from recipes.data.character_windows import find_text
+from recipes.data.sentence_pairs import find_pairs
 from recipes.data.sources import data_dir, prepared_datasets
-from recipes.data.translation import find_pairs
 
 pytestmark = pytest.mark.real_data
 

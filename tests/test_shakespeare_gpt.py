@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import shakespeare_gpt
-from recipes.training.outcome import no_pictures
+from recipes.runs.finish import no_pictures
 
 
 def test_parameters_are_nanogpts():

@@ -10,14 +10,14 @@ from conftest import runs_of
 
 from recipes import show_attend_tell as recipe
 from recipes.cli import main
-from recipes.data import Splits
-from recipes.data.scenes import captioned
+from recipes.data.splits import Splits
+from recipes.data.standins.scenes import captioned
 from recipes.data.tokenizers import END, START, Sentences
 from recipes.errors import ConfigError, DataError, ExportError
-from recipes.pretrained import encoder_of
-from recipes.tasks.captioning import caption_all, draw_strip, eyes, look
-from recipes.tasks.decoding import beam_search
-from recipes.training import outcome
+from recipes.kinds.captioning import caption_all, draw_strip, eyes, look
+from recipes.kinds.decoding import beam_search
+from recipes.pretrained.encoders import encoder_of
+from recipes.runs import finish as outcome
 
 KINDS = ("soft", "hard")
 SMALL = recipe.replace(recipe.TINY, image_size=16, vocab_size=12)

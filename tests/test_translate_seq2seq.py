@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import translate_seq2seq
-from recipes.data.text_standins import dates
+from recipes.data.standins.texts import dates
 
 KINDS = ("none", "bahdanau", "luong")
 

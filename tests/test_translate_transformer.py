@@ -2,7 +2,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes import translate_transformer
-from recipes.data.text_standins import dates
+from recipes.data.standins.texts import dates
 
 
 def test_parameters_by_hand():

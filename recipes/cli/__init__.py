@@ -85,11 +85,11 @@ def _run(arguments: list[str]) -> int:
     if name not in RECIPES and not name.endswith(".py"):
         return _usage(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
     if verb == "copy":
-        from recipes.cli.copy import copy
+        from recipes.cli.copy_recipe import copy
 
         return copy(name, options)
     _load_tensorflow()
-    from recipes.cli import verbs
+    from recipes.cli import commands as verbs
 
     return getattr(verbs, verb)(_recipe(name), f"recipes {verb} {name}", options)
 

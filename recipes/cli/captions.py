@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from recipes.errors import DataError
-from recipes.training.files import save_picture
+from recipes.runs.atomic_files import save_picture
 
 
 def caption_files(

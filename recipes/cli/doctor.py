@@ -1,9 +1,9 @@
 """`recipes doctor`: what a run on this machine would find."""
 
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
-from recipes.data.standins import STANDINS
-from recipes.data.text_standins import TEXT_STANDINS
-from recipes.devices.hardware import choose_precision, environment
+from recipes.data.standins.images import STANDINS
+from recipes.data.standins.texts import TEXT_STANDINS
+from recipes.devices.precision import choose_precision, environment
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
 from recipes.errors import RecipeError

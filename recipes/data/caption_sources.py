@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recipes.data.arrays import Arrays, Columns, Testing
-from recipes.data.photographs import Photographs, of_array, of_builder, photographs
-from recipes.data.scenes import SIZE, scenes
+from recipes.data.in_memory import Arrays, Columns, Testing
+from recipes.data.labelled_texts import TextSettings, check_texts, decoded, read_text_file, shortened
+from recipes.data.lazy_images import Photographs, of_array, of_builder, photographs
 from recipes.data.sources import Kind, find_arrays
 from recipes.data.splits import DataInfo
-from recipes.data.texts import TextSettings, check_texts, decoded, read_text_file, shortened
+from recipes.data.standins.scenes import SIZE, scenes
 from recipes.errors import DataError
 
 
@@ -39,7 +39,7 @@ def find_captions(config: CaptionSettings, data: Any = None) -> tuple[Arrays, Da
         found = {id(part): own_part(part, config.image_size) for part in parts}  # one that is passed twice is read once
         arrays, images = _joined([found[id(part)] for part in parts])
         return arrays, DataInfo("your own captions"), images
-    import recipes.data.flickr8k  # noqa: F401 - makes the name known
+    import recipes.data.tfds.flickr8k  # noqa: F401 - makes the name known
 
     seen: list[Photographs] = []
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Columns, fingerprint, three_way
 from recipes.data.caption_sources import CaptionSettings, find_captions
-from recipes.data.photographs import Photographs
-from recipes.data.scenes import SIZE
-from recipes.data.sequences import Column, with_follows
+from recipes.data.in_memory import Columns, fingerprint, three_way
+from recipes.data.labelled_texts import sequence_splits
+from recipes.data.lazy_images import Photographs
+from recipes.data.sentence_pairs import ended, shifted
 from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import Splits
-from recipes.data.texts import sequence_splits
+from recipes.data.standins.scenes import SIZE
+from recipes.data.text_batches import Column, with_follows
 from recipes.data.tokenizers import START, Sentences, Tokenizer, split_words
-from recipes.data.translation import ended, shifted
 from recipes.errors import DataError
 
 LOOKED_AT = 100  # test images that are kept to be looked at
@@ -29,7 +29,7 @@ class Gallery:
     inputs: np.ndarray  # (N, ...): what the model reads in place of them, or they themselves
     images: np.ndarray  # (n, H, W, 3) uint8: the first of them
     references: tuple[tuple[str, ...], ...]  # (N,): what people said of each, words in small letters
-    scenes: tuple[Any, ...] = ()  # of generated ones: (N,) what is there, `recipes.data.scenes.Scene`
+    scenes: tuple[Any, ...] = ()  # of generated ones: (N,) what is there, `recipes.data.standins.scenes.Scene`
 
 
 def caption_splits(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.data.arrays import Arrays, Columns
+from recipes.data.in_memory import Arrays, Columns
 from recipes.errors import DataError
 
 

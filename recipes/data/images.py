@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Columns, Testing, check_labels, from_pairs
 from recipes.data.folders import read_folder
+from recipes.data.in_memory import Arrays, Columns, Testing, check_labels, from_pairs
 from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
 from recipes.data.splits import DataInfo
-from recipes.data.standins import STANDINS
+from recipes.data.standins.images import STANDINS
 from recipes.errors import DataError
 
 ENDINGS = (".gif", ".jpeg", ".jpg", ".png")

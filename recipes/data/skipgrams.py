@@ -7,11 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Testing, fingerprint
-from recipes.data.language import find_text, text_of
-from recipes.data.sequences import own_splits
+from recipes.data.character_windows import find_text, text_of
+from recipes.data.in_memory import Arrays, Testing, fingerprint
 from recipes.data.splits import Splits
-from recipes.data.streams import endless, in_turns, shared_evenly
+from recipes.data.text_batches import own_splits
+from recipes.data.tf_data import endless, in_turns, shared_evenly
 from recipes.data.tokenizers import UNKNOWN, Tokenizer, Words
 from recipes.errors import DataError
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 import tensorflow as tf
 
-from recipes.data.arrays import Arrays, Columns
+from recipes.data.in_memory import Arrays, Columns
 from recipes.data.splits import DataInfo
 from recipes.errors import DataError, did_you_mean
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from recipes.devices.workers import Cluster, find_cluster, lost_workers_explained
 from recipes.errors import ConfigError
-from recipes.errors.failures import clear_errors
+from recipes.errors.hardware_errors import clear_errors
 
 
 @contextmanager

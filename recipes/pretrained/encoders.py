@@ -9,7 +9,7 @@ from keras import layers
 
 from recipes.errors import DataError
 from recipes.pretrained.efficientnet_lite import efficientnet_lite0, load_imagenet
-from recipes.pretrained.features import computed_once
+from recipes.pretrained.feature_cache import computed_once
 
 
 class Backbone(NamedTuple):
@@ -59,7 +59,7 @@ def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:
     Args:
         name: One of `BACKBONES`.
         image_size: H and W of the images.
-        images: `recipes.data.photographs.Photographs`.
+        images: `recipes.data.lazy_images.Photographs`.
     """
     encoder = encoder_of(name, image_size)
     return computed_once(encoder, f"{digest(encoder)}-{images.key}", len(images), images.batches())

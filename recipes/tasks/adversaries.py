@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from recipes.devices.strategies import replica_rows, replicas_here
-from recipes.tasks.generated import KernelDistance
+from recipes.kinds.image_quality import KernelDistance
 
 
 @keras.saving.register_keras_serializable("recipes")

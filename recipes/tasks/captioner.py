@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from recipes.devices.strategies import replicas_here
-from recipes.tasks.losses import Perplexity, smoothed_nats
+from recipes.optimization.losses import Perplexity, smoothed_nats
 
 
 @keras.saving.register_keras_serializable("recipes")

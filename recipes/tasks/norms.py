@@ -10,7 +10,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from recipes.data.splits import Splits
-from recipes.training.files import save_picture
+from recipes.runs.atomic_files import save_picture
 
 NEAR = 10  # tokens at each end that "near" and "far" are averaged over
 

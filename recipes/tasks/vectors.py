@@ -10,7 +10,7 @@ from keras import ops
 from matplotlib.figure import Figure
 
 from recipes.errors import ConfigError, did_you_mean
-from recipes.training.files import write_text
+from recipes.runs.atomic_files import write_text
 
 
 @keras.saving.register_keras_serializable("recipes")

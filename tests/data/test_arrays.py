@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.data.arrays import hold_out
 from recipes.data.images import from_arrays
+from recipes.data.in_memory import hold_out
 from recipes.errors import DataError
 
 IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.arange(6)

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from recipes import show_attend_tell
-from recipes.data import caption_splits, captions_for_testing
-from recipes.data.caption_sources import find_captions
+from recipes.data.caption_sources import captions_for_testing, find_captions
+from recipes.data.captions import caption_splits
 from recipes.data.tokenizers import END, START, Sentences, from_json
 from recipes.errors import DataError
 

@@ -8,8 +8,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from recipes import show_attend_tell
-from recipes.data import flickr8k, sources
+from recipes.data import sources
 from recipes.data.caption_sources import find_captions
+from recipes.data.tfds import flickr8k
 from recipes.errors import DataError
 
 FILES = {"train": ("Flickr_8k.trainImages.txt", 2), "validation": ("Flickr_8k.devImages.txt", 1)}

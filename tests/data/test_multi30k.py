@@ -5,7 +5,7 @@ import gzip
 import pytest
 import tensorflow_datasets as tfds
 
-from recipes.data import multi30k
+from recipes.data.tfds import multi30k
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes import cifar_convnet
-from recipes.data import Splits, crop_and_flip, image_splits, train_batches
-from recipes.data.pipeline import eval_batches
+from recipes.data.augment import crop_and_flip
+from recipes.data.image_batches import eval_batches, image_splits, train_batches
+from recipes.data.splits import Splits
 from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recipes.data.scenes import COLOURS, FORMS, KINDS, SIZE, Scene, captioned, scenes
+from recipes.data.standins.scenes import COLOURS, FORMS, KINDS, SIZE, Scene, captioned, scenes
 
 SCENE = Scene(("circle", "star"), ("red", "orange"), ((14.0, 12.0), (40.0, 30.0)), (9.0, 10.0))
 

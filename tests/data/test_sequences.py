@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.data.sequences import POOL, bucketed_batches, sorted_batches, window_batches, windows_and_steps
+from recipes.data.text_batches import POOL, bucketed_batches, sorted_batches, window_batches, windows_and_steps
 from recipes.errors import DataError
 
 

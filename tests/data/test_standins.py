@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from recipes.data.standins import SHAPES, digits, draw_scenes, outline_distance, shapes
-from recipes.data.text_standins import BAD, GOOD, dates, documentation, in_english, in_german, reviews
+from recipes.data.standins.images import SHAPES, digits, draw_scenes, outline_distance, shapes
+from recipes.data.standins.texts import BAD, GOOD, dates, documentation, in_english, in_german, reviews
 
 
 def test_the_same_seed_draws_the_same_scenes_and_the_splits_differ():

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.data.text_standins import dates
+from recipes.data.standins.texts import dates
 from recipes.data.tokenizers import END, LONGEST, Characters, Subwords, Words, at_spaces, from_json, split_words
 from recipes.errors import DataError
 

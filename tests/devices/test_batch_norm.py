@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recipes.devices import BatchNormalization
+from recipes.layers.batch_norm import BatchNormalization
 
 
 def trained_step(layer, inputs, weights, cotangent):

@@ -1,7 +1,7 @@
 import pytest
 
-from recipes.devices import hardware
-from recipes.devices.hardware import choose_precision
+from recipes.devices import precision as hardware
+from recipes.devices.precision import choose_precision
 
 
 @pytest.mark.parametrize(

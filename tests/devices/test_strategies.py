@@ -6,8 +6,14 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_dense
-from recipes.devices import replica_rows, strategies
-from recipes.devices.strategies import choose_strategy, describe_strategy, several_replicas, training_scope
+from recipes.devices import strategies
+from recipes.devices.strategies import (
+    choose_strategy,
+    describe_strategy,
+    replica_rows,
+    several_replicas,
+    training_scope,
+)
 from recipes.errors import ConfigError, TrainingError
 
 

@@ -17,7 +17,7 @@ import pytest
 import recipes
 from recipes import mnist_dense
 from recipes.cli.launch import free_ports
-from recipes.devices import keras_compat
+from recipes.devices import keras_fixes as keras_compat
 from recipes.devices.workers import find_cluster
 from recipes.errors import ConfigError, TrainingError
 

@@ -4,7 +4,9 @@ import pytest
 from keras import ops
 
 from recipes.errors import ConfigError
-from recipes.layers import MultiHeadAttention, PositionEmbedding, TransformerBlock, sinusoids
+from recipes.layers.attention import MultiHeadAttention
+from recipes.layers.positions import PositionEmbedding, sinusoids
+from recipes.layers.transformer import TransformerBlock
 
 
 def draw(*shape, seed=0):

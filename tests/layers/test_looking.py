@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from recipes.errors import ConfigError
-from recipes.layers import LookingLSTM
+from recipes.layers.looking import LookingLSTM
 
 
 def draw(*shape, seed=0):

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from recipes.data.photographs import of_array
+from recipes.data.lazy_images import of_array
 from recipes.errors import DataError
-from recipes.pretrained import annotate_once, encoder_of, features, read_by
 from recipes.pretrained import efficientnet_lite as lite
-from recipes.pretrained.encoders import BACKBONES, digest
-from recipes.pretrained.features import cache_dir
+from recipes.pretrained import feature_cache as features
+from recipes.pretrained.encoders import BACKBONES, annotate_once, digest, encoder_of, read_by
+from recipes.pretrained.feature_cache import cache_dir
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
-from recipes.data.scenes import Scene
-from recipes.tasks import caption_scores as scores
+from recipes.data.standins.scenes import Scene
+from recipes.kinds import caption_scores as scores
 
 
 def test_bleu_by_hand():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.data.tokenizers import END, PAD, START
-from recipes.tasks.decoding import beam_search, kept, pick, sample_tokens
+from recipes.kinds.decoding import beam_search, kept, pick, sample_tokens
 
 SIZE = 6
 

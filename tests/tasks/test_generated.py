@@ -4,14 +4,7 @@ import pytest
 import tensorflow as tf
 
 from recipes.errors import ConfigError
-from recipes.tasks.generated import (
-    BANDWIDTHS,
-    KernelDistance,
-    classifier_score,
-    frechet_distance,
-    judged,
-    spread,
-)
+from recipes.kinds.image_quality import BANDWIDTHS, KernelDistance, classifier_score, frechet_distance, judged, spread
 
 
 def test_classifier_score_runs_from_one_to_the_number_of_classes():

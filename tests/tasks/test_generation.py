@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from recipes.errors import ConfigError, DataError, RunError
-from recipes.tasks.generation import generate_texts
-from recipes.training.outcome import no_pictures
+from recipes.kinds.text_generation import generate_texts
+from recipes.runs.finish import no_pictures
 
 
 @pytest.fixture(params=["shakespeare_lstm", "shakespeare_gpt"])

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from recipes.tasks import SmoothedCrossentropy
+from recipes.optimization.losses import SmoothedCrossentropy
 
 
 def test_by_hand():

@@ -10,11 +10,11 @@ import tensorflow as tf
 from recipes import translate_seq2seq, translate_transformer
 from recipes.data.tokenizers import END, START
 from recipes.errors import ConfigError, DataError
-from recipes.tasks.decoding import beam_search
-from recipes.tasks.losses import Perplexity, SentenceNats
-from recipes.tasks.translation import bleu, sentences
-from recipes.training import evaluate_model, trained
-from recipes.training.outcome import no_pictures
+from recipes.kinds.decoding import beam_search
+from recipes.kinds.translation import bleu, sentences
+from recipes.optimization.losses import Perplexity, SentenceNats
+from recipes.runs.finish import evaluate_model, no_pictures
+from recipes.verbs.load import trained
 
 
 @pytest.fixture(params=["translate_seq2seq", "translate_transformer"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.errors import ConfigError
-from recipes.training.config import change, check_config, comments, read_config, write_config
+from recipes.settings import change, check_config, comments, read_config, write_config
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from recipes import cifar_convnet, mnist_dense
 from recipes.errors import DataError, ExportError
-from recipes.tasks import classify, export_classifier
-from recipes.tasks.predict import classify_files
+from recipes.kinds import image_classification as classify
+from recipes.kinds.image_classification import export_classifier
+from recipes.kinds.predict import classify_files
 
 
 @pytest.fixture

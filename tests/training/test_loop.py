@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_dense
-from recipes.data import Splits
+from recipes.data.splits import Splits
 from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError, RunError, TrainingError
-from recipes.training import loop
-from recipes.training.progress import duration
+from recipes.runs.progress import duration
+from recipes.verbs import fit as loop
 
 TINY = mnist_dense.TINY
 

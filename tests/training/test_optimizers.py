@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recipes.training import Adam, AdamW
+from recipes.optimization.optimizers import Adam, AdamW
 
 RATE = 0.01
 TOKEN_IDS = np.array([[1, 1, 1, 1], [1, 1, 1, 2]])  # the first token seven times, the second once, the others never

@@ -1,7 +1,7 @@
 """The curves of a report: each metric is in the picture, of whichever split it is."""
 
-from recipes.training.files import save_picture
-from recipes.training.report import draw_curves
+from recipes.runs.atomic_files import save_picture
+from recipes.runs.report import draw_curves
 
 
 def test_curves_show_metrics_of_validation_alone(tmp_path):

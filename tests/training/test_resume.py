@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from processes import Tell
 
 from recipes import dcgan, mnist_dense
-from recipes.data import DataInfo, Splits
+from recipes.data.splits import DataInfo, Splits
 from recipes.errors import RunError, TrainingError
-from recipes.training import checkpoints, runs, saving
-from recipes.training.checkpoints import Checkpoint, newest_checkpoint, pack, parse_checkpoint, unpack, write_checkpoint
+from recipes.runs import checkpoint_callback as saving
+from recipes.runs import checkpoints
+from recipes.runs import run_folder as runs
+from recipes.runs.checkpoints import Checkpoint, newest_checkpoint, pack, parse_checkpoint, unpack, write_checkpoint
 
 TINY = mnist_dense.change(mnist_dense.TINY, checkpoint_steps=1)  # 8 steps an epoch
 

@@ -7,8 +7,8 @@ import pytest
 
 from recipes import mnist_dense
 from recipes.errors import DataError, TrainingError
-from recipes.training import tune_model
-from recipes.training.config import read_config
+from recipes.settings import read_config
+from recipes.verbs.tune import tune_model
 
 tune = partial(tune_model, mnist_dense.build, load_data=mnist_dense.load_data, config=mnist_dense.TINY)
 

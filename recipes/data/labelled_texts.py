@@ -1,0 +1,225 @@
+"""Labelled texts in memory, as token ids."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.data.folders import read_folder
+from recipes.data.in_memory import Arrays, Columns, Testing, check_labels, fingerprint, from_pairs, three_way
+from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
+from recipes.data.splits import DataInfo, Splits
+from recipes.data.standins.texts import reviews
+from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches
+from recipes.data.tokenizers import Tokenizer, Words
+from recipes.errors import DataError
+
+
+class LanguageSettings(Protocol):
+    """The fields of a recipe's Config that decide on its text."""
+
+    @property
+    def dataset(self) -> str: ...  # noqa: D102
+    @property
+    def max_examples(self) -> int | None: ...  # noqa: D102
+    @property
+    def offline(self) -> str: ...  # noqa: D102
+    @property
+    def sequence_length(self) -> int: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+
+class TextSettings(LanguageSettings, Protocol):
+    """Those that decide on labelled texts."""
+
+    @property
+    def validation_fraction(self) -> float: ...  # noqa: D102
+    @property
+    def vocab_size(self) -> int: ...  # noqa: D102
+
+
+def labelled_text_splits(config: TextSettings, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
+    """Returns batches of ((B, T) int32 token ids, (B,) int32 labels), padded with 0 after their end.
+
+    Words are known by their frequency in the training split. Of a text that is longer than `sequence_length`, the last
+    words count: a review says at its end what it means.
+
+    Args:
+        config: Reads the fields of `TextSettings`.
+        data: A user's own: Splits, (texts, labels), two or three such pairs, or a folder of .txt files with a
+            sub-folder per class.
+        tokenizer: A trained model's; None: words are learned from the training split.
+
+    Raises:
+        DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
+    """
+    if isinstance(data, Splits):
+        return own_splits(data, config, (2, 1), "(token ids (B, T), labels (B,))")
+    arrays, info = find_labelled_texts(config.dataset, config.offline, data)
+    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
+    words = tokenizer or Words.learn(train[0], config.vocab_size)
+
+    def columns(split: Columns) -> list[Column]:
+        return [last_words(words, split[0], config.sequence_length), split[1]]
+
+    info = replace(
+        info,
+        tokenizer=words,
+        follows={"num_classes": len(info.label_names), "vocab_size": len(words.vocabulary)},
+    )
+    return sequence_splits(config, info, (train, validation, test), columns, pairs)
+
+
+def last_words(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
+    """Returns the token ids of each text's last words, (B,) string to (B, None) int32: in training and when served."""
+    return words.encode(texts)[:, -sequence_length:]
+
+
+def pairs(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns what it is given: the columns of labelled texts are what `Model.fit` takes."""
+    return token_ids, labels
+
+
+def sequence_splits(
+    config: TextSettings,
+    info: DataInfo,
+    arrays: tuple[Columns, Columns | None, Columns],
+    columns: Callable[[Columns], list[Column]],
+    arrange: Callable[..., tuple[Any, Any]],
+) -> Splits:
+    """Returns the batches of examples in memory: training ones with others of their length, the rest sorted by it.
+
+    Args:
+        config: Reads `batch_size` and `seed`.
+        info: What the examples are.
+        arrays: Training, validation or None, test.
+        columns: Makes token ids of a split.
+        arrange: The columns of a batch -> (inputs, targets).
+    """
+    train, validation, test = (split and columns(split) for split in arrays)
+    assert train
+    assert test
+    if count(train) < config.batch_size:
+        raise DataError(
+            f"batch_size={config.batch_size} is more than the {count(train)} training examples of {info.name}; "
+            f"expected at most {count(train)}"
+        )
+    named = {"train": train, "validation": validation, "test": test}
+    info = replace(
+        info,
+        examples={split: count(found) for split, found in named.items() if found},
+        follows={**info.follows, "train_examples": count(train)},
+        fingerprint=fingerprint(*_parts(train), *_parts(validation or [])),
+    )
+    train_from = bucketed_batches(train, config.batch_size, config.seed, arrange)
+    return Splits(
+        train=train_from(0, 0, 1),
+        validation=sorted_batches(validation, config.batch_size, arrange) if validation else None,
+        test=sorted_batches(test, config.batch_size, arrange),
+        info=info,
+        steps_per_epoch=count(train) // config.batch_size,
+        train_from=train_from,
+    )
+
+
+def find_labelled_texts(dataset: str, offline: str, data: Any = None) -> tuple[Arrays, DataInfo]:
+    """Returns (texts, labels) columns of a text-classification data set and what they are; see `find_arrays`."""
+    if isinstance(data, (str, Path)):
+        arrays = read_folder(data, read_text_file, (".txt",), "texts", column)
+        return arrays, DataInfo(str(Path(data).resolve()), source="folder", label_names=arrays.label_names)
+    if data is not None:
+        arrays = from_pairs(data, _checked_texts, "texts")
+        return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
+    kind = Kind(check_label, _read_labelled, {"reviews": reviews})
+    return find_arrays(dataset, kind, standin="reviews", offline=offline)
+
+
+def texts_for_testing(data: Any, model: Any) -> Testing:
+    """Returns what to evaluate on: the test split of a user's data, or all of it."""
+    arrays, _ = find_labelled_texts("", "error", data)
+    test = arrays.test or arrays.train
+    return Testing((test, test), len(test[0]), arrays.label_names)
+
+
+def read_text_file(path: Path) -> str:
+    """Returns a text file in UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {shortened(path)} as text in UTF-8: {error}") from None
+
+
+def shortened(given: Any) -> str:
+    """Returns what was given, or its beginning where it is long, on one line."""
+    text = str(given)
+    return text if len(text) < 200 else f"{text[:80]!r}..."
+
+
+def check_texts(texts: Any) -> np.ndarray:
+    """Returns a list of str as (N,) object, refusing whatever else it holds."""
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        raise DataError(f"texts are a {type(texts).__name__}; expected a list of str")
+    found = list(texts)
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise DataError(f"text {place} is a {type(text).__name__}, {shortened(text)}; expected a str")
+    return column(found)
+
+
+def column(values: list[str]) -> np.ndarray:
+    """Returns strings as (N,) object: not each as wide as the longest."""
+    return np.array(values, object)
+
+
+def _checked_texts(texts: Any, labels: Any) -> Columns:
+    found = check_texts(texts)
+    return found, check_labels(labels, len(found), "texts")
+
+
+def check_label(builder: Any) -> Any:
+    """Returns the feature "label" of a set of labelled texts, refusing one of another kind."""
+    import tensorflow_datasets as tfds
+
+    expected = "a text-classification data set with a 'text' and a 'label'"
+    check_features(builder, {"text": tfds.features.Text, "label": tfds.features.ClassLabel}, expected)
+    return builder.info.features["label"]
+
+
+def check_text(builder: Any) -> None:
+    """Refuses a data set without a text."""
+    import tensorflow_datasets as tfds
+
+    check_features(builder, {"text": tfds.features.Text}, "a data set with a 'text'")
+
+
+def check_features(builder: Any, kinds: dict[str, type], expected: str) -> None:
+    """Refuses a data set without some features, and one too large for the memory."""
+    features = dict(builder.info.features)
+    if not all(isinstance(features.get(name), kind) for name, kind in kinds.items()):
+        raise DataError(f"{builder.name} has the features {', '.join(features)}; expected {expected}")
+    needed = 3 * int(builder.info.dataset_size)  # as bytes, as str, and as token ids
+    refuse_if_too_large(builder.name, needed, "choose a smaller one")
+
+
+def _read_labelled(builder: Any) -> Arrays:
+    splits = read_splits(builder, lambda features: (features["text"], tf.cast(features["label"], tf.int32)))
+    return Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
+
+
+def decoded(texts: np.ndarray) -> np.ndarray:
+    """Returns UTF-8 as str, whatever is not valid as a replacement character; (N,) object."""
+    return np.array([text.decode("utf-8", errors="replace") for text in texts], object)
+
+
+def _parts(columns: list[Column]) -> list[np.ndarray]:
+    """Returns the arrays that the columns consist of."""
+    found: list[np.ndarray] = []
+    for column in columns:
+        found += [column] if isinstance(column, np.ndarray) else [column.flat_values.numpy(), column.row_splits.numpy()]
+    return found

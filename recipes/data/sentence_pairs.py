@@ -1,0 +1,145 @@
+"""Pairs of sentences in two languages, as token ids."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.data.in_memory import Arrays, Columns, Testing, three_way
+from recipes.data.labelled_texts import (
+    TextSettings,
+    check_features,
+    check_texts,
+    decoded,
+    read_text_file,
+    sequence_splits,
+    shortened,
+)
+from recipes.data.sources import Kind, find_arrays, read_splits
+from recipes.data.splits import DataInfo, Splits
+from recipes.data.standins.texts import dates
+from recipes.data.text_batches import Column, own_splits
+from recipes.data.tokenizers import END, START, Subwords, Tokenizer
+from recipes.errors import DataError
+
+
+class TranslationSettings(TextSettings, Protocol):
+    """The fields of a recipe's Config that decide on its pairs."""
+
+    @property
+    def source(self) -> str: ...  # noqa: D102
+    @property
+    def target(self) -> str: ...  # noqa: D102
+
+
+def translation_splits(config: TranslationSettings, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
+    """Returns batches of ((source (B, S), target (B, T)), following (B, T)), int32, padded with 0 after their end.
+
+    `target` is the start and the sentence, `following` the sentence and the end. Both languages share a vocabulary.
+
+    Args:
+        config: Reads the fields of `TranslationSettings`; `sequence_length` is the most pieces of a sentence.
+        data: A user's own: Splits, or see `find_pairs`.
+        tokenizer: A trained model's; None: pieces are learned from the training split.
+
+    Raises:
+        DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
+    """
+    if isinstance(data, Splits):
+        return own_splits(data, config, ((2, 2), 2), "((source (B, S), target (B, T)), following (B, T))")
+    arrays, info = find_pairs(config, data)
+    splits = three_way(arrays, config.validation_fraction, config.max_examples)
+    pieces = tokenizer or Subwords.learn(np.concatenate(splits[0]), config.vocab_size)
+
+    def columns(split: Columns) -> list[Column]:
+        source, target = (ended(pieces, side, config.sequence_length) for side in split)
+        return [source, tf.concat([tf.fill((len(split[0]), 1), START), target], 1)]
+
+    info = replace(info, tokenizer=pieces, follows={"vocab_size": len(pieces.vocabulary)})
+    source, target = (tuple(map(str, side)) for side in splits[2])
+    return replace(sequence_splits(config, info, splits, columns, shifted), texts=(source, target))
+
+
+def ended(pieces: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
+    """Returns the pieces of each text, at most so many, and END: (B,) string to (B, None) int32."""
+    found = pieces.encode(texts)[:, :sequence_length]
+    return tf.concat([found, tf.fill((found.nrows(), 1), END)], 1)
+
+
+def shifted(source: tf.Tensor, target: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    """Returns ((source, target without its last token), target without its first)."""
+    inputs = tf.where(target[:, :-1] == END, 0, target[:, :-1])  # a shorter sentence's end is asked for, not told
+    return (source, inputs), target[:, 1:]
+
+
+def find_pairs(config: TranslationSettings, data: Any = None) -> tuple[Arrays, DataInfo]:
+    """Returns (source, target) columns of text and what they are.
+
+    Args:
+        config: Reads `dataset`, a tensorflow-datasets name of a translation set, "multi30k" or "dates", and its
+            languages, `source` and `target`.
+        data: A user's own: the path of a text file with "source<tab>target" lines, two lists of str, or two or three
+            of either: training, (validation,) test.
+    """
+    if data is not None:
+        parts = [_own_pairs(part) for part in (data if _several(data) else [data])]
+        if len(parts) > 3:
+            raise DataError(f"data holds {len(parts)} splits; expected one, or training, (validation,) test")
+        train, *rest = parts
+        return Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None), DataInfo(
+            "your own pairs"
+        )
+    import recipes.data.tfds.multi30k  # noqa: F401 - makes the name known
+
+    names = (config.source, config.target)
+    kind = Kind(lambda builder: _check(builder, names), lambda builder: _read(builder, names), {"dates": dates})
+    return find_arrays(config.dataset, kind, standin="dates", offline=config.offline)
+
+
+def pairs_for_testing(data: Any, model: Any) -> Testing:
+    """Returns what to evaluate on: the test split of a user's data, or all of it."""
+    parts = data if _several(data) else [data]
+    test = _own_pairs(parts[-1])
+    return Testing((test, test), len(test[0]))
+
+
+def _several(data: Any) -> bool:
+    """Returns whether data is several splits: tuples of paths or of pairs of lists."""
+    if not isinstance(data, (tuple, list)) or not data:
+        return False
+    first = data[0]
+    lists = (tuple, list, np.ndarray)
+    return isinstance(first, (str, Path)) or (
+        isinstance(first, lists) and len(first) == 2 and isinstance(first[0], lists)
+    )
+
+
+def _own_pairs(part: Any) -> Columns:
+    if isinstance(part, (str, Path)):
+        lines = [line.rstrip("\r").split("\t") for line in read_text_file(Path(part)).split("\n")]
+        for number, line in enumerate(lines, 1):
+            if len(line) != 2 and line != [""]:
+                raise DataError(f"line {number} of {part} has {len(line)} columns; expected 'source<tab>target'")
+        part = tuple(zip(*(line for line in lines if len(line) == 2), strict=True)) or ((), ())
+    expected = "expected (sources, targets), each a list of str, or the path of a file with 'source<tab>target' lines"
+    if not isinstance(part, (tuple, list)) or len(part) != 2:
+        raise DataError(f"data holds a {type(part).__name__}, {shortened(part)}; {expected}")
+    source, target = map(check_texts, part)
+    if len(source) != len(target) or not len(source):
+        raise DataError(f"data holds {len(source)} sources and {len(target)} targets; {expected}")
+    return source, target
+
+
+def _check(builder: Any, languages: tuple[str, str]) -> None:
+    """Refuses a data set without the two languages."""
+    import tensorflow_datasets as tfds
+
+    expected = f"a translation data set with {languages[0]!r} and {languages[1]!r} (source and target)"
+    check_features(builder, dict.fromkeys(languages, tfds.features.Text), expected)
+
+
+def _read(builder: Any, languages: tuple[str, str]) -> Arrays:
+    splits = Arrays(*read_splits(builder, lambda features: tuple(features[name] for name in languages)))
+    return splits.mapped(lambda split: tuple(map(decoded, split)))

@@ -1,0 +1,1 @@
+"""What recipes of one kind share: how they predict, score, report and export."""

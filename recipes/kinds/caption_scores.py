@@ -1,0 +1,109 @@
+"""How near captions come to what people said: BLEU, METEOR, ROUGE-L and CIDEr; and of generated scenes, the truth."""
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recipes.data.standins.scenes import Scene
+
+#: METEOR is a Java program that the package pycocoevalcap carries.
+MISSING = "METEOR, ROUGE-L and CIDEr are left out: {}; pip install 'keras-recipes[captions]'"
+
+
+def caption_scores(
+    captions: Sequence[str], references: Sequence[Sequence[str]], meteor: bool = True
+) -> dict[str, float]:
+    """Returns the scores of captions in [0, 100], but "cider", which may be above.
+
+    - "bleu1" to "bleu4": of sacreBLEU, of the whole corpus; Papineni et al. (2002), https://aclanthology.org/P02-1040.
+    - "meteor": its authors' program, version 1.5; Denkowski and Lavie (2014), https://aclanthology.org/W14-3348.
+    - "rouge_l", "cider": of pycocoevalcap; Lin (2004), https://aclanthology.org/W04-1013, and Vedantam et al. (2015),
+      https://arxiv.org/abs/1411.5726.
+
+    Where pycocoevalcap or Java is missing, so are their scores, and that is said.
+
+    Args:
+        captions: (N,), words in small letters with one space between two.
+        references: (N,), any number of each, likewise.
+        meteor: Whether to start its program, which takes seconds.
+    """
+    return {**bleu_scores(captions, references), **coco_scores(captions, references, meteor)}
+
+
+def bleu_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Returns "bleu1" to "bleu4", in [0, 100]."""
+    most = max(map(len, references))
+    streams: list[Any] = [[texts[n] if n < len(texts) else None for texts in references] for n in range(most)]
+    return {f"bleu{size}": float(bleu(size).corpus_score(list(captions), streams).score) for size in range(1, 5)}
+
+
+def bleu(size: int = 4) -> Any:
+    """Returns sacreBLEU's metric of up to `size` words in a row, which are told apart by spaces."""
+    from sacrebleu.metrics import BLEU
+
+    return BLEU(max_ngram_order=size, tokenize="none", smooth_method="none", force=True)
+
+
+def bleu_signature() -> str:
+    """Returns what sacreBLEU calls its settings, for five references of each image."""
+    metric = bleu()
+    metric.corpus_score(["a"], [["a"]] * 5)
+    return str(metric.get_signature())
+
+
+def coco_scores(captions: Sequence[str], references: Sequence[Sequence[str]], meteor: bool) -> dict[str, float]:
+    """Returns "meteor", "rouge_l" and "cider", times 100, or those of them that can be had."""
+    try:
+        from pycocoevalcap.cider.cider import Cider
+        from pycocoevalcap.rouge.rouge import Rouge
+    except ImportError:
+        print(MISSING.format("pycocoevalcap is not installed"))
+        return {}
+    said = {number: [caption] for number, caption in enumerate(captions)}
+    told = {number: list(texts) for number, texts in enumerate(references)}
+    found = {"meteor": meteor_score(said, told)} if meteor else {}
+    found |= {name: metric().compute_score(told, said)[0] for name, metric in (("rouge_l", Rouge), ("cider", Cider))}
+    return {name: 100 * float(score) for name, score in found.items() if score is not None}
+
+
+def meteor_score(said: dict[int, list[str]], told: dict[int, list[str]]) -> float | None:
+    """Returns METEOR in [0, 1]; None, and says so, where its program cannot be run."""
+    from pycocoevalcap.meteor.meteor import Meteor
+
+    if not shutil.which("java"):
+        print("METEOR is left out: its authors' program needs Java (a 'java' on the PATH)")
+        return None
+    program = Meteor()
+    try:
+        return program.compute_score(told, said)[0]
+    except (OSError, ValueError) as error:
+        print(f"METEOR is left out: its program broke off ({error}); it needs Java 8 or newer and 2 GiB of memory")
+        return None
+    finally:
+        if program.lock.locked():  # or it would wait for itself when it is deleted
+            program.lock.release()
+        for pipe in (program.meteor_p.stdout, program.meteor_p.stderr):
+            pipe.close()
+
+
+def truth_scores(captions: Sequence[str], attention: Sequence[np.ndarray], scenes: Sequence[Scene]) -> dict[str, float]:
+    """Returns of captions of generated scenes how many are "true", and how many objects are "looked_at", in [0, 1].
+
+    "looked_at" is the share of words for objects that are there, such as "circle" after "red", whose attention is
+    highest at a place within the object's radius.
+
+    Args:
+        captions: (N,).
+        attention: (N,) of (T, rows, columns), where each word looked.
+        scenes: (N,) what is there.
+    """
+    right, looked = [], []
+    for caption, maps, scene in zip(captions, attention, scenes, strict=True):
+        right.append(scene.is_told(caption))
+        words = caption.split()
+        for place in range(1, len(words)):
+            lies = scene.lies_on(" ".join(words[place - 1 : place + 1]), int(maps[place].argmax()), maps.shape[-1])
+            looked += [] if lies is None else [lies]
+    return {"true": float(np.mean(right)), "looked_at": float(np.mean(looked or [False]))}

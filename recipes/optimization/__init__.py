@@ -1,0 +1,1 @@
+"""Losses, metrics, optimizers and learning rates that several recipes share."""

@@ -1,0 +1,109 @@
+"""Which run a line stands for: its unfinished one, to go on with, or a new one."""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.utils.naming import reset_uids
+
+from recipes.data.splits import DataInfo, Splits
+from recipes.devices.precision import Precision, choose_precision
+from recipes.devices.workers import Workers
+from recipes.errors import ConfigError
+from recipes.runs.run_folder import Run, earlier_runs, first_environment, is_over, recipe_name
+
+
+def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool = True) -> Run:
+    """Returns the run that a line stands for: its unfinished one, to continue, or a new one that is not on disk yet.
+
+    Sets Keras's dtype policy to the run's, which a run that continues keeps, and has layers named from the beginning.
+    On several workers the chief decides.
+
+    Args:
+        config: The settings, those that follow the data included.
+        splits: The data.
+        runs: Where run folders are.
+        resume: Whether to continue an unfinished run of the same settings, data and source of the recipe.
+
+    Raises:
+        ConfigError: If workers were started with different settings or data.
+    """
+    recipe, identity = recipe_name(config), _identity(config, splits.info)
+    workers = Workers(tf.distribute.get_strategy())
+    # How often to save is no part of the identity, but all workers must save at the same steps.
+    own = {**identity, "checkpoint_steps": getattr(config, "checkpoint_steps", None)}
+
+    def decide() -> dict[str, Any]:
+        earlier = earlier_runs(Path(runs) / recipe)
+        same = next((folder for folder, known in earlier if known["identity"] == identity), None)
+        environment = first_environment(same) if same and resume and _can_go_on(splits, identity) else None
+        if environment is None:
+            _note_unfinished(earlier, identity, resume)
+        precision = (
+            [environment["precision"], environment["why"]] if environment else choose_precision(config.precision)
+        )
+        number = 1 + max((known["number"] for _, known in earlier), default=0)
+        return {"folder": environment and str(same), "precision": precision, "number": number, "agreed": own}
+
+    plan = workers.chiefs(decide)
+    _agree(workers, own, plan["agreed"])
+    precision = Precision(*plan["precision"])
+    keras.config.set_dtype_policy(precision.policy)
+    reset_uids()  # "conv2d", "conv2d_1": the order in which TensorFlow adds gradients follows from names
+    return Run(
+        folder=Path(plan["folder"] or runs),
+        recipe=recipe,
+        config=config,
+        info=splits.info,
+        precision=precision,
+        number=plan["number"],
+        identity=identity,
+        continues=plan["folder"] is not None,
+        writes=workers.is_chief,
+    )
+
+
+def _can_go_on(splits: Splits, identity: dict[str, Any]) -> bool:
+    """Returns whether a run of this data and recipe can be known again and entered midway."""
+    return bool(splits.train_from and splits.info.fingerprint and identity["source"])
+
+
+def _identity(config: Any, info: DataInfo) -> dict[str, Any]:
+    """Returns what makes two lines the same: settings, data and the recipe's source, as JSON gives them back."""
+    settings = {name: value for name, value in asdict(config).items() if not name.startswith("checkpoint_")}
+    file = getattr(sys.modules[config.__module__], "__file__", None)
+    source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
+    values = {**settings, "data": [info.name, info.version, info.fingerprint], "source": source}
+    return json.loads(json.dumps(values))
+
+
+def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[str, Any], resume: bool) -> None:
+    """Says why the last run, where it is unfinished, is not continued."""
+    if not earlier or is_over(earlier[0][0]):
+        return
+    folder, known = earlier[0]
+    differ = _differences(identity, known["identity"])
+    unknown = "its data or recipe cannot be known again" if resume else "resume=False"
+    why = f"it differs ({differ})" if differ else unknown
+    print(f"note: the unfinished run in {folder} is not continued: {why}. This is a new run")
+
+
+def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:
+    """Returns what two lines differ in, in words; nothing where they are the same."""
+    names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
+    return ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
+
+
+def _agree(workers: Workers, own: dict[str, Any], chiefs: dict[str, Any]) -> None:
+    """Refuses workers of different settings or data, on every one of them."""
+    differ = _differences(own, chiefs)
+    if not workers.sum([bool(differ)])[0]:
+        return
+    if differ:
+        raise ConfigError(f"worker {workers.index} differs from the chief: {differ}. Start all with the same line")
+    raise ConfigError("another worker has other settings or data than the chief; its own message says which")

@@ -1,0 +1,187 @@
+"""Run folders: `runs/<recipe>/<id>/`, one per training run.
+
+With metrics.json, written last, a run is finished; with failed.txt it has failed for good; else the same line goes on
+with it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from filelock import FileLock, Timeout
+
+import recipes
+from recipes.data.splits import DataInfo
+from recipes.devices.precision import Precision
+from recipes.devices.workers import Workers
+from recipes.errors import RunError
+from recipes.settings import write_config
+from recipes.runs.atomic_files import remove_parts, write_json
+
+
+@dataclass
+class Run:
+    """One training run and its folder."""
+
+    folder: Path
+    recipe: str
+    config: Any
+    info: DataInfo
+    metrics: dict[str, Any] = field(default_factory=dict)  # what metrics.json holds; empty while unfinished
+    precision: Precision | None = None  # what it is trained in, and why; None for a run that is read back
+    number: int = 0  # counts the runs in a folder, whatever the clock says
+    identity: dict[str, Any] = field(default_factory=dict)  # settings and data, to know the same line by
+    continues: bool = False  # whether it was begun before
+    writes: bool = True  # whether this process writes its folder; the chief of several workers alone does
+
+    @property
+    def command(self) -> str:
+        """How the command line names the recipe: one of the package's by its name, a file of your own by its path."""
+        return command_name(self.config)
+
+    def examples(self, count: int = 32) -> np.ndarray:
+        """Returns the first test images of the run's data, kept in its folder; at most 32."""
+        path = self.folder / "examples.npy"
+        try:
+            return np.load(path)[:count]
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {error}. Train again, or name another run") from error
+
+    def load_model(self) -> keras.Model:
+        """Returns the trained model.
+
+        Raises:
+            RunError: If the file is missing or damaged.
+        """
+        path = self.folder / "model.keras"
+        try:
+            model = keras.models.load_model(path)
+        except Exception as error:  # Keras raises what zipfile, h5py and json do
+            raise RunError(f"cannot read {path}: {error}. Train again, or name another run") from error
+        model.run = self
+        return model
+
+
+def recipe_name(config: Any) -> str:
+    """Returns the name of the recipe that a config belongs to: its module's, or its file's where that is run itself."""
+    module = config.__module__  # of a Config or of its class
+    if module == "__main__":
+        return Path(getattr(sys.modules["__main__"], "__file__", None) or "notebook").stem
+    return module.rpartition(".")[2]
+
+
+def command_name(config: Any) -> str:
+    """Returns how the command line names the recipe of a config: by its name, or a file of your own by its path."""
+    name = recipe_name(config)
+    file = getattr(sys.modules[config.__module__], "__file__", None)
+    return name if name in recipes.RECIPES or file is None else os.path.relpath(file)
+
+
+@contextmanager
+def begun(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[None]:
+    """Keeps a run's folder for this process: a new one is made, with config.json, data.json and environment.json.
+
+    Raises:
+        RunError: If another process is training in it, or the folder cannot be made; on several workers, on all.
+    """
+    held: list[FileLock] = []
+
+    def keep() -> str:
+        folder = run.folder if run.continues else new_folder(run.folder / run.recipe)
+        held.append(_lock(folder))
+        remove_parts(folder)
+        if run.continues:
+            if is_over(folder):
+                raise RunError(f"the run in {folder} has just been ended by another process; run the line again")
+            first = first_environment(folder) or {}
+            environment_now = {**first, "continued": [*first.get("continued", []), environment]}
+        else:
+            environment_now = environment
+            write_config(run.config, folder / "config.json")
+            write_json(folder / "data.json", run.info.to_json())
+            if run.info.tokenizer:
+                write_json(folder / "tokenizer.json", run.info.tokenizer.to_json())
+        write_json(folder / "environment.json", environment_now)
+        write_json(folder / "run.json", {"number": run.number, "identity": run.identity})
+        return str(folder)
+
+    try:
+        run.folder = Path(workers.chiefs(keep))
+        yield
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _lock(folder: Path) -> FileLock:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunError(
+            f"another process is training in {folder}, with the same settings and data; wait for it, or pass "
+            "resume=False (--no-resume) to start another run beside it"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"cannot write to {folder} to train there: {error.strerror}. Make it writable, or name another folder "
+            "with runs="
+        ) from None
+    return lock
+
+
+def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Returns the runs in a folder with what their run.json says, the last one first, whatever the clock says."""
+    found = []
+    for path in parent.glob("*/run.json"):
+        try:
+            known = json.loads(path.read_text())
+            found.append((path.parent, {"number": int(known["number"]), "identity": dict(known["identity"])}))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # of no use for continuing
+    return sorted(found, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
+
+
+def first_environment(folder: Path) -> dict[str, Any] | None:
+    """Returns an unfinished run's environment.json; None if the run is over, or it cannot be read."""
+    if is_over(folder):
+        return None
+    try:
+        found = json.loads((folder / "environment.json").read_text())
+        return found if {"precision", "why"} <= found.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def is_over(folder: Path) -> bool:
+    """Returns whether a run is finished, or has failed for good."""
+    return (folder / "metrics.json").exists() or (folder / "failed.txt").exists()
+
+
+def new_folder(parent: Path, prefix: str = "") -> Path:
+    """Makes and returns a folder named after the time; two runs of one second get different names.
+
+    Raises:
+        RunError: If it cannot be made, as in a read-only folder.
+    """
+    stamp = prefix + time.strftime("%Y%m%d-%H%M%S")
+    for attempt in range(1000):
+        folder = parent / (f"{stamp}-{attempt}" if attempt else stamp)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not parent.is_dir():
+                raise RunError(f"cannot make {folder}: {parent} is a file. Name another folder with runs=") from None
+        except OSError as error:
+            raise RunError(f"cannot make {folder}: {error.strerror}. Name another folder with runs=") from None
+        else:
+            return folder
+    raise RunError(f"cannot make a new folder in {parent}: {attempt + 1} of the name {stamp} exist")

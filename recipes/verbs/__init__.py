@@ -1,0 +1,1 @@
+"""What every recipe can do: fit, load, evaluate, predict, tune, export."""
