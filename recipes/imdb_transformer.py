@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from recipes.data.labelled_texts import labelled_text_splits, texts_for_testing
+from recipes.data.labelled_texts import evaluation_texts, labelled_text_splits
 from recipes.data.splits import Splits
 from recipes.devices.strategies import training_scope
 from recipes.kinds.plots import draw_attention
@@ -221,7 +221,7 @@ def evaluate(
         RunError: There is no such run, or it needs data that is not passed.
     """
     model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, texts_for_testing)
+    config, data = same_data(model, Config, data, evaluation_texts)
     return evaluate_model(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
 
 

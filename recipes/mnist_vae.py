@@ -28,7 +28,8 @@ from keras import layers
 from recipes.data.augment import binary_pairs, crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Splits
-from recipes.devices.strategies import replica_rows, replicas_here, training_scope
+from recipes.devices.replicas import replica_rows, replicas_here
+from recipes.devices.strategies import training_scope
 from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import apply, draw_reconstructions, draw_walks, export_halves, pixels
 from recipes.kinds.image_quality import judge_samples

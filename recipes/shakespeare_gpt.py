@@ -23,9 +23,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes.data.character_windows import character_splits, text_for_testing
+from recipes.data.character_windows import character_splits, evaluation_text
 from recipes.data.splits import Splits
-from recipes.devices.strategies import compiled_by_xla, training_scope
+from recipes.devices.replicas import compiled_by_xla
+from recipes.devices.strategies import training_scope
 from recipes.kinds.text_classification import tokenizer_of
 from recipes.kinds.text_generation import check_how, export_generator, stream_text, text_samples
 from recipes.layers.positions import PositionEmbedding
@@ -265,7 +266,7 @@ def evaluate(
         RunError: There is no such run, or it needs data that is not passed.
     """
     model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, text_for_testing)
+    config, data = same_data(model, Config, data, evaluation_text)
     return evaluate_model(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
 
 

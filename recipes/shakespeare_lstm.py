@@ -20,7 +20,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes.data.character_windows import character_splits, text_for_testing
+from recipes.data.character_windows import character_splits, evaluation_text
 from recipes.data.splits import Splits
 from recipes.devices.strategies import training_scope
 from recipes.kinds.text_classification import tokenizer_of
@@ -221,7 +221,7 @@ def evaluate(
         RunError: There is no such run, or it needs data that is not passed.
     """
     model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, text_for_testing)
+    config, data = same_data(model, Config, data, evaluation_text)
     return evaluate_model(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
 
 

@@ -21,7 +21,7 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.data.caption_sources import captions_for_testing
+from recipes.data.caption_sources import evaluation_captions
 from recipes.data.captions import caption_splits
 from recipes.data.splits import Splits
 from recipes.devices.strategies import training_scope
@@ -265,7 +265,7 @@ def evaluate(
         RunError: There is no such run, or it needs data that is not passed.
     """
     model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, captions_for_testing)
+    config, data = same_data(model, Config, data, evaluation_captions)
     splits = load_data(config, data, tokenizer=known_tokenizer(model), **changes)
     return figures(model, splits)
 

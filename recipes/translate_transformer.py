@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from recipes.data.sentence_pairs import pairs_for_testing, translation_splits
+from recipes.data.sentence_pairs import evaluation_pairs, translation_splits
 from recipes.data.splits import Splits
 from recipes.devices.strategies import training_scope
 from recipes.kinds.translation import (
@@ -261,7 +261,7 @@ def evaluate(
         RunError: There is no such run, or it needs data that is not passed.
     """
     model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, pairs_for_testing)
+    config, data = same_data(model, Config, data, evaluation_pairs)
     return figures(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
 
 

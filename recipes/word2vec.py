@@ -22,9 +22,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.data.skipgrams import skipgram_splits, words_for_testing
+from recipes.data.skipgrams import evaluation_words, skipgram_splits
 from recipes.data.splits import Splits
-from recipes.devices.strategies import compiled_by_xla, training_scope
+from recipes.devices.replicas import compiled_by_xla
+from recipes.devices.strategies import training_scope
 from recipes.kinds.decoding import check_number
 from recipes.kinds.text_classification import tokenizer_of
 from recipes.optimization.optimizers import Adam, one_cycle
@@ -214,7 +215,7 @@ def evaluate(
         RunError: There is no such run, or it needs data that is not passed.
     """
     model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, words_for_testing)
+    config, data = same_data(model, Config, data, evaluation_words)
     return evaluate_model(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
 
 

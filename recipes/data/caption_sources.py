@@ -6,12 +6,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recipes.data.in_memory import Arrays, Columns, Testing
-from recipes.data.labelled_texts import TextSettings, check_texts, decoded, read_text_file, shortened
+from recipes.data.in_memory import Arrays, Columns, EvaluationData
+from recipes.data.labelled_texts import TextSettings
 from recipes.data.lazy_images import Photographs, of_array, of_builder, photographs
 from recipes.data.sources import Kind, find_arrays
 from recipes.data.splits import DataInfo
 from recipes.data.standins.scenes import SIZE, scenes
+from recipes.data.text_files import check_texts, decoded, read_text_file, shortened
 from recipes.errors import DataError
 
 
@@ -56,11 +57,11 @@ def find_captions(config: CaptionSettings, data: Any = None) -> tuple[Arrays, Da
     return arrays, info, seen[0]
 
 
-def captions_for_testing(data: Any, model: Any) -> Testing:
+def evaluation_captions(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     test = data[-1] if _several(data) else data
     captions = own_part(test, 8)[1]
-    return Testing((test, test), sum(map(len, captions)))
+    return EvaluationData((test, test), sum(map(len, captions)))
 
 
 def own_part(part: Any, image_size: int) -> tuple[Photographs, np.ndarray]:

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from recipes.data.image_batches import eval_batches
-from recipes.data.in_memory import Arrays, Columns, Testing, fingerprint
-from recipes.data.labelled_texts import LanguageSettings, check_text, decoded, read_text_file, shortened
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, fingerprint
+from recipes.data.labelled_texts import LanguageSettings, check_text
 from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import documentation
 from recipes.data.text_batches import own_splits, window_batches, windows_and_steps
+from recipes.data.text_files import decoded, read_text_file, shortened
 from recipes.data.tokenizers import Characters, Tokenizer
 from recipes.errors import DataError
 
@@ -62,13 +63,13 @@ def character_splits(config: LanguageSettings, data: Any = None, tokenizer: Toke
     )
 
 
-def text_for_testing(data: Any, model: Any) -> Testing:
+def evaluation_text(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate a model of characters on: the test text of a user's data, which of one is its end."""
     arrays, _ = find_text("", "error", data)
     assert arrays.test
     run = getattr(model, "run", None)
     windows = (len(text_of(arrays.test)) - 1) // (run.config.sequence_length if run else 1)
-    return Testing(Arrays(arrays.test, None, arrays.test), max(1, windows))
+    return EvaluationData(Arrays(arrays.test, None, arrays.test), max(1, windows))
 
 
 def text_of(split: Columns) -> str:

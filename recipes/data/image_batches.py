@@ -6,15 +6,12 @@ from (seed, epoch, step) alone, so the stream can be entered at any step and is 
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.images import find_images
-from recipes.data.in_memory import Columns, fingerprint, three_way
 from recipes.data.splits import Splits, train_examples
-from recipes.data.tf_data import endless, in_turns, shared_evenly
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
@@ -25,50 +22,38 @@ Augment = Callable[[tf.Tensor, tf.Tensor, int, int], tf.Tensor]
 Pairing = Callable[[tf.Tensor, tf.Tensor, int, int], tuple[tf.Tensor, tf.Tensor]]
 
 
-class ImageSettings(Protocol):
-    """The fields of a recipe's Config that decide on its data."""
-
-    @property
-    def dataset(self) -> str: ...  # noqa: D102
-    @property
-    def image_shape(self) -> tuple[int, int, int]: ...  # noqa: D102
-    @property
-    def validation_fraction(self) -> float: ...  # noqa: D102
-    @property
-    def max_examples(self) -> int | None: ...  # noqa: D102
-    @property
-    def offline(self) -> str: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-
 def image_splits(
-    config: ImageSettings,
+    config: Any,
     data: Any = None,
     *,
     standin: str,
+    image_shape: tuple[int, int, int],
     augment: Augment | None = None,
     pairing: Pairing | None = None,
 ) -> Splits:
     """Returns the training, validation and test batches that a config asks for.
 
     Args:
-        config: Reads the fields of `ImageSettings`.
+        config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples`, `image_shape`, `crop_padding` (where
+            there is one), `batch_size` and `seed`.
         data: A user's own: Splits, arrays, or a folder; see `find_images`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
+        image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
         augment: Applied to whole training batches.
         pairing: Makes (inputs, targets) of images, in training anew in each step, for validation and test once.
 
     Raises:
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
+    from recipes.data.images import find_images, resized
+    from recipes.data.in_memory import fingerprint, three_way
+
     if isinstance(data, Splits):
         return _described(data, config)
-    arrays, info = find_images(
-        config.dataset, standin=standin, offline=config.offline, image_shape=config.image_shape, data=data
-    )
+    shape = config.image_shape or image_shape
+    arrays, info = find_images(config.dataset, standin=standin, offline=config.offline, image_shape=shape, data=data)
+    if config.image_shape is not None:
+        arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     images, labels = train
     padding = getattr(config, "crop_padding", 0)
@@ -128,6 +113,8 @@ def train_batches(
         augment: Applied to each batch.
         pairing: Makes (inputs, targets) of each batch's images.
     """
+    from recipes.data.tf_data import endless
+
     with tf.device("/CPU:0"):
         image_bank, label_bank = tf.constant(images), tf.constant(labels)
     steps = len(images) // batch_size
@@ -152,10 +139,12 @@ def train_batches(
     return train_from
 
 
-def eval_batches(columns: Columns, batch_size: int) -> tf.data.Dataset:
+def eval_batches(columns: tuple[np.ndarray, ...], batch_size: int) -> tf.data.Dataset:
     """Returns all the examples once, in order."""
+    from recipes.data.tf_data import evaluation_options, shared_evenly
+
     batch_size = shared_evenly(len(columns[0]), batch_size)
-    return tf.data.Dataset.from_tensor_slices(columns).batch(batch_size).prefetch(2).with_options(in_turns())
+    return tf.data.Dataset.from_tensor_slices(columns).batch(batch_size).prefetch(2).with_options(evaluation_options())
 
 
 def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -164,14 +153,24 @@ def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray
     return inputs.numpy(), targets.numpy()
 
 
-def _described(splits: Splits, config: ImageSettings) -> Splits:
-    """Returns a user's own Splits with what the config must follow, refusing those that do not fit."""
+def _described(splits: Splits, config: Any) -> Splits:
+    """Returns a user's own Splits with the sizes that a model must have, refusing those that do not fit."""
+    assert splits.train is not None
     spec = splits.train.element_spec
     rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
     if rank != 4 or None in spec[0].shape[1:]:
         raise DataError(f"train holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known")
-    highest, classes = int(tf.reduce_max(next(iter(splits.train))[1])), getattr(config, "num_classes", None)
-    if classes is not None and highest >= splits.info.follows.get("num_classes", classes):
-        raise DataError(f"the labels of train reach {highest} and num_classes={classes}; set num_classes")
     follows: dict[str, Any] = {"image_shape": tuple(spec[0].shape[1:]), **train_examples(splits, config.batch_size)}
+    names = splits.info.label_names
+    classes = splits.info.follows.get("num_classes", len(names))
+    if spec[1].shape.rank == 1 and spec[1].dtype.is_integer:
+        if not classes:  # nobody says how many there are: an epoch is read through
+            epoch = splits.train.take(splits.steps_per_epoch) if splits.steps_per_epoch else splits.train
+            classes = max(2, 1 + max(int(tf.reduce_max(labels)) for _, labels in epoch))
+        highest = int(tf.reduce_max(next(iter(splits.train))[1]))
+        if highest >= classes:
+            raise DataError(
+                f"the labels of train reach {highest}, and its info names {classes} classes; expected labels below that"
+            )
+        follows["num_classes"] = classes
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

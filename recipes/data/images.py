@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.folders import read_folder
-from recipes.data.in_memory import Arrays, Columns, Testing, check_labels, from_pairs
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs
 from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
 from recipes.data.splits import DataInfo
 from recipes.data.standins.images import STANDINS
@@ -55,11 +55,11 @@ def from_arrays(data: Any) -> Arrays:
     return arrays
 
 
-def images_for_testing(data: Any, model: Any) -> Testing:
+def evaluation_images(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     arrays = read_images(data, tuple(model.input_shape[1:])) if isinstance(data, (str, Path)) else from_arrays(data)
     test = arrays.test or arrays.train
-    return Testing((test, test), len(test[0]), arrays.label_names)
+    return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
 
 def read_images(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays:
@@ -87,6 +87,30 @@ def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Te
     return tf.ensure_shape(resized, image_shape)
 
 
+def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns images, (N, h, w, c) in [0, 255], as (N, H, W, C) of the same dtype; those of that shape as they are.
+
+    Grey becomes colour by repetition, colour grey by its luma; the aspect ratio is not kept.
+    """
+    if images.shape[1:] == tuple(image_shape):
+        return images
+    if images.shape[-1] != image_shape[-1]:
+        check_channels(image_shape)
+        if images.shape[-1] not in (1, 3):
+            raise DataError(f"images have {images.shape[-1]} channels; expected 1 or 3, to make {image_shape[-1]} of")
+        luma = np.array([[0.299], [0.587], [0.114]]) if image_shape[-1] == 1 else np.ones((1, 3))
+    else:
+        luma = None
+    refuse_if_too_large("images at this size", len(images) * int(np.prod(image_shape)) * images.itemsize, "choose less")
+    found = np.empty((len(images), *image_shape), images.dtype)
+    for first in range(0, len(images), 256):
+        part = images[first : first + 256].astype(np.float32)
+        part = part if luma is None else (part @ luma).astype(np.float32)
+        part = tf.image.resize(part, image_shape[:2], antialias=True).numpy()
+        found[first : first + 256] = np.rint(part) if images.dtype == np.uint8 else part
+    return found
+
+
 def check_channels(image_shape: tuple[int, int, int]) -> None:
     """Refuses an image shape whose channels no image file gives: others than 1 (grey) or 3 (colour)."""
     if image_shape[-1] not in (1, 3):
@@ -101,11 +125,23 @@ def decode_file(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     """
     check_channels(image_shape)
     try:
-        return decode_image(tf.constant(path.read_bytes()), image_shape).numpy()
+        encoded = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
+    return decode_bytes(encoded, image_shape, str(path))
+
+
+def decode_bytes(encoded: bytes, image_shape: tuple[int, int, int], name: str) -> np.ndarray:
+    """Returns an encoded image as (H, W, C) float32 in [0, 255]; `name` is what messages call it.
+
+    Raises:
+        DataError: If it is not an image, or its channels cannot be had.
+    """
+    check_channels(image_shape)
+    try:
+        return decode_image(tf.constant(encoded), image_shape).numpy()
     except tf.errors.InvalidArgumentError:
-        raise DataError(f"{path} is not a readable image; expected a JPEG, PNG or GIF file") from None
+        raise DataError(f"{name} is not a readable image; expected a JPEG, PNG or GIF file") from None
 
 
 def _read(builder: Any, image_shape: tuple[int, int, int]) -> Arrays:

@@ -33,7 +33,7 @@ class Arrays(NamedTuple):
         return Arrays(function(self.train), validation, test, self.label_names)
 
 
-class Testing(NamedTuple):
+class EvaluationData(NamedTuple):
     """What a trained model is evaluated on, of a user's own data."""
 
     data: Any  # for the recipe's `load_data`

@@ -1,6 +1,6 @@
 """Labelled texts in memory, as token ids."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.folders import read_folder
-from recipes.data.in_memory import Arrays, Columns, Testing, check_labels, fingerprint, from_pairs, three_way
-from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, fingerprint, from_pairs, three_way
+from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches
+from recipes.data.text_files import check_features, check_texts, column, decoded, read_text_file
 from recipes.data.tokenizers import Tokenizer, Words
 from recipes.errors import DataError
 
@@ -140,41 +141,11 @@ def find_labelled_texts(dataset: str, offline: str, data: Any = None) -> tuple[A
     return find_arrays(dataset, kind, standin="reviews", offline=offline)
 
 
-def texts_for_testing(data: Any, model: Any) -> Testing:
+def evaluation_texts(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     arrays, _ = find_labelled_texts("", "error", data)
     test = arrays.test or arrays.train
-    return Testing((test, test), len(test[0]), arrays.label_names)
-
-
-def read_text_file(path: Path) -> str:
-    """Returns a text file in UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {shortened(path)} as text in UTF-8: {error}") from None
-
-
-def shortened(given: Any) -> str:
-    """Returns what was given, or its beginning where it is long, on one line."""
-    text = str(given)
-    return text if len(text) < 200 else f"{text[:80]!r}..."
-
-
-def check_texts(texts: Any) -> np.ndarray:
-    """Returns a list of str as (N,) object, refusing whatever else it holds."""
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
-        raise DataError(f"texts are a {type(texts).__name__}; expected a list of str")
-    found = list(texts)
-    for place, text in enumerate(found):
-        if not isinstance(text, str):
-            raise DataError(f"text {place} is a {type(text).__name__}, {shortened(text)}; expected a str")
-    return column(found)
-
-
-def column(values: list[str]) -> np.ndarray:
-    """Returns strings as (N,) object: not each as wide as the longest."""
-    return np.array(values, object)
+    return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
 
 def _checked_texts(texts: Any, labels: Any) -> Columns:
@@ -198,28 +169,14 @@ def check_text(builder: Any) -> None:
     check_features(builder, {"text": tfds.features.Text}, "a data set with a 'text'")
 
 
-def check_features(builder: Any, kinds: dict[str, type], expected: str) -> None:
-    """Refuses a data set without some features, and one too large for the memory."""
-    features = dict(builder.info.features)
-    if not all(isinstance(features.get(name), kind) for name, kind in kinds.items()):
-        raise DataError(f"{builder.name} has the features {', '.join(features)}; expected {expected}")
-    needed = 3 * int(builder.info.dataset_size)  # as bytes, as str, and as token ids
-    refuse_if_too_large(builder.name, needed, "choose a smaller one")
-
-
 def _read_labelled(builder: Any) -> Arrays:
     splits = read_splits(builder, lambda features: (features["text"], tf.cast(features["label"], tf.int32)))
     return Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
 
 
-def decoded(texts: np.ndarray) -> np.ndarray:
-    """Returns UTF-8 as str, whatever is not valid as a replacement character; (N,) object."""
-    return np.array([text.decode("utf-8", errors="replace") for text in texts], object)
-
-
 def _parts(columns: list[Column]) -> list[np.ndarray]:
     """Returns the arrays that the columns consist of."""
     found: list[np.ndarray] = []
-    for column in columns:
-        found += [column] if isinstance(column, np.ndarray) else [column.flat_values.numpy(), column.row_splits.numpy()]
+    for part in columns:
+        found += [part] if isinstance(part, np.ndarray) else [part.flat_values.numpy(), part.row_splits.numpy()]
     return found

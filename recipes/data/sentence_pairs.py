@@ -7,20 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.in_memory import Arrays, Columns, Testing, three_way
-from recipes.data.labelled_texts import (
-    TextSettings,
-    check_features,
-    check_texts,
-    decoded,
-    read_text_file,
-    sequence_splits,
-    shortened,
-)
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, three_way
+from recipes.data.labelled_texts import TextSettings, sequence_splits
 from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
+from recipes.data.text_files import check_features, check_texts, decoded, read_text_file, shortened
 from recipes.data.tokenizers import END, START, Subwords, Tokenizer
 from recipes.errors import DataError
 
@@ -98,11 +91,11 @@ def find_pairs(config: TranslationSettings, data: Any = None) -> tuple[Arrays, D
     return find_arrays(config.dataset, kind, standin="dates", offline=config.offline)
 
 
-def pairs_for_testing(data: Any, model: Any) -> Testing:
+def evaluation_pairs(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     parts = data if _several(data) else [data]
     test = _own_pairs(parts[-1])
-    return Testing((test, test), len(test[0]))
+    return EvaluationData((test, test), len(test[0]))
 
 
 def _several(data: Any) -> bool:

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.character_windows import find_text, text_of
-from recipes.data.in_memory import Arrays, Testing, fingerprint
+from recipes.data.in_memory import Arrays, EvaluationData, fingerprint
 from recipes.data.splits import Splits
 from recipes.data.text_batches import own_splits
-from recipes.data.tf_data import endless, in_turns, shared_evenly
+from recipes.data.tf_data import endless, evaluation_options, shared_evenly
 from recipes.data.tokenizers import UNKNOWN, Tokenizer, Words
 from recipes.errors import DataError
 
@@ -131,7 +131,7 @@ def eval_skipgrams(words: np.ndarray, likely: np.ndarray, config: SkipGramSettin
         places = tf.range(step * batch_size, tf.minimum((step + 1) * batch_size, len(words)))
         return skipgrams(bank, likely, places, tf.stack([config.seed, -1 - step]), config)
 
-    return tf.data.Dataset.range(-(-len(words) // batch_size)).map(batch).prefetch(2).with_options(in_turns())
+    return tf.data.Dataset.range(-(-len(words) // batch_size)).map(batch).prefetch(2).with_options(evaluation_options())
 
 
 def skipgrams(
@@ -158,14 +158,14 @@ def known_words(words: Tokenizer, lines: list[str]) -> np.ndarray:
     return token_ids[token_ids > UNKNOWN]
 
 
-def words_for_testing(data: Any, model: Any) -> Testing:
+def evaluation_words(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate a model of words on: the test text of a user's data, which of one is its end."""
     arrays, _ = find_text("", "error", data)
     assert arrays.test
     run = getattr(model, "run", None)
     lines = text_of(arrays.test).splitlines()
     known = known_words(run.info.tokenizer, lines) if run and run.info.tokenizer else lines
-    return Testing(Arrays(arrays.test, None, arrays.test), len(known))
+    return EvaluationData(Arrays(arrays.test, None, arrays.test), len(known))
 
 
 def _thinned(words: np.ndarray, counts: np.ndarray, subsampling: float) -> np.ndarray:

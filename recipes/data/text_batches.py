@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import Splits, train_examples
-from recipes.data.tf_data import endless, in_turns, shared_evenly
+from recipes.data.tf_data import endless, evaluation_options, shared_evenly
 from recipes.errors import DataError
 
 #: One value, or one sequence of token ids, for each example: (N,) or (N, None)
@@ -71,7 +71,13 @@ def sorted_batches(columns: Sequence[Column], batch_size: int, arrange: Arrange)
     def batch(index: tf.Tensor) -> tuple[Any, Any]:
         return arrange(*padded(columns, index))
 
-    return tf.data.Dataset.from_tensor_slices(order).batch(batch_size).map(batch).prefetch(2).with_options(in_turns())
+    return (
+        tf.data.Dataset.from_tensor_slices(order)
+        .batch(batch_size)
+        .map(batch)
+        .prefetch(2)
+        .with_options(evaluation_options())
+    )
 
 
 def window_batches(

@@ -16,11 +16,11 @@ def endless(batch: Callable[[tf.Tensor], Any], start: int) -> tf.data.Dataset:
         batch: Step, a scalar int64, -> its batch.
         start: The first step.
     """
-    dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(untuned())
+    dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(without_autotuner())
     return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
 
-def untuned() -> tf.data.Options:
+def without_autotuner() -> tf.data.Options:
     """Returns options without tf.data's autotuner: a map uses all cores, and a dropped iterator is gone at once.
 
     The autotuner's thread at times sleeps through the end of its iterator, by then for up to a minute, and `Model.fit`
@@ -31,9 +31,9 @@ def untuned() -> tf.data.Options:
     return options
 
 
-def in_turns() -> tf.data.Options:
+def evaluation_options() -> tf.data.Options:
     """Returns options for data that is looked at once: several workers take turns, and each example is seen once."""
-    options = untuned()
+    options = without_autotuner()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return options
 

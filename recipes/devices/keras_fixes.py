@@ -1,20 +1,88 @@
-"""What Keras 3.15 gets wrong under MultiWorkerMirroredStrategy, set right while a model trains.
+"""What is used of Keras and TensorFlow that they do not make public, all in this file, and what is set right in them.
 
-https://github.com/keras-team/keras/issues/20585: `Model.fit` (1) averages a batch over the workers to learn its shape,
-which fails on their structure, and (2) averages the metrics along an axis that scalars do not have. The model is built
-beforehand, so (1) has nothing to do; (2) is averaged without an axis. When Keras has mended it,
-tests/devices/test_workers.py says so and this module can go.
+- Several workers. https://github.com/keras-team/keras/issues/20585: `Model.fit` (1) averages a batch over the workers
+  to learn its shape, which fails on their structure, and (2) averages the metrics along an axis that scalars do not
+  have. The model is built beforehand, so (1) has nothing to do; (2) is averaged without an axis. When Keras has mended
+  it, tests/devices/test_workers.py says so.
+- Files. A layer, loss or optimizer of ours that differs from Keras' own in speed or in rounding alone is written to a
+  model.keras as Keras' own, so that the file opens without this package: `saved_as_stock`.
 """
 
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 from unittest import mock
 
 import keras
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
+from keras.src.random.seed_generator import global_seed_generator
+from keras.src.saving import serialization_lib
+from keras.src.utils.naming import reset_uids
+from tensorflow.python.framework import config as framework_config
+
+ClassT = TypeVar("ClassT", bound=type)
+
+# ---------------------------------------------------------------- files
+
+#: Name in a file -> class of ours that is read in its place by `read_model`.
+FASTER: dict[str, type] = {}
+
+
+def saved_as_stock(stock: type) -> Any:
+    """Decorates a subclass that a model.keras shall name as Keras' own class `stock`.
+
+    Its `get_config` must return what `stock` takes. Plain Keras makes the stock class of the file, `read_model` ours;
+    files of before, which name it "recipes>...", are read too.
+    """
+
+    def decorate(ours: ClassT) -> ClassT:
+        public = serialization_lib.serialize_with_public_class(stock)
+        keras.saving.get_custom_objects()[f"recipes>{ours.__name__}"] = ours
+        # Keras writes a class that is not registered by its module and name, and reads these as its own.
+        ours.__module__, ours.__name__, ours.__qualname__ = public["module"], public["class_name"], public["class_name"]
+        FASTER[ours.__name__] = ours
+        return ours
+
+    return decorate
+
+
+def read_model(path: str | Path) -> keras.Model:
+    """Returns the model in a model.keras, with the classes of `saved_as_stock` where it was saved with them."""
+    return keras.models.load_model(path, custom_objects=FASTER)
+
+
+# ---------------------------------------------------------------- models
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the model, its layers, and the layers inside of them."""
+    return list(model._flatten_layers())
+
+
+def name_layers_from_the_start() -> None:
+    """Has Keras count layer names from the first again: the order in which gradients are added follows from names."""
+    reset_uids()
+
+
+def global_seed_state() -> keras.Variable:
+    """Returns the state of the generator that keras.random draws with where it is given no seed."""
+    return global_seed_generator().state
+
+
+def op_determinism_is_on() -> bool:
+    """Returns whether `tf.config.experimental.enable_op_determinism` is in force."""
+    return framework_config.is_op_determinism_enabled()
+
+
+def turn_off_op_determinism() -> None:
+    """Takes back `tf.config.experimental.enable_op_determinism`."""
+    framework_config.disable_op_determinism()
+
+
+# ---------------------------------------------------------------- several workers
 
 #: What is wrong with `reduce_per_replica`, in Keras's own words.
 BROKEN = 'strategy.reduce("MEAN", v, axis=0)'

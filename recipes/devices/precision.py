@@ -1,20 +1,13 @@
-"""What the hardware is, in which numbers a model is trained on it (precision), and whether always in the same order."""
+"""Numeric precision and determinism."""
 
 import functools
-import os
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import psutil
 import tensorflow as tf
-from tensorflow.python.framework import config as framework_config
-
-PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "keras-tuner", "numpy", "keras-recipes")
 
 
 class Precision(NamedTuple):
@@ -69,14 +62,16 @@ def deterministic_ops(wanted: bool) -> Iterator[None]:
 
     On a processor, training gives the same bits without it (tests/training/test_kill.py), in less time.
     """
-    if not wanted or framework_config.is_op_determinism_enabled():  # the caller's own wish is left as it is
+    from recipes.devices.keras_fixes import op_determinism_is_on, turn_off_op_determinism
+
+    if not wanted or op_determinism_is_on():  # the caller's own wish is left as it is
         yield
         return
     tf.config.experimental.enable_op_determinism()
     try:
         yield
     finally:
-        framework_config.disable_op_determinism()  # not public in TensorFlow 2.21
+        turn_off_op_determinism()
 
 
 def processor_flags() -> set[str]:
@@ -86,35 +81,3 @@ def processor_flags() -> set[str]:
     except OSError:
         return set()
     return set(next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "").split())
-
-
-def processor_name() -> str:
-    """Returns the processor's own name, as well as the operating system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
-def environment() -> dict[str, Any]:
-    """Returns what a result depends on besides its config: versions and hardware, ready for JSON."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:  # run from a source tree that was not installed
-            versions[package] = "not installed"
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "packages": versions,
-        "processor": processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpus": [
-            tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-            for gpu in tf.config.list_physical_devices("GPU")
-        ],
-    }

@@ -177,39 +177,6 @@ def tpu() -> tf.distribute.Strategy:
         ) from None
 
 
-def several_replicas() -> bool:
-    """Returns whether the active strategy has several replicas, whose batch norm must then be synchronized."""
-    return tf.distribute.get_strategy().num_replicas_in_sync > 1
-
-
-def compiled_by_xla(config: Any) -> bool:
-    """Returns whether XLA makes one program of a step: if `jit_compile` asks for it, where one device trains.
-
-    Args:
-        config: Reads `jit_compile` and `deterministic`, which XLA's programs do not promise to be.
-    """
-    return config.jit_compile and not (config.deterministic or several_replicas())
-
-
-def replicas_here() -> int:
-    """Returns how many replicas do the same step beside this one, itself included; 1 while a model is being built."""
-    context = tf.distribute.get_replica_context()
-    return context.num_replicas_in_sync if context else 1
-
-
-def replica_rows(batch: Any) -> Any:
-    """Returns the rows of a whole batch, (B, ...), that this replica trains on: (B / replicas, ...).
-
-    Noise that a `train_step` draws for the whole batch and takes its rows of is the same on any number of replicas.
-    Drawn for each replica's part, it would be the same part again on every one: they start from one seed.
-    """
-    context = tf.distribute.get_replica_context()
-    if context is None:  # a model is being built, in a strategy's scope
-        return batch
-    rows = tf.shape(batch)[0] // context.num_replicas_in_sync
-    return batch[context.replica_id_in_sync_group * rows :][:rows]
-
-
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     """Returns one phrase, such as "one device (CPU)" or "mirrored over 2 GPUs"."""
     replicas = strategy.num_replicas_in_sync

@@ -90,7 +90,7 @@ def is_chief() -> bool:
 
 
 class Workers:
-    """The workers of a strategy, and what they tell each other; one worker agrees with itself at no cost.
+    """The workers of a strategy, and what they send each other; one worker agrees with itself at no cost.
 
     Every worker must make the same calls in the same order, as with any collective operation.
     """
@@ -133,7 +133,7 @@ class Workers:
             parts.append(self.sum(words).tobytes()[:size])
         return b"".join(parts)
 
-    def tell(self, values: Any) -> Any:
+    def broadcast_json(self, values: Any) -> Any:
         """Returns the chief's values, anything that JSON can hold, on every worker."""
         return json.loads(self.broadcast(json.dumps(values if self.is_chief else None).encode()))
 
@@ -155,11 +155,11 @@ class Workers:
                 decided = decide()
             except RecipeError as error:
                 failure = error
-        decided, told = self.tell([decided, failure and str(failure)])
+        decided, message = self.broadcast_json([decided, failure and str(failure)])
         if failure is not None:
             raise failure
-        if told is not None:
-            raise RunError(f"the chief says: {told}")
+        if message is not None:
+            raise RunError(f"the chief says: {message}")
         return decided
 
 
@@ -175,6 +175,6 @@ def lost_workers_explained(strategy: tf.distribute.Strategy) -> Iterator[None]:
             raise
         raise TrainingError(
             f"worker {workers.index} lost another of the {workers.count} workers ({type(error).__name__}); the job "
-            "stops. See the other workers' output for the cause, then run the same line again on all of them: it "
-            "continues from the last checkpoint"
+            "stops. See the other workers' output for the cause, then run the same command again on all of them: it "
+            "resumes from the last checkpoint"
         ) from error

@@ -1,52 +1,115 @@
-"""Classifiers of images: a SavedModel of them that takes encoded images, and the functions that it serves."""
+"""Image classifiers: how they are scored, reported, asked and exported."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import tensorflow as tf
+from recipes.errors import DataError
 
-from recipes.data.images import check_channels, decode_image
-from recipes.devices.workers import is_chief
-from recipes.errors import ExportError
-from recipes.verbs.export import Signature, Source, export_signatures, in_float32
+if TYPE_CHECKING:
+    import keras
+
+    from recipes.data.in_memory import EvaluationData
+    from recipes.data.splits import Splits
+    from recipes.verbs.export import Signature, Source
 
 
-def export_classifier(model: keras.Model, source: Source, folder: str | Path) -> Path:
-    """Writes `<folder>/<version>/`, a SavedModel for TensorFlow Serving, one version above the last, and returns it.
+class ImageClassification:
+    """The kind of a model of (B, H, W, C) pixels in [0, 255] to (B, classes) logits.
 
-    Signatures, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
+    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}.
+
+    Signatures of an export, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
     (B, classes) float32:
 
     - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG or GIF of any size, colour or grey.
     - `image`: `image` (B, H, W, C) float32 in [0, 255].
     - `image_uint8`: `image` (B, H, W, C) uint8.
-
-    Args:
-        model: Image classifier: (B, H, W, C) in [0, 255] to logits.
-        source: The model's run, or Splits of its data.
-        folder: The base path that a server watches.
-
-    Raises:
-        ExportError: See `export_signatures`.
     """
-    if not is_chief():  # what follows would read examples that the chief alone has
-        return export_signatures([model], source.info, folder, {})
-    check_channels(tuple(model.input_shape[1:]))
-    served, images = in_float32(model), source.examples(16)
-    classify = classify_function(served, source.info.label_names)
-    probabilities = keras.ops.softmax(served.predict(images.astype(np.float32), verbose=0))
-    answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
-    signatures = image_signatures(classify, tuple(model.input_shape[1:]), images, answer)
-    return export_signatures([served], source.info, folder, signatures, run=getattr(model, "run", None))
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns {"loss": in nats, "accuracy": in [0, 1]} on the test split."""
+        from recipes.verbs.evaluate import compiled_metrics
+
+        return compiled_metrics(model, splits)
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes confusion.png and mistakes.png, of the test split."""
+        from recipes.kinds.plots import classifier_pictures
+
+        return classifier_pictures(model, splits, folder)
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns the test split of a user's images, or all of them."""
+        from recipes.data.images import evaluation_images
+
+        return evaluation_images(data, model)
+
+    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (name, {"label", "probability", "probabilities"}) of images; see `inputs.read_images`."""
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.kinds.classes import named_probabilities
+        from recipes.kinds.inputs import predict_each, read_images
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.load import run_of
+
+        names = run_of(model).label_names
+        classify = tf.function(classify_function(in_float32(model), names), reduce_retracing=True)
+
+        def predict(images: list[np.ndarray]) -> list[dict[str, Any]]:
+            return named_probabilities(classify(tf.constant(np.stack(images))), names)
+
+        return predict_each(read_images(inputs, tuple(model.input_shape[1:])), predict)
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns the model, and the signatures that the class docstring lists."""
+        import keras
+        import numpy as np
+
+        from recipes.data.images import check_channels
+        from recipes.verbs.export import in_float32
+
+        shape = tuple(model.input_shape[1:])
+        check_channels(shape)
+        served, images = in_float32(model), source.examples(16)
+        classify = classify_function(served, source.info.label_names)
+        probabilities = keras.ops.softmax(served.predict(images.astype(np.float32), verbose=0))
+        answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
+        return [served], image_signatures(classify, shape, images, answer)
+
+
+def classify_function(model: keras.Model, label_names: tuple[str, ...]) -> Callable[[Any], dict[str, Any]]:
+    """Returns the function (B, H, W, C) images in [0, 255] -> {"label", "probability", "probabilities"}."""
+    import tensorflow as tf
+
+    from recipes.kinds.classes import name_function
+
+    name = name_function(model, label_names)
+
+    def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return with_one_if_empty(lambda image: name(model(tf.cast(image, tf.float32), training=False)), image)
+
+    return classify
+
+
+def with_one_if_empty(function: Callable[[Any], dict[str, Any]], batch: Any) -> dict[str, Any]:
+    """Returns what a function answers to a batch; to an empty one, nothing, where oneDNN's kernels would fail on it.
+
+    In TensorFlow operations alone: an empty batch is made one of zeros, whose answers are cut off.
+    """
+    import tensorflow as tf
+
+    count = tf.shape(batch)[0]
+    padding = [[0, tf.cast(count == 0, tf.int32)]] + [[0, 0]] * (len(batch.shape) - 1)
+    return {name: answer[:count] for name, answer in function(tf.pad(batch, padding)).items()}
 
 
 def image_signatures(
-    function: Callable[[tf.Tensor], dict[str, tf.Tensor]],
-    image_shape: tuple[int, int, int],
-    images: np.ndarray,
-    answer: dict[str, np.ndarray],
+    function: Callable[[Any], dict[str, Any]], image_shape: tuple[int, ...], images: Any, answer: dict[str, Any]
 ) -> dict[str, Signature]:
     """Returns the three signatures of a function of images: encoded bytes, float32 and uint8.
 
@@ -54,63 +117,30 @@ def image_signatures(
         function: (B, H, W, C) in [0, 255] -> outputs by name.
         image_shape: H, W, C; encoded images of other sizes are resized.
         images: Examples; encoded ones are asked only where a PNG can hold them.
-        answer: What the trained model says to them.
+        answer: What the trained model answers to them.
     """
+    import numpy as np
+    import tensorflow as tf
+
+    from recipes.data.images import decode_image
+    from recipes.verbs.export import Signature
+
     images = images.astype(np.float32)
     exact = np.array_equal(images, np.rint(images))  # what a PNG can hold
     pixels = images.astype(np.uint8)
     png = np.array([tf.io.encode_png(image).numpy() for image in pixels] if exact else [], object)
 
     def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return function(decode_batch(image_bytes, image_shape))
+        shape = tf.TensorSpec(image_shape, tf.float32)
+        return function(tf.map_fn(lambda one: decode_image(one, image_shape), image_bytes, fn_output_signature=shape))
 
     def spec(dtype: tf.DType) -> dict[str, tf.TensorSpec]:
         return {"image": tf.TensorSpec((None, *image_shape), dtype)}
 
     known = answer if exact else {}
+    encoded = {"image_bytes": tf.TensorSpec((None,), tf.string)}
     return {
-        "serving_default": Signature(
-            of_bytes, {"image_bytes": tf.TensorSpec((None,), tf.string)}, {"image_bytes": png}, known
-        ),
+        "serving_default": Signature(of_bytes, encoded, {"image_bytes": png}, known),
         "image": Signature(function, spec(tf.float32), {"image": images}, answer),
         "image_uint8": Signature(function, spec(tf.uint8), {"image": pixels}, known),
     }
-
-
-def classify_function(model: keras.Model, label_names: tuple[str, ...]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns the function (B, H, W, C) images in [0, 255] -> {"label", "probability", "probabilities"}."""
-    name = name_function(model, label_names)
-
-    def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(image)[0]
-        one_if_empty = tf.cast(count == 0, tf.int32)  # oneDNN's fused convolutions fail on an empty batch
-        padded = tf.pad(tf.cast(image, tf.float32), [[0, one_if_empty], [0, 0], [0, 0], [0, 0]])
-        return name(model(padded, training=False)[:count])
-
-    return classify
-
-
-def name_function(model: keras.Model, label_names: tuple[str, ...]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns the function (B, V) logits -> {"label", "probability", "probabilities"}."""
-    names = label_names or tuple(map(str, range(model.output_shape[-1])))
-    if len(names) != model.output_shape[-1]:
-        raise ExportError(f"the model has {model.output_shape[-1]} classes and the data {len(names)} label names")
-
-    def name(logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        return {
-            "label": tf.gather(tf.constant(names), tf.argmax(probabilities, axis=-1)),
-            "probability": tf.reduce_max(probabilities, axis=-1),
-            "probabilities": probabilities,
-        }
-
-    return name
-
-
-def decode_batch(image_bytes: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Returns (B,) encoded images as (B, H, W, C) float32 in [0, 255]."""
-    return tf.map_fn(
-        lambda encoded: decode_image(encoded, image_shape),
-        image_bytes,
-        fn_output_signature=tf.TensorSpec(image_shape, tf.float32),
-    )

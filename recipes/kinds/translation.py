@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.labelled_texts import shortened
 from recipes.data.sentence_pairs import ended
 from recipes.data.splits import Splits
+from recipes.data.text_files import shortened
 from recipes.data.tokenizers import END, PAD, START, Tokenizer
 from recipes.devices.workers import is_chief
 from recipes.errors import ConfigError

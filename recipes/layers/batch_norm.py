@@ -5,16 +5,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recipes.devices.strategies import several_replicas
+from recipes.devices.keras_fixes import saved_as_stock
+from recipes.devices.replicas import several_replicas
 
 
-@keras.saving.register_keras_serializable("recipes")
+@saved_as_stock(keras.layers.BatchNormalization)
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras's layer: (..., C) to (..., C), normalised over all but the last axis. Ioffe and Szegedy (2015).
 
     On one device it trains with TensorFlow's fused kernel, where Keras 3 takes one operation after another: on a
     processor a training step of cifar_resnet takes two thirds of the time (benchmarks/batch_norm.py). Over several
     replicas the statistics are those of the whole batch, without which each replica would keep averages of its own.
+    A saved model has Keras's layer in its place.
 
     Args:
         momentum: How much of the moving averages stays at each step.

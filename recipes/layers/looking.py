@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recipes.devices.strategies import replica_rows, replicas_here
+from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 
 

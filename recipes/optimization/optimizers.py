@@ -1,39 +1,45 @@
-"""Optimizers and learning rates that several recipes share."""
+"""Optimizers and learning-rate schedules that several recipes share."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from recipes.devices.keras_fixes import saved_as_stock
 
-def one_cycle(config: Any) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns the rate over all steps: from 0 straight up to its highest, then down to 0 along half a cosine.
+
+def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns the learning rate over all steps: straight up from 0 to its peak, then down to 0 along half a cosine.
 
     Args:
-        config: Reads `learning_rate`, the highest; `warmup_fraction`, the share of the steps in which it climbs; and
-            `epochs`, `train_examples`, `batch_size` for their number.
+        peak: The highest rate.
+        steps: How many steps there are.
+        warmup: In how many of them the rate climbs; 0: it starts at its peak.
+
+    >>> rate = warmup_cosine(peak=0.5, steps=10, warmup=2)
+    >>> [round(float(rate(step)), 3) for step in (0, 1, 2, 6, 10)]
+    [0.0, 0.25, 0.5, 0.25, 0.0]
     """
-    steps = config.epochs * (config.train_examples // config.batch_size)
-    warmup = round(config.warmup_fraction * steps)
     return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate,
+        0.0 if warmup else peak,
         decay_steps=max(1, steps - warmup),
-        warmup_target=config.learning_rate if warmup else None,
+        warmup_target=peak if warmup else None,
         warmup_steps=warmup,
     )
 
 
-def decayed_sgd(rate: Any, config: Any, nesterov: bool = True) -> keras.optimizers.Optimizer:
+def sgd(rate: Any, momentum: float, weight_decay: float, nesterov: bool = True) -> keras.optimizers.Optimizer:
     """Returns SGD with momentum and decoupled weight decay, which spares biases and batch norm.
 
     Args:
         rate: The learning rate, or its schedule.
-        config: Reads `momentum` and `weight_decay`, the share of each kernel taken off per step, times the rate.
+        momentum: In [0, 1).
+        weight_decay: Share of each kernel taken off per step, times the rate.
         nesterov: Whether the momentum looks ahead.
 
     Loshchilov and Hutter (2019), algorithm 1; https://arxiv.org/abs/1711.05101.
     """
-    optimizer = keras.optimizers.SGD(rate, config.momentum, nesterov=nesterov, weight_decay=config.weight_decay)
+    optimizer = keras.optimizers.SGD(rate, momentum, nesterov=nesterov, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
 
@@ -59,11 +65,14 @@ class _Summed(keras.optimizers.Optimizer):
         return [gradient / context.num_replicas_in_sync for gradient in whole]  # they are summed once more
 
 
-@keras.saving.register_keras_serializable("recipes")
+@saved_as_stock(keras.optimizers.Adam)
 class Adam(_Summed, keras.optimizers.Adam):
-    """Keras's Adam for models with embeddings, on any number of replicas."""
+    """Keras's Adam for models with embeddings, on any number of replicas. Kingma and Ba (2015).
+
+    https://arxiv.org/abs/1412.6980
+    """
 
 
-@keras.saving.register_keras_serializable("recipes")
+@saved_as_stock(keras.optimizers.AdamW)
 class AdamW(_Summed, keras.optimizers.AdamW):
-    """Keras's AdamW, likewise."""
+    """Keras's AdamW, likewise. Loshchilov and Hutter (2019), https://arxiv.org/abs/1711.05101."""

@@ -23,11 +23,11 @@ PREEMPTED = 75
 ASK_EVERY = 8
 
 
-class Saving(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Saves the state of a run while it trains, and puts it back at the beginning. It must be the last callback.
 
     A run that continues in the middle of an epoch ends that epoch early for Keras, which counts its steps from zero;
-    `EpochIsOver` takes back the sign that does so.
+    `ClearPartialEpoch` takes back the sign that does so.
     """
 
     def __init__(
@@ -39,20 +39,20 @@ class Saving(keras.callbacks.Callback):
         self.seconds, self.every = config.checkpoint_seconds, config.checkpoint_steps
         self.epoch, self.step = 0, 0  # whole epochs, and steps of the next one, that are done
         self.seconds_before = 0.0  # that the run took until it was continued
-        self.found: Any = None  # the checkpoint to continue from
-        self.told: int | None = None  # the signal that this process got
+        self.checkpoint: Any = None  # the checkpoint to resume from
+        self.signal: int | None = None  # the signal that this process got
         self.stopping: int | None = None  # the signal that all workers know of
         self.begun = 0  # step of the epoch that Keras counts from
         self.training = self.cut = self.kept = False
         self.started = self.saved = time.monotonic()
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Finds the newest whole checkpoint; the chief reads it for all workers."""
         newest = newest_checkpoint(self.folder) if self.workers.is_chief else None
         data = self.workers.broadcast(newest[1] if newest else b"")
         if data:
-            self.found = parse_checkpoint(data)
-            self.epoch, self.step, self.seconds_before = self.found.state["position"]
+            self.checkpoint = parse_checkpoint(data)
+            self.epoch, self.step, self.seconds_before = self.checkpoint.state["position"]
 
     @property
     def first_step(self) -> int:
@@ -67,7 +67,7 @@ class Saving(keras.callbacks.Callback):
     @property
     def stopped(self) -> bool:
         """Whether a callback had ended the run when its state was saved."""
-        return self.found is not None and self.found.state["stopped"]
+        return self.checkpoint is not None and self.checkpoint.state["stopped"]
 
     def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.training = True
@@ -102,8 +102,8 @@ class Saving(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:  # noqa: D102
         self.training = False
-        if self.told is not None and self.workers.count == 1:  # while the last epoch was saved
-            self._stop(self.told)
+        if self.signal is not None and self.workers.count == 1:  # while the last epoch was saved
+            self._stop(self.signal)
 
     def save(self) -> None:
         """Writes a checkpoint."""
@@ -112,33 +112,33 @@ class Saving(keras.callbacks.Callback):
             write_checkpoint(self.folder, self.first_step, checkpoint)
         self.saved, self.kept = time.monotonic(), True
 
-    def tell(self, number: int, frame: Any = None) -> None:
+    def on_signal(self, number: int, frame: Any = None) -> None:
         """Takes a signal: the run stops after the step it is in, or the validation; a second Ctrl-C stops it at once.
 
         Outside of training, where all is saved, any signal does.
         """
-        if not self.training or (self.told == number == signal.SIGINT):
+        if not self.training or (self.signal == number == signal.SIGINT):
             self._stop(number)
-        self.told = number
+        self.signal = number
         if number == signal.SIGINT:
             os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")  # print is not for handlers
 
     def _put_back(self) -> None:
-        if self.found is not None:
+        if self.checkpoint is not None:
             self.kept = True
-            put_state(self.found, self.model, self.callbacks, self.fresh)
+            put_state(self.checkpoint, self.model, self.callbacks, self.fresh)
 
     def _agreed(self, always: bool = False) -> bool:
         """Returns whether to save here. Several workers ask each other, now and then: all must save, or none."""
         asked = self.first_step
         due = self.every is not None and asked % self.every == 0
         if self.workers.count == 1:
-            self.stopping = self.told
+            self.stopping = self.signal
             return due or self.stopping is not None or time.monotonic() - self.saved >= self.seconds
         if not always and asked % ASK_EVERY:
             return due
         late = self.workers.is_chief and time.monotonic() - self.saved >= self.seconds
-        told = [self.told == signal.SIGTERM, self.told == signal.SIGINT]
+        told = [self.signal == signal.SIGTERM, self.signal == signal.SIGINT]
         end, interrupt, late = self.workers.sum([*told, late])
         self.stopping = signal.SIGTERM if end else signal.SIGINT if interrupt else None
         return bool(due or self.stopping is not None or late)
@@ -147,15 +147,15 @@ class Saving(keras.callbacks.Callback):
         self.training = False
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        saved = "the run is saved; run the same line again to continue" if self.kept else "nothing is saved"
-        print(f"told to end (SIGTERM): {saved}", file=sys.stderr, flush=True)
+        saved = "the run is saved; run the same command again to resume it" if self.kept else "nothing is saved"
+        print(f"ended by SIGTERM: {saved}", file=sys.stderr, flush=True)
         raise SystemExit(PREEMPTED)
 
 
-class EpochIsOver(keras.callbacks.Callback):
-    """Takes back what `Saving` tells Keras at the end of an epoch that was begun in the middle. The first callback."""
+class ClearPartialEpoch(keras.callbacks.Callback):
+    """Clears `stop_training` after a resumed partial epoch. It must be the first callback."""
 
-    def __init__(self, saving: Saving) -> None:
+    def __init__(self, saving: CheckpointCallback) -> None:
         super().__init__()
         self.saving = saving
 
@@ -165,12 +165,12 @@ class EpochIsOver(keras.callbacks.Callback):
 
 
 @contextmanager
-def signals_to(saving: Saving) -> Iterator[None]:
+def signals_to(saving: CheckpointCallback) -> Iterator[None]:
     """Hands SIGTERM and SIGINT to a run, and back afterwards; only a program's main thread can take them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, saving.tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, saving.on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

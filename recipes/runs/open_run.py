@@ -1,4 +1,4 @@
-"""Which run a line stands for: its unfinished one, to go on with, or a new one."""
+"""Finds the unfinished run of the same settings and data, or starts a new one."""
 
 import hashlib
 import json
@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.utils.naming import reset_uids
 
 from recipes.data.splits import DataInfo, Splits
+from recipes.devices.keras_fixes import name_layers_from_the_start
 from recipes.devices.precision import Precision, choose_precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError
@@ -19,16 +19,16 @@ from recipes.runs.run_folder import Run, earlier_runs, first_environment, is_ove
 
 
 def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool = True) -> Run:
-    """Returns the run that a line stands for: its unfinished one, to continue, or a new one that is not on disk yet.
+    """Returns the unfinished run of the same settings and data, or a new one that is not on disk yet.
 
-    Sets Keras's dtype policy to the run's, which a run that continues keeps, and has layers named from the beginning.
+    Sets Keras's dtype policy to the run's, which a resumed run keeps, and has layers named from the beginning.
     On several workers the chief decides.
 
     Args:
         config: The settings, those that follow the data included.
         splits: The data.
         runs: Where run folders are.
-        resume: Whether to continue an unfinished run of the same settings, data and source of the recipe.
+        resume: Whether to resume an unfinished run of the same settings, data and source of the recipe.
 
     Raises:
         ConfigError: If workers were started with different settings or data.
@@ -41,7 +41,7 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
     def decide() -> dict[str, Any]:
         earlier = earlier_runs(Path(runs) / recipe)
         same = next((folder for folder, known in earlier if known["identity"] == identity), None)
-        environment = first_environment(same) if same and resume and _can_go_on(splits, identity) else None
+        environment = first_environment(same) if same and resume and _can_be_resumed(splits, identity) else None
         if environment is None:
             _note_unfinished(earlier, identity, resume)
         precision = (
@@ -54,7 +54,7 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
     _agree(workers, own, plan["agreed"])
     precision = Precision(*plan["precision"])
     keras.config.set_dtype_policy(precision.policy)
-    reset_uids()  # "conv2d", "conv2d_1": the order in which TensorFlow adds gradients follows from names
+    name_layers_from_the_start()
     return Run(
         folder=Path(plan["folder"] or runs),
         recipe=recipe,
@@ -63,14 +63,14 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
         precision=precision,
         number=plan["number"],
         identity=identity,
-        continues=plan["folder"] is not None,
+        resumes=plan["folder"] is not None,
         writes=workers.is_chief,
     )
 
 
-def _can_go_on(splits: Splits, identity: dict[str, Any]) -> bool:
+def _can_be_resumed(splits: Splits, identity: dict[str, Any]) -> bool:
     """Returns whether a run of this data and recipe can be known again and entered midway."""
-    return bool(splits.train_from and splits.info.fingerprint and identity["source"])
+    return bool(splits.can_be_resumed and identity["source"])
 
 
 def _identity(config: Any, info: DataInfo) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[
     differ = _differences(identity, known["identity"])
     unknown = "its data or recipe cannot be known again" if resume else "resume=False"
     why = f"it differs ({differ})" if differ else unknown
-    print(f"note: the unfinished run in {folder} is not continued: {why}. This is a new run")
+    print(f"note: the unfinished run in {folder} is not resumed: {why}. This is a new run")
 
 
 def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Run folders: `runs/<recipe>/<id>/`, one per training run.
 
-With metrics.json, written last, a run is finished; with failed.txt it has failed for good; else the same line goes on
-with it.
+With metrics.json, written last, a run is finished; with failed.txt it has failed for good; otherwise the same command
+resumes it.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from filelock import FileLock, Timeout
 
 import recipes
 from recipes.data.splits import DataInfo
+from recipes.data.tokenizers import Tokenizer, from_json
 from recipes.devices.precision import Precision
+from recipes.devices.keras_fixes import read_model
 from recipes.devices.workers import Workers
-from recipes.errors import RunError
-from recipes.settings import write_config
+from recipes.errors import ConfigError, RunError
+from recipes.settings import read_config_of_run
 from recipes.runs.atomic_files import remove_parts, write_json
 
 
@@ -39,13 +41,23 @@ class Run:
     precision: Precision | None = None  # what it is trained in, and why; None for a run that is read back
     number: int = 0  # counts the runs in a folder, whatever the clock says
     identity: dict[str, Any] = field(default_factory=dict)  # settings and data, to know the same line by
-    continues: bool = False  # whether it was begun before
+    resumes: bool = False  # whether it was begun before
     writes: bool = True  # whether this process writes its folder; the chief of several workers alone does
 
     @property
     def command(self) -> str:
         """How the command line names the recipe: one of the package's by its name, a file of your own by its path."""
         return command_name(self.config)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the classes, by index; () where there are none."""
+        return self.info.label_names
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What the model's token ids stand for; None where it reads no text."""
+        return self.info.tokenizer
 
     def examples(self, count: int = 32) -> np.ndarray:
         """Returns the first test images of the run's data, kept in its folder; at most 32."""
@@ -63,11 +75,33 @@ class Run:
         """
         path = self.folder / "model.keras"
         try:
-            model = keras.models.load_model(path)
+            model = read_model(path)
         except Exception as error:  # Keras raises what zipfile, h5py and json do
             raise RunError(f"cannot read {path}: {error}. Train again, or name another run") from error
         model.run = self
         return model
+
+
+def read_run(folder: str | Path, config_class: type) -> Run:
+    """Returns the run in a folder, finished or not.
+
+    Raises:
+        RunError: If the folder holds no run, or one of another recipe.
+    """
+    folder, name = Path(folder), recipe_name(config_class)
+    try:
+        values = json.loads((folder / "data.json").read_text())
+        vocabulary = folder / "tokenizer.json"
+        tokenizer = from_json(json.loads(vocabulary.read_text())) if vocabulary.exists() else None
+        info = DataInfo(**{**values, "label_names": tuple(values["label_names"]), "tokenizer": tokenizer})
+        metrics_file = folder / "metrics.json"
+        metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
+        config: Any = read_config_of_run(config_class, folder / "config.json")
+    except ConfigError as error:
+        raise RunError(f"{folder} is not a run of {name}: {error}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder} holds no readable run ({error}); expected a folder that fit made") from None
+    return Run(folder, name, config, info, metrics)
 
 
 def recipe_name(config: Any) -> str:
@@ -86,38 +120,38 @@ def command_name(config: Any) -> str:
 
 
 @contextmanager
-def begun(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[None]:
+def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[None]:
     """Keeps a run's folder for this process: a new one is made, with config.json, data.json and environment.json.
 
     Raises:
         RunError: If another process is training in it, or the folder cannot be made; on several workers, on all.
     """
-    held: list[FileLock] = []
+    locks: list[FileLock] = []
 
-    def keep() -> str:
-        folder = run.folder if run.continues else new_folder(run.folder / run.recipe)
-        held.append(_lock(folder))
+    def lock_and_write() -> str:
+        folder = run.folder if run.resumes else new_folder(run.folder / run.recipe)
+        locks.append(_lock(folder))
         remove_parts(folder)
-        if run.continues:
+        if run.resumes:
             if is_over(folder):
                 raise RunError(f"the run in {folder} has just been ended by another process; run the line again")
             first = first_environment(folder) or {}
             environment_now = {**first, "continued": [*first.get("continued", []), environment]}
         else:
             environment_now = environment
-            write_config(run.config, folder / "config.json")
+            write_json(folder / "config.json", asdict(run.config))
             write_json(folder / "data.json", run.info.to_json())
             if run.info.tokenizer:
                 write_json(folder / "tokenizer.json", run.info.tokenizer.to_json())
         write_json(folder / "environment.json", environment_now)
-        write_json(folder / "run.json", {"number": run.number, "identity": run.identity})
+        write_json(folder / "run.json", {"recipe": run.recipe, "number": run.number, "identity": run.identity})
         return str(folder)
 
     try:
-        run.folder = Path(workers.chiefs(keep))
+        run.folder = Path(workers.chiefs(lock_and_write))
         yield
     finally:
-        for lock in held:
+        for lock in locks:
             lock.release()
 
 

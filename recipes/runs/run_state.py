@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.random.seed_generator import global_seed_generator
 
+from recipes.devices.keras_fixes import global_seed_state
 from recipes.devices.workers import Workers
 from recipes.errors import RunError
 from recipes.runs.checkpoints import Checkpoint, is_plain, pack, unpack
@@ -28,7 +28,7 @@ def variables(model: keras.Model) -> list[tf.Variable]:
     The model's and its metrics', those of random generators (keras.random without a seed has one of its own), and of
     whatever else hangs on the model: optimizers of a custom step, `tf.Variable`s, `tf.random.Generator`s.
     """
-    found = [*model.variables, *model.metrics_variables, global_seed_generator().state]
+    found = [*model.variables, *model.metrics_variables, global_seed_state()]
     found += [
         thing
         for thing in tf.train.TrackableView(model).descendants()

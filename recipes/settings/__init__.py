@@ -1,132 +1,139 @@
-"""Settings by name: checked when made, changed by name, written and read back.
+"""Settings by name: checked when they are made, changed by name, written and read back.
 
-A recipe's `Config` is a frozen dataclass that calls `check_config(self)` in its `__post_init__`, so a wrong type or
-a value out of range is refused wherever it comes from: Python, the command line, a file or Keras Tuner.
+A recipe's `Config` is a frozen dataclass that inherits `Settings`, the fields that every run has. A field's type says
+what its values may be, range included (`Count`, `Share`, ...), and pydantic checks it wherever the value comes from:
+Python, the command line, a file or Keras Tuner. `--help`, `recipes config` and report.md show a field's comment.
 """
 
+import functools
 import inspect
 import json
 import re
-from dataclasses import asdict, fields, replace
+from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-import typeguard
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from recipes.errors import ConfigError, did_you_mean
-from recipes.runs.atomic_files import write_json
 
-ConfigT = TypeVar("ConfigT")
+SettingsT = TypeVar("SettingsT", bound="Settings")
 
-#: Field name -> (lowest, highest) that its value, or each value of a tuple, may have. None: no bound.
-#: A name means the same in every recipe, so its range stands here once.
-RANGES: dict[str, tuple[float | None, float | None]] = {
-    "attention_penalty": (0, None),
-    "attention_units": (1, None),
-    "batch_size": (1, None),
-    "beta": (0, None),
-    "checkpoint_seconds": (0, None),
-    "checkpoint_steps": (1, None),
-    "clip_norm": (1e-6, None),
-    "crop_padding": (0, None),
-    "dropout": (0, 0.999),
-    "embed_dim": (1, None),
-    "entropy_weight": (0, None),
-    "epochs": (1, None),
-    "ff_dim": (1, None),
-    "filters": (1, None),
-    "image_shape": (1, None),
-    "image_size": (8, None),
-    "label_smoothing": (0, 0.999),
-    "latent_dim": (1, None),
-    "learning_rate": (1e-12, None),
-    "max_examples": (1, None),
-    "modules": (1, None),
-    "momentum": (0, 0.9999),
-    "negatives": (1, None),
-    "noise": (0, 10),
-    "num_classes": (2, None),
-    "num_heads": (1, None),
-    "num_layers": (1, None),
-    "policy_weight": (0, None),
-    "seed": (0, 2**31 - 1),
-    "sequence_length": (1, None),
-    "state_dropout": (0, 0.999),
-    "subsampling": (0, 1),
-    "train_examples": (1, None),
-    "units": (1, None),
-    "validation_fraction": (0, 0.9),
-    "vocab_size": (2, None),
-    "warmup_fraction": (0, 1),
-    "weight_decay": (0, None),
-    "width": (0.01, None),
-    "window": (1, None),
-    "word_dropout": (0, 0.999),
-}
+# ---------------------------------------------------------------- what a value may be
+
+Count = Annotated[int, Field(ge=1)]  # 1, 2, 3, ...
+Natural = Annotated[int, Field(ge=0)]  # 0, 1, 2, ...
+Share = Annotated[float, Field(ge=0, lt=1)]  # of a whole, never all of it
+ValidationShare = Annotated[float, Field(ge=0, le=0.9)]  # so much may be held out
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Counts = Annotated[tuple[Count, ...], Field(min_length=1)]  # one number or more
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+ImageShape = tuple[Count, Count, Count]  # height, width, channels
 
 
-#: What a user may look for and Keras 3 does not have -> what to take.
-IMPOSSIBLE = {
-    "parameter_server": ". Keras 3 cannot train with parameter servers; 'multi_worker' trains on several machines"
-}
+@dataclass(frozen=True)
+class Settings:
+    """What every run has. A recipe's `Config` adds what its data and its model have, and its own defaults."""
+
+    dataset: str = ""  # data set of tensorflow-datasets, or a stand-in's name
+    max_examples: Count | None = None  # most examples of each split to use; None: all
+    batch_size: Count = 128  # examples per step, over all replicas
+    epochs: Count = 1  # passes over the training split
+    seed: Seed = 0  # decides on first weights, order, augmentation and dropout
+    offline: Literal["stand-in", "error"] = "stand-in"  # the data set cannot be had: train on its stand-in, or stop
+    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
+    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
+    checkpoint_seconds: NotNegative = 60.0  # a checkpoint to resume from at most so often, in seconds
+    checkpoint_steps: Count | None = None  # and one every so many steps; None: by time alone
+
+    former = {}  # no field: settings of older runs that are none any more; see `read_config_of_run`
+
+    def __post_init__(self) -> None:
+        """Refuses a wrong type or range; lists become tuples, and whole numbers floats where these are declared."""
+        hints = _hints(type(self))
+        for field in fields(self):
+            value = _check(field.name, _as_declared(getattr(self, field.name), hints[field.name]), hints[field.name])
+            object.__setattr__(self, field.name, value)  # frozen for users; this runs while it is being made
+
+    def refuse_without_effect(self, names: str, why: str, without: Any = None) -> None:
+        """Refuses settings that would change nothing beside the others: those of `names` must be at their defaults.
+
+        Args:
+            names: Names of fields, with spaces between.
+            why: "schedule='steps' has no warm-up".
+            without: A value that says the same as leaving them out.
+        """
+        for field in fields(self):
+            if field.name in names.split() and getattr(self, field.name) not in (field.default, without):
+                raise WithoutEffectError(field.name, getattr(self, field.name), why)
 
 
-def check_config(config: Any) -> None:
-    """Refuses a wrong type or range; turns lists (from JSON) into tuples and whole numbers into floats where declared.
+class WithoutEffectError(ConfigError):
+    """A setting that would change nothing."""
 
-    Args:
-        config: A dataclass instance; its `__post_init__` calls this.
-
-    Raises:
-        ConfigError: Names the field, the value got and what was expected.
-    """
-    for name, hint in get_type_hints(type(config)).items():
-        value = _as_declared(getattr(config, name), hint)
-        try:
-            if isinstance(value, bool) and hint is not bool:
-                raise typeguard.TypeCheckError("is a bool")
-            typeguard.check_type(value, hint, collection_check_strategy=typeguard.CollectionCheckStrategy.ALL_ITEMS)
-        except typeguard.TypeCheckError:
-            instead = IMPOSSIBLE.get(value, "") if isinstance(value, str) else ""
-            raise ConfigError(
-                f"{name}={value!r} is a {type(value).__name__}; expected {_readable(hint)}{instead}"
-            ) from None
-        _check_range(name, value)
-        object.__setattr__(config, name, value)  # frozen for users; this runs while it is being made
+    def __init__(self, name: str, value: Any, why: str) -> None:
+        super().__init__(f"{name}={value!r} would change nothing: {why}. Leave it out, or change that")
+        self.name = name
 
 
-def change(config: ConfigT, **changes: Any) -> ConfigT:
+# ---------------------------------------------------------------- change, write, read
+
+
+def with_changes(config: SettingsT, **changes: Any) -> SettingsT:
     """Returns a copy of a config with the named fields changed.
 
     Raises:
-        ConfigError: For a name that the config does not have (the nearest one is named), a wrong type or range.
+        ConfigError: For a name that the config does not have (the nearest one is named), a wrong type or range, or a
+            setting that would change nothing.
     """
-    names = [field.name for field in fields(config)]  # type: ignore[arg-type]
+    names = [field.name for field in fields(config)]
     for name in changes:
         if name not in names:
             raise ConfigError(f"unknown setting {name!r}{did_you_mean(name, names)}. Settings: {', '.join(names)}")
-    return replace(config, **changes)  # type: ignore[type-var]
+    return replace(config, **changes)
 
 
-def comments(config_class: type) -> dict[str, str]:
-    """Returns each field's comment from the source: its unit, range and special values."""
-    lines = inspect.getsource(config_class).splitlines()
-    found = (re.match(r"    (\w+): [^#]*?#\s*(.*)", line) for line in lines)
-    return {match[1]: match[2] for match in found if match}
-
-
-def write_config(config: Any, path: Path) -> None:
-    """Writes a config as JSON."""
-    write_json(path, asdict(config))
-
-
-def read_config(config_class: type[ConfigT], path: str | Path) -> ConfigT:
-    """Returns the config that `write_config` or `tune` wrote.
+def read_config(config_class: type[SettingsT], path: str | Path) -> SettingsT:
+    """Returns the config in a JSON file: a run's config.json, or a search's best.json.
 
     Raises:
         ConfigError: If the file is missing, is not JSON, or has a field that the config does not have.
     """
+    return with_changes(config_class(), **read_values(path))
+
+
+def read_config_of_run(config_class: type[SettingsT], path: str | Path) -> SettingsT:
+    """Returns the config of a run, of an older version of the recipe too.
+
+    What follows the data was a setting once, and is in data.json; what had no effect was not refused; and what a
+    recipe has had is in its Config's `former`: name -> the only value that it may have had, or None for any.
+
+    Raises:
+        ConfigError: As `read_config`.
+    """
+    values = read_values(path)
+    own = {field.name for field in fields(config_class)}
+    for name, expected in {**dict.fromkeys(FOLLOWED_THE_DATA), **config_class.former}.items():
+        if name in values and name not in own and (expected is None or values[name] == expected):
+            del values[name]
+    if "image_shape" in own:  # it followed the data, too
+        values.pop("image_shape", None)
+    while True:
+        try:
+            return with_changes(config_class(), **values)
+        except WithoutEffectError as error:
+            del values[error.name]
+
+
+#: Fields of configs before version 0.2 that the data decided.
+FOLLOWED_THE_DATA = ("image_shape", "num_classes", "train_examples", "vocab_size")
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """Returns the settings in a JSON file, not checked yet."""
     try:
         values = json.loads(Path(path).read_text())
     except OSError as error:
@@ -137,13 +144,74 @@ def read_config(config_class: type[ConfigT], path: str | Path) -> ConfigT:
         values = values["config"]
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a JSON {type(values).__name__}; expected an object of settings")
-    return change(config_class(), **values)
+    return values
+
+
+def comments(config_class: type) -> dict[str, str]:
+    """Returns each field's comment from the source: its unit and special values. A field without one has its base's."""
+    found: dict[str, str] = {}
+    for kind in reversed(config_class.__mro__[:-1]):
+        for line in inspect.getsource(kind).splitlines():
+            if match := re.match(r"    (\w+): [^#]*?#\s*(.*)", line):
+                found[match[1]] = match[2]
+    return {field.name: found[field.name] for field in fields(config_class) if field.name in found}
+
+
+# ---------------------------------------------------------------- checks
+
+#: What a user may look for and Keras 3 does not have -> what to take.
+IMPOSSIBLE = {
+    "parameter_server": ". Keras 3 cannot train with parameter servers; 'multi_worker' trains on several machines"
+}
+
+
+@functools.cache
+def _hints(config_class: type) -> dict[str, Any]:
+    return get_type_hints(config_class, include_extras=True)
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter:
+    return TypeAdapter(Annotated[hint, Field()], config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _check(name: str, value: Any, hint: Any) -> Any:
+    """Returns a value as pydantic has it, or raises the ConfigError that names the field, the value and the range."""
+    try:
+        if isinstance(value, bool) and hint is not bool:  # which Python takes for 0 or 1
+            raise ConfigError(f"{name}={value!r} is a bool; expected {_readable(hint)}")
+        return _adapter(hint).validate_python(value)
+    except ValidationError as error:
+        kinds = {detail["type"] for detail in error.errors()}
+        if kinds & {"greater_than_equal", "greater_than", "less_than_equal", "less_than", "finite_number"}:
+            expected = "a finite number" if "finite_number" in kinds else " and ".join(_bounds(hint))
+            raise ConfigError(f"{name}={value!r} is out of range; expected {expected}") from None
+        if "too_short" in kinds:
+            raise ConfigError(f"{name}={value!r} is empty; expected at least one number") from None
+    instead = IMPOSSIBLE.get(value, "") if isinstance(value, str) else ""
+    got = "is unknown" if get_origin(hint) is Literal and isinstance(value, str) else f"is a {type(value).__name__}"
+    raise ConfigError(f"{name}={value!r} {got}; expected {_readable(hint)}{instead}") from None
+
+
+def _bounds(hint: Any) -> list[str]:
+    """Returns the limits that stand in a type, or in the types that it is made of, in words."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    found = []
+    for part in (hint, *get_args(hint)):
+        for field in getattr(part, "__metadata__", ()):
+            for limit in getattr(field, "metadata", ()):
+                found += [f"{word} {getattr(limit, key)}" for key, word in words.items() if hasattr(limit, key)]
+    return list(dict.fromkeys(found))
 
 
 def _as_declared(value: Any, hint: Any) -> Any:
-    """Returns the value with lists as tuples, and numpy and whole numbers as the declared Python number."""
+    """Returns the value with lists as tuples, and NumPy and whole numbers as the declared Python number."""
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
     if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
         return tuple(_as_declared(item, get_args(hint)[0]) for item in value)
+    if isinstance(value, (list, tuple)) and any(get_origin(part) is tuple for part in get_args(hint)):  # tuple | None
+        return tuple(_as_declared(item, int) for item in value)
     if isinstance(value, bool):
         return value
     if hint is float and isinstance(value, Real):
@@ -153,20 +221,14 @@ def _as_declared(value: Any, hint: Any) -> Any:
     return value
 
 
-def _check_range(name: str, value: Any) -> None:
-    if name == "filters" and value == ():  # where no `units` is a linear model, no `filters` is none at all
-        raise ConfigError("filters=() is empty; expected at least one number")
-    lowest, highest = RANGES.get(name, (None, None))
-    for number in value if isinstance(value, tuple) else (value,):
-        if not isinstance(number, (int, float)) or isinstance(number, bool):
-            continue
-        too_low, too_high = lowest is not None and number < lowest, highest is not None and number > highest
-        if too_low or too_high or number != number or number in (float("inf"), float("-inf")):
-            expected = " and ".join(
-                [f"at least {lowest}"] * (lowest is not None) + [f"at most {highest}"] * (highest is not None)
-            )
-            raise ConfigError(f"{name}={value!r} is out of range; expected {expected or 'a finite number'}")
-
-
 def _readable(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
+    """Returns a type in words, without the ranges that it is declared with."""
+    if get_origin(hint) is Annotated:
+        return _readable(get_args(hint)[0])
+    if isinstance(hint, type) and not get_args(hint):
+        return "None" if hint is type(None) else hint.__name__
+    if get_origin(hint) is tuple:
+        return f"tuple[{', '.join('...' if part is Ellipsis else _readable(part) for part in get_args(hint))}]"
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return " | ".join(map(_readable, get_args(hint))) if get_args(hint) else str(hint).replace("typing.", "")

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recipes.devices.strategies import replica_rows, replicas_here
+from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.kinds.image_quality import KernelDistance
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recipes.devices.strategies import replicas_here
+from recipes.devices.replicas import replicas_here
 from recipes.optimization.losses import Perplexity, smoothed_nats
 
 

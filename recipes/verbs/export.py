@@ -1,4 +1,6 @@
-"""SavedModels for a server: `export_classifier`, and `export_signatures` for other models; checked before kept."""
+"""SavedModels for a server, checked before they are published."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -6,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -14,9 +16,13 @@ import tensorflow as tf
 
 import recipes
 from recipes.data.splits import DataInfo
+from recipes.devices.keras_fixes import all_layers
 from recipes.devices.workers import is_chief
 from recipes.errors import ExportError
-from recipes.runs.run_folder import Run
+from recipes.runs.run_folder import Run, recipe_name
+
+if TYPE_CHECKING:
+    from recipes.verbs.recipe import Recipe
 
 TOLERANCE = 1e-5  # between the SavedModel and the model it was made from, of an output's greatest value or of 1
 
@@ -35,7 +41,20 @@ class Signature(NamedTuple):
     function: Callable[..., dict[str, tf.Tensor]]
     inputs: dict[str, tf.TensorSpec]  # by argument name
     question: dict[str, Any]  # example values of the inputs
-    answer: dict[str, np.ndarray]  # what the trained model says to it, for some or all of the outputs
+    answer: dict[str, np.ndarray]  # of the trained model, for some or all of the outputs
+
+
+def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path) -> Path:
+    """Writes a recipe's SavedModel; see `Recipe.export`. Of several workers the chief alone writes."""
+    folder, run = Path(path) / recipe_name(recipe.config_class), getattr(model, "run", None)
+    if not is_chief():  # what follows would read examples that the chief alone has
+        print(f"the chief exports to {folder}")
+        return folder
+    # The names of labels, and examples to check the answers with: of the run that a model of fit carries, else of the
+    # default data.
+    source: Source = run or recipe.load_data(recipe.config_class())
+    models, signatures = recipe.kind.signatures(model, source)
+    return export_signatures(models, source.info, folder, signatures, run=run)
 
 
 def export_signatures(
@@ -50,7 +69,7 @@ def export_signatures(
 
     The exported model should compute in float32 whatever precision it was trained in (`in_float32`): its weights are
     float32 already, and a server may have no bfloat16 arithmetic. `assets.extra/recipe.json` says what it is and what
-    it was trained on. Of several workers the chief alone writes; the others are given `folder` itself.
+    it was trained on.
 
     Args:
         models: What the signatures compute with: models, and tables of a tokenizer.
@@ -63,9 +82,6 @@ def export_signatures(
         ExportError: If the SavedModel does not answer as it should, or cannot be written. Nothing is published.
     """
     folder = Path(folder)
-    if not is_chief():
-        print(f"the chief exports to {folder}")
-        return folder
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"
     try:
         part.mkdir(parents=True)
@@ -84,7 +100,7 @@ def export_signatures(
 
 def in_float32(model: keras.Model) -> keras.Model:
     """Returns the model itself if it computes in float32, else a copy that does, with the same weights."""
-    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+    if all(layer.compute_dtype == "float32" for layer in all_layers(model)):
         return model
     copy = keras.models.clone_model(
         model,
@@ -115,11 +131,11 @@ def check_export(path: Path, signatures: dict[str, Signature]) -> None:
         answers = loaded.signatures[name](**{key: tf.constant(value) for key, value in signature.question.items()})
         for output, expected in signature.answer.items():
             if answers[output].dtype == tf.string:
-                for said, right in zip(answers[output].numpy().flat, expected.flat, strict=True):
-                    if said != right:
+                for exported, trained in zip(answers[output].numpy().flat, expected.flat, strict=True):
+                    if exported != trained:
                         raise ExportError(
-                            f"the exported signature {name!r} says {said!r} in {output!r} where the trained model says "
-                            f"{right!r}. Nothing was published"
+                            f"the exported signature {name!r} answers {exported!r} in {output!r}, the trained model "
+                            f"{trained!r}. Nothing was published"
                         )
                 continue
             difference = float(np.abs(answers[output].numpy() - expected).max())

@@ -1,42 +1,37 @@
-"""Trained models, read back from their run folders, with the data they were trained on."""
+"""Trained models, read back from their run folders."""
 
-import json
-from collections.abc import Callable
-from dataclasses import fields
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
-from recipes.data.images import images_for_testing
-from recipes.data.in_memory import Testing
-from recipes.data.splits import DataInfo, Splits
-from recipes.data.tokenizers import Tokenizer, from_json
-from recipes.errors import ConfigError, DataError, RunError
-from recipes.runs.run_folder import Run, earlier_runs, recipe_name
-from recipes.settings import change, read_config
+from recipes.errors import RunError
+from recipes.runs.run_folder import Run, earlier_runs, read_run, recipe_name
+
+if TYPE_CHECKING:
+    from recipes.verbs.recipe import Recipe
 
 
-def read_run(folder: str | Path, config_class: type) -> Run:
-    """Returns the run in a folder, finished or not.
+def load_model(recipe: Recipe, model: keras.Model | str | Path | None, runs: str | Path = "runs") -> keras.Model:
+    """Returns a trained model. Its `run` tells where it comes from; a model of your own has none.
+
+    Args:
+        recipe: Whose run it is.
+        model: What `fit` returned or a model of your own (returned as it is), a run's folder or id, or None for the
+            newest finished run.
+        runs: Where run folders are.
 
     Raises:
-        RunError: If the folder holds no run, or one of another recipe.
+        RunError: If there is no such run.
     """
-    folder = Path(folder)
-    try:
-        values = json.loads((folder / "data.json").read_text())
-        words = folder / "tokenizer.json"
-        tokenizer = from_json(json.loads(words.read_text())) if words.exists() else None
-        info = DataInfo(**{**values, "label_names": tuple(values["label_names"]), "tokenizer": tokenizer})
-        metrics_file = folder / "metrics.json"
-        metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
-        config: Any = read_config(config_class, folder / "config.json")
-    except ConfigError as error:
-        raise RunError(f"{folder} is not a run of {recipe_name(config_class)}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder} holds no readable run ({error}); expected a folder that fit made") from None
-    return Run(folder, recipe_name(config_class), config, info, metrics)
+    if isinstance(model, keras.Model):
+        return model
+    if model is None:
+        return newest_run(recipe.config_class, runs).load_model()
+    by_id = Path(runs) / recipe_name(recipe.config_class) / model
+    return read_run(by_id if not Path(model).exists() and by_id.is_dir() else model, recipe.config_class).load_model()
 
 
 def newest_run(config_class: type, runs: str | Path = "runs") -> Run:
@@ -53,24 +48,6 @@ def newest_run(config_class: type, runs: str | Path = "runs") -> Run:
     return read_run(finished[0], config_class)
 
 
-def trained(config_class: type, model: keras.Model | str | Path | None, runs: str | Path = "runs") -> keras.Model:
-    """Returns a trained model. Its `run` tells where it comes from; a model of your own has none.
-
-    Args:
-        config_class: The recipe's Config.
-        model: What `fit` returned or a model of your own (returned as it is), a run's folder, or None for the newest
-            finished run.
-        runs: Where run folders are.
-
-    Raises:
-        RunError: If there is no such run.
-    """
-    if isinstance(model, keras.Model):
-        return model
-    run = newest_run(config_class, runs) if model is None else read_run(model, config_class)
-    return run.load_model()
-
-
 def run_of(model: keras.Model) -> Run:
     """Returns the run that a model carries, refusing a model without one."""
     run = getattr(model, "run", None)
@@ -79,50 +56,7 @@ def run_of(model: keras.Model) -> Run:
     return run
 
 
-def known_tokenizer(model: keras.Model) -> Tokenizer | None:
-    """Returns the tokenizer that a model was trained with; None for a model without a run."""
+def config_of(model: keras.Model, default: type) -> object:
+    """Returns the config that a model was trained with; that of `default` for a model without a run."""
     run = getattr(model, "run", None)
-    return run.info.tokenizer if run else None
-
-
-def same_data(
-    model: keras.Model,
-    config_class: type,
-    data: Any = None,
-    read: Callable[[Any, keras.Model], Testing] = images_for_testing,
-) -> tuple[Any, Any]:
-    """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
-
-    A run on a stand-in comes back to the stand-in, whatever else is at hand by now. Of data that is passed, the test
-    split is taken, or all of it where it has none.
-
-    Args:
-        model: What `fit` returned, or a model of your own.
-        config_class: The recipe's Config.
-        data: Your own data, or None.
-        read: Your own data, model -> what to test on.
-
-    Raises:
-        DataError: If a folder's classes are not the model's.
-        RunError: If the model was trained on arrays or Splits that are not passed again as `data`.
-    """
-    run = getattr(model, "run", None)
-    config = run.config if run else config_class()
-    if isinstance(data, Splits):
-        return config, data
-    if data is not None:
-        test = read(data, model)
-        if run and test.label_names and isinstance(data, (str, Path)) and test.label_names != run.info.label_names:
-            raise DataError(
-                f"the classes of {data} are {', '.join(test.label_names)}; expected those of the model, in their "
-                f"order: {', '.join(run.info.label_names)}"
-            )
-        whole = {"validation_fraction": 0.0, "max_examples": None, "subsampling": 0.0}
-        whole["batch_size"] = min(config.batch_size, test.examples)
-        there = {field.name for field in fields(config)}
-        return change(config, **{name: value for name, value in whole.items() if name in there}), test.data
-    if run and run.info.source == "user":
-        raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
-    if run and run.info.source == "stand-in":
-        config = change(config, dataset=run.info.name)
-    return config, (run.info.name if run and run.info.source == "folder" else None)
+    return run.config if run else default()

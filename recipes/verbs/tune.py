@@ -1,15 +1,17 @@
-"""`tune_model`: Keras Tuner over a recipe's own search space, chosen on validation data alone."""
+"""`tune`: Keras Tuner over a recipe's own search space, chosen on validation data alone."""
+
+from __future__ import annotations
 
 import csv
 import math
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from recipes.data.splits import Splits
+from recipes.data.splits import DataInfo
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import training_scope
 from recipes.devices.workers import find_cluster
@@ -18,36 +20,19 @@ from recipes.errors.hardware_errors import clear_errors
 from recipes.runs.atomic_files import write_atomically, write_json
 from recipes.runs.progress import StopOnNaN
 from recipes.runs.run_folder import command_name, new_folder, recipe_name
-from recipes.settings import change
-from recipes.verbs.fit import follow_data, run_epochs
+from recipes.settings import with_changes
+from recipes.verbs.fit import follow_stand_in, run_epochs
+
+if TYPE_CHECKING:
+    from recipes.verbs.recipe import Recipe
 
 
-def tune_model(
-    build: Callable[[Any], keras.Model],
-    search_space: Callable[[Any, Any], Any],
-    load_data: Callable[[Any, Any], Splits],
-    config: Any,
-    *,
-    data: Any = None,
-    trials: int = 20,
-    objective: str = "val_accuracy",
-    runs: str | Path = "runs",
-) -> tuple[Any, float]:
-    """Returns (config, figure) of the best trial; also in `<runs>/<recipe>/tune-<id>/best.json`.
+def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str | Path) -> tuple[Any, float]:
+    """Returns (config, figure) of the best trial; also in `<runs>/<recipe>/tune-<id>/best.json`. See `Recipe.tune`.
 
     Keras Tuner's Bayesian optimisation proposes the trials. A trial that fails or whose loss becomes NaN never wins;
     trials.csv lists them all. best.json is written anew after each better trial, so a search that is broken off keeps
     what it has found.
-
-    Args:
-        build: The recipe's build.
-        search_space: (hyperparameters, config) -> the config of one trial.
-        load_data: (config, data) -> Splits; a trial may change the batch size.
-        config: What the trials start from; every field that the space leaves alone.
-        data: A user's own data, as for `fit`.
-        trials: Number of trials, 1 or more.
-        objective: A metric of the last epoch; losses, perplexities and distances are minimised, the rest maximised.
-        runs: Where run folders are.
 
     Raises:
         TrainingError: If every trial failed; names the first failure.
@@ -60,16 +45,16 @@ def tune_model(
             "tune runs on one machine, and TF_CONFIG or SLURM names several; expected strategy='single' or 'mirrored'. "
             "Or unset TF_CONFIG, and start one search"
         )
-    splits = load_data(config, data)
+    splits = recipe.load_data(config, data)
     info = splits.info
-    if splits.validation is None:
+    objective, _ = recipe.objective
+    if splits.validation is None and objective.startswith("val_"):
         raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
     if info.stand_in_for:  # found out once, not in every trial
-        config = change(config, dataset=info.name)
+        config = with_changes(config, dataset=info.name)
     folder = new_folder(Path(runs) / recipe_name(config), prefix="tune-")
     print(f"tuning {recipe_name(config)} on {info}: {trials} trials by {objective}, in {folder}")
-    search = _Search(build, search_space, load_data, config, data, objective, folder, trials)
-    search.info = info
+    search = _Search(recipe, config, data, info, folder, trials)
     with clear_errors(config.batch_size, folder):
         _tuner_class()(search, trials).search(verbose=0)
     if search.best is None:
@@ -78,31 +63,19 @@ def tune_model(
             f"See {folder / 'trials.csv'}"
         )
     figure, best = search.best
-    print(f"best {objective} {figure:.4f}: {search.chosen(best)}")
+    print(f"best {objective} {figure:.4f}: {search.changed(best)}")
     own = f" --data {data}" if isinstance(data, (str, Path)) else ""
     print(f"next: recipes fit {command_name(config)} --config {folder / 'best.json'}{own}")
-    return search.wanted(best), figure
+    return search.on_wanted_data(best), figure
 
 
 class _Search:
     """The trials of one search, and the best of them."""
 
-    info: Any
-
-    def __init__(
-        self,
-        build: Callable,
-        search_space: Callable,
-        load_data: Callable,
-        config: Any,
-        data: Any,
-        objective: str,
-        folder: Path,
-        trials: int,
-    ) -> None:
-        self.build, self.search_space, self.load_data = build, search_space, load_data
-        self.config, self.data, self.objective, self.folder, self.trials = config, data, objective, folder, trials
-        self.direction = "min" if objective.endswith(("loss", "distance", "perplexity")) else "max"
+    def __init__(self, recipe: Recipe, config: Any, data: Any, info: DataInfo, folder: Path, trials: int) -> None:
+        self.recipe, self.config, self.data, self.info = recipe, config, data, info
+        self.folder, self.trials = folder, trials
+        self.objective, self.direction = recipe.objective
         self.best: tuple[float, Any] | None = None
         self.failures: list[str] = []
         self.rows: list[dict[str, Any]] = []
@@ -112,7 +85,7 @@ class _Search:
         keras.backend.clear_session()  # otherwise memory grows from trial to trial
         error, figure, config = "", math.nan, self.config
         try:
-            config = self.search_space(hyperparameters, self.config)
+            config = self.recipe.search_space(hyperparameters, self.config)
             figure = self._figure(config)
         except RecipeError as failure:
             error = str(failure)
@@ -124,12 +97,12 @@ class _Search:
         return figure
 
     def _figure(self, config: Any) -> float:
-        splits = self.load_data(config, self.data)
-        config = follow_data(config, splits)
+        splits = self.recipe.load_data(config, self.data)
+        config = follow_stand_in(config, splits.info)
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
-            model = self.build(config)
+            model = self.recipe.build(config, splits.info.sizes(self.recipe.sizes))
         history = run_epochs(model, splits, config.epochs, [StopOnNaN()]).history
         if self.objective not in history:
             raise TrainingError(f"unknown objective {self.objective!r}; expected one of {', '.join(history)}")
@@ -145,13 +118,13 @@ class _Search:
         if better:
             self.best = figure, config
             best = {"objective": self.objective, "figure": figure, "trial": trial_id, "data": self.info.to_json()}
-            write_json(self.folder / "best.json", {**best, "config": asdict(self.wanted(config))})
+            write_json(self.folder / "best.json", {**best, "config": asdict(self.on_wanted_data(config))})
         if error:
             self.failures.append(error)
         self.rows.append({"trial": trial_id, self.objective: figure, **values, "error": error})
         write_atomically(self.folder / "trials.csv", self._write_rows)
         result = f"failed: {error}" if error else f"{self.objective} {figure:.4f}"
-        print(f"trial {len(self.rows)}/{self.trials}  {result}  {self.chosen(config)}", flush=True)
+        print(f"trial {len(self.rows)}/{self.trials}  {result}  {self.changed(config)}", flush=True)
 
     def _write_rows(self, path: Path) -> None:
         names = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -160,11 +133,11 @@ class _Search:
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def wanted(self, config: Any) -> Any:
+    def on_wanted_data(self, config: Any) -> Any:
         """Returns a trial's config for the data that was asked for, where the stand-in was searched on."""
-        return change(config, dataset=self.info.stand_in_for) if self.info.stand_in_for else config
+        return with_changes(config, dataset=self.info.stand_in_for) if self.info.stand_in_for else config
 
-    def chosen(self, config: Any) -> str:
+    def changed(self, config: Any) -> str:
         """Returns the settings of a trial that differ from the start's."""
         differ = (f.name for f in fields(config) if getattr(config, f.name) != getattr(self.config, f.name))
         return "  ".join(f"{name}={getattr(config, name)!r}" for name in differ) or "the settings it started from"

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from recipes import show_attend_tell
-from recipes.data.caption_sources import captions_for_testing, find_captions
+from recipes.data.caption_sources import evaluation_captions, find_captions
 from recipes.data.captions import caption_splits
 from recipes.data.tokenizers import END, START, Sentences, from_json
 from recipes.errors import DataError
@@ -76,7 +76,7 @@ def test_two_images_in_a_list_are_no_two_splits_and_what_is_passed_twice_is_read
     for path, image in zip(paths, IMAGES):
         path.write_bytes(tf.io.encode_png(image).numpy())
     for images in (list(IMAGES[:2]), paths, [str(path) for path in paths]):
-        data = captions_for_testing((images, ["a dog", "two cats"]), None)
+        data = evaluation_captions((images, ["a dog", "two cats"]), None)
         assert data.examples == 2
         arrays, _, found = find_captions(CONFIG, data.data)
         np.testing.assert_array_equal(found.stacked(), IMAGES[:2])

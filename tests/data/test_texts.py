@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from recipes import imdb_transformer, shakespeare_gpt, translate_seq2seq, word2vec
 from recipes.data.folders import read_folder
-from recipes.data.labelled_texts import column, read_text_file
+from recipes.data.text_files import column, read_text_file
 from recipes.errors import DataError
 
 

@@ -7,13 +7,8 @@ import tensorflow as tf
 
 from recipes import mnist_dense
 from recipes.devices import strategies
-from recipes.devices.strategies import (
-    choose_strategy,
-    describe_strategy,
-    replica_rows,
-    several_replicas,
-    training_scope,
-)
+from recipes.devices.replicas import replica_rows, several_replicas
+from recipes.devices.strategies import choose_strategy, describe_strategy, training_scope
 from recipes.errors import ConfigError, TrainingError
 
 

@@ -1,0 +1,120 @@
+"""What people pass to `predict`, read one by one: images and texts in the forms that they have them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes.errors import DataError
+
+IMAGES = "a path, the bytes of a JPEG, PNG or GIF, an array (H, W) or (H, W, C) in [0, 255], or a PIL image"
+
+
+def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tuple[str, np.ndarray | DataError]]:
+    """Yields (its name, (H, W, C) float32 in [0, 255]) for each image, or why it cannot be read.
+
+    Images of another size are resized and grey ones made colour, or the reverse, as in training on files.
+
+    Args:
+        inputs: One image or many; see `IMAGES`. An array (N, H, W, C) is N of them.
+        image_shape: H, W, C of the model.
+    """
+    from recipes.data.images import decode_bytes, decode_file, resized
+
+    for number, item in enumerate(_each(inputs, largest=3)):
+        name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
+        try:
+            if isinstance(item, (str, Path)):
+                image = decode_file(Path(item), image_shape)
+            elif isinstance(item, bytes):
+                image = decode_bytes(item, image_shape, name)
+            else:
+                image = resized(_pixels(item, name)[np.newaxis], image_shape)[0].astype(np.float32)
+        except DataError as error:
+            yield name, error
+        else:
+            yield name, image
+
+
+def read_texts(inputs: Any) -> Iterator[tuple[str, str | DataError]]:
+    """Yields (its name, the text) for each text, or why it cannot be read.
+
+    Args:
+        inputs: One text or many: str, or a Path of a text file in UTF-8.
+    """
+    from recipes.data.text_files import read_text_file, shortened
+
+    for number, item in enumerate(_each(inputs, largest=0)):
+        if isinstance(item, Path):
+            try:
+                yield str(item), read_text_file(item)
+            except DataError as error:
+                yield str(item), error
+        elif isinstance(item, str):  # NumPy's strings too
+            yield shortened(item), str(item)
+        else:
+            got = f"{type(item).__name__}, {shortened(item)}"
+            yield f"text {number}", DataError(f"text {number} is a {got}; expected a str, or a Path of a text file")
+
+
+def in_batches(values: Iterator[tuple[str, Any]], size: int = 64) -> Iterator[tuple[list[str], list[Any]]]:
+    """Yields (names, values) of up to `size` at a time, in order."""
+    names: list[str] = []
+    batch: list[Any] = []
+    for name, value in values:
+        names.append(name)
+        batch.append(value)
+        if len(batch) == size:
+            yield names, batch
+            names, batch = [], []
+    if batch:
+        yield names, batch
+
+
+def predict_each(
+    values: Iterator[tuple[str, Any]], predict: Any, size: int = 64
+) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+    """Yields (name, prediction) in the order of the inputs; of one that could not be read, its DataError.
+
+    Args:
+        values: (name, what was read or a DataError).
+        predict: A list of what was read -> as many predictions.
+        size: How many are predicted at a time.
+    """
+    for names, batch in in_batches(values, size):
+        readable = [value for value in batch if not isinstance(value, DataError)]
+        predictions = iter(predict(readable) if readable else ())
+        for name, value in zip(names, batch, strict=True):
+            yield name, value if isinstance(value, DataError) else next(predictions)
+
+
+def _each(inputs: Any, largest: int) -> Any:
+    """Returns the inputs one by one; an array of up to `largest` dimensions is a single one."""
+    if isinstance(inputs, (str, bytes, Path)) or hasattr(inputs, "getbbox"):  # a PIL image
+        return [inputs]
+    if hasattr(inputs, "numpy") and not hasattr(inputs, "iloc"):  # a tensor
+        inputs = inputs.numpy()
+    if isinstance(inputs, np.ndarray) and inputs.ndim <= largest and inputs.dtype != object:
+        return [inputs]
+    try:
+        return iter(inputs)
+    except TypeError:
+        raise DataError(f"inputs is a {type(inputs).__name__}; expected one or a list of them") from None
+
+
+def _pixels(item: Any, name: str) -> np.ndarray:
+    """Returns an image in memory as (H, W, C)."""
+    if hasattr(item, "convert") and hasattr(item, "getbbox"):  # PIL's: palettes and transparency become colour
+        item = item.convert("L" if item.mode in ("1", "L", "I", "F") else "RGB")
+    try:
+        pixels = np.asarray(item)
+    except ValueError:
+        pixels = np.array(None)
+    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.number) or not pixels.size:
+        raise DataError(f"{name} is a {type(item).__name__} {pixels.dtype} {pixels.shape}; expected {IMAGES}")
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0 and high <= 255) or (np.issubdtype(pixels.dtype, np.floating) and 0 < high <= 1):
+        raise DataError(f"{name} lies in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
+    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)

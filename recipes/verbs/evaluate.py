@@ -1,0 +1,76 @@
+"""A trained model's figures on a test split."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from recipes.data.splits import Splits
+from recipes.errors import DataError, RunError
+from recipes.settings import with_changes
+
+if TYPE_CHECKING:
+    from recipes.verbs.recipe import Recipe
+
+
+def evaluate_recipe(recipe: Recipe, model: keras.Model, data: Any, options: dict[str, Any]) -> dict[str, float]:
+    """Returns a recipe's figures of a model; see `Recipe.evaluate`."""
+    known = inspect.signature(recipe.figures).parameters
+    measures = {name: value for name, value in options.items() if name in known}
+    changes = {name: value for name, value in options.items() if name not in known}
+    config, data = data_of_run(recipe, model, data)
+    run = getattr(model, "run", None)
+    splits = recipe.load_data(with_changes(config, **changes), data, run.info.tokenizer if run else None)
+    return recipe.figures(model, splits, **measures)
+
+
+def compiled_metrics(model: keras.Model, splits: Splits) -> dict[str, float]:
+    """Returns the compiled loss and metrics on the test split.
+
+    Raises:
+        DataError: If there is no test split, or its inputs do not fit the model.
+    """
+    if splits.test is None:
+        raise DataError(f"{splits.info.name} has no test split; pass Splits with one as data=")
+    first = model.input_shape[0] if isinstance(model.input_shape, list) else model.input_shape
+    got, expected = keras.tree.flatten(splits.test.element_spec[0])[0].shape[1:], first[1:]
+    if not got.is_compatible_with(expected):
+        raise DataError(f"the inputs of {splits.info.name} are {tuple(got)}; this model expects {tuple(expected)}")
+    values = model.evaluate(splits.test, return_dict=True, verbose=0)
+    return {name: float(value) for name, value in values.items()}
+
+
+def data_of_run(recipe: Recipe, model: keras.Model, data: Any = None) -> tuple[Any, Any]:
+    """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
+
+    A run on a stand-in comes back to the stand-in, whatever else is at hand by now. Of data that is passed, the test
+    split is taken, or all of it where it has none.
+
+    Raises:
+        DataError: If a folder's classes are not the model's.
+        RunError: If the model was trained on arrays or Splits that are not passed again as `data`.
+    """
+    run = getattr(model, "run", None)
+    config: Any = run.config if run else recipe.config_class()
+    if isinstance(data, Splits):
+        return config, data
+    if data is not None:
+        test = recipe.kind.evaluation_data(data, model)
+        if run and test.label_names and isinstance(data, (str, Path)) and test.label_names != run.info.label_names:
+            raise DataError(
+                f"the classes of {data} are {', '.join(test.label_names)}; expected those of the model, in their "
+                f"order: {', '.join(run.info.label_names)}"
+            )
+        whole = {"validation_fraction": 0.0, "max_examples": None, "subsampling": 0.0}
+        whole["batch_size"] = min(config.batch_size, test.examples)
+        own = {field.name for field in fields(config)}
+        return with_changes(config, **{name: value for name, value in whole.items() if name in own}), test.data
+    if run and run.info.source == "user":
+        raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
+    if run and run.info.source == "stand-in":
+        config = with_changes(config, dataset=run.info.name)
+    return config, (run.info.name if run and run.info.source == "folder" else None)

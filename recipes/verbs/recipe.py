@@ -1,0 +1,270 @@
+"""What every recipe can do, written and documented once: `fit`, `load`, `evaluate`, `predict`, `tune`, `export`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from recipes.data.splits import Sizes, Splits
+from recipes.errors import DataError
+from recipes.settings import Settings, with_changes
+
+if TYPE_CHECKING:
+    import keras
+
+    from recipes.data.in_memory import EvaluationData
+    from recipes.verbs.export import Signature, Source
+
+#: (model, splits, run folder) -> title -> file name of what it wrote there for the report
+Report = Callable[["keras.Model", Splits, Path], dict[str, str]]
+
+
+class Kind(Protocol):
+    """What recipes of one kind share: how they score, report, predict, and which signatures they export."""
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns the figures on the test split. Further keyword arguments are options of the verb `evaluate`."""
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes pictures and texts for report.md; returns their titles -> file names."""
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns what to evaluate on, of a user's own data: its test split, or all of it."""
+
+    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (the name of an input, the prediction or why there is none), in the order of the inputs.
+
+        Further keyword arguments are options of the verb `predict`.
+        """
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns (what is saved: models and lookup tables, the signatures of a SavedModel)."""
+
+
+class Recipe:
+    """A page's own functions, and the verbs that are the same for all of them.
+
+        fit, load, evaluate, predict, tune, export = Recipe(
+            Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
+        ).verbs
+
+    Args:
+        config_class: The page's `Config`.
+        load_data: (config, data) -> Splits; with a third parameter `tokenizer`, it reads as a trained model does.
+        build: (config, sizes) -> compiled model. The default of `sizes` is what the model is of without any data.
+        search_space: (hyperparameters, config) -> the config of a trial.
+        kind: See `Kind`.
+        objective: The figure that tells a better trial, and "max" or "min".
+        callbacks: Splits -> the recipe's own Keras callbacks.
+        report: What the report shows besides that of the kind.
+        figures: (model, splits) -> figures on the test split, in place of the kind's `evaluate`.
+    """
+
+    def __init__(
+        self,
+        config_class: type[Settings],
+        load_data: Callable[..., Splits],
+        build: Callable[..., keras.Model],
+        search_space: Callable[[Any, Any], Any],
+        *,
+        kind: Kind,
+        objective: tuple[str, str],
+        callbacks: Callable[[Splits], list[keras.callbacks.Callback]] = lambda splits: [],
+        report: Report = lambda model, splits, folder: {},
+        figures: Callable[..., dict[str, float]] | None = None,
+    ) -> None:
+        self.config_class, self.build, self.search_space = config_class, build, search_space
+        self.kind, self.objective, self.callbacks, self.report_more = kind, objective, callbacks, report
+        self.figures = figures or kind.evaluate
+        self._load_data = load_data
+        self._reads_as_trained = "tokenizer" in inspect.signature(load_data).parameters
+        self.sizes: Sizes = inspect.signature(build).parameters["sizes"].default
+
+    @property
+    def verbs(self) -> tuple[Callable[..., Any], ...]:
+        """Returns (fit, load, evaluate, predict, tune, export)."""
+        return self.fit, self.load, self.evaluate, self.predict, self.tune, self.export
+
+    def verb(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function of a trained model, (model, ...), as a verb: (..., model=None, runs="runs").
+
+        `model` is then what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+        """
+
+        @functools.wraps(function)
+        def verb(*args: Any, model: Any = None, runs: str | Path = "runs", **options: Any) -> Any:
+            return function(self.load(model, runs=runs), *args, **options)
+
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())[1:]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter("model", keyword, default=None))
+        parameters.append(inspect.Parameter("runs", keyword, default="runs"))
+        verb.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return verb
+
+    def fit(
+        self,
+        config: Settings | None = None,
+        data: Any = None,
+        *,
+        callbacks: Iterable[keras.callbacks.Callback] = (),
+        runs: str | Path = "runs",
+        resume: bool = True,
+        **changes: Any,
+    ) -> keras.Model:
+        """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
+
+        The model's `run` tells its folder, metrics, labels and tokenizer.
+
+        Args:
+            config: The settings; None: the recipe's defaults, `Config()`.
+            data: Your own data in place of `config.dataset`; see the recipe's `load_data`.
+            callbacks: Your own Keras callbacks.
+            runs: The run folder is `<runs>/<recipe>/<id>`.
+            resume: Whether to resume the unfinished run of the same settings and data, where there is one.
+            **changes: Settings to change by name: `fit(epochs=5)`.
+
+        Raises:
+            ConfigError: An unknown setting, a wrong type or range, or one that would change nothing.
+            DataError: The data is unknown, damaged, of the wrong kind, or cannot be had with offline="error".
+            TrainingError: Out of memory, disk full, a lost worker, or a loss that is no number.
+        """
+        from recipes.verbs.fit import fit_recipe
+
+        return fit_recipe(self, self.config(config, changes), data, callbacks, runs, resume)
+
+    def load(self, run: keras.Model | str | Path | None = None, *, runs: str | Path = "runs") -> keras.Model:
+        """Returns the Keras model of a run; its `run` tells its settings, metrics, labels and tokenizer.
+
+        Args:
+            run: A run's folder or its id, or None for the newest finished run in `runs`. A model is returned as it is.
+            runs: Where run folders are.
+
+        Raises:
+            RunError: There is no such run, it is of another recipe, or its files are damaged.
+        """
+        from recipes.verbs.load import load_model
+
+        return load_model(self, run, runs)
+
+    def evaluate(
+        self,
+        model: keras.Model | str | Path | None = None,
+        data: Any = None,
+        *,
+        runs: str | Path = "runs",
+        **options: Any,
+    ) -> dict[str, float]:
+        """Returns the figures on the test split, by name; losses are in nats.
+
+        Args:
+            model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            data: Your own data: its test split, or all of it. None: what the model was trained on.
+            runs: Where run folders are.
+            **options: Settings of the data to change by name, and what this kind of recipe can measure besides.
+
+        Raises:
+            RunError: There is no such run, or it needs data that is not passed.
+            DataError: The data cannot be had, or does not fit the model.
+        """
+        from recipes.verbs.evaluate import evaluate_recipe
+
+        return evaluate_recipe(self, self.load(model, runs=runs), data, options)
+
+    def predict(
+        self,
+        inputs: Any,
+        model: keras.Model | str | Path | None = None,
+        *,
+        runs: str | Path = "runs",
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        """Returns a prediction for each input: what the exported model answers, as a dictionary.
+
+        An image classifier and a text classifier answer with "label", "probability" and "probabilities"; a captioner
+        with "caption"; a translator with "translation"; a language model with "text"; an autoencoder with "code" and
+        "image".
+
+        Args:
+            inputs: One or many. Images: paths, bytes of a JPEG, PNG or GIF, NumPy arrays (H, W), (H, W, C) or
+                (N, H, W, C) in [0, 255], PIL images. Texts: str, or a Path of a text file. Lists of these, or a column
+                of a DataFrame.
+            model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            runs: Where run folders are.
+            **options: Of this kind of recipe, such as `beam_width` or `temperature`.
+
+        Raises:
+            DataError: Inputs cannot be read; names all of them.
+            RunError: There is no such run.
+        """
+        from recipes.verbs.predict import predict_recipe
+
+        return predict_recipe(self, self.load(model, runs=runs), inputs, options)
+
+    def tune(
+        self,
+        config: Settings | None = None,
+        data: Any = None,
+        *,
+        trials: int = 20,
+        runs: str | Path = "runs",
+        **changes: Any,
+    ) -> tuple[Any, float]:
+        """Returns (config, its figure on validation data) of the best trial of `search_space`: `fit(best)` trains it.
+
+        Args:
+            config: What the trials start from; None: the recipe's defaults, `Config()`.
+            data: Your own data; see the recipe's `load_data`.
+            trials: How many settings to try.
+            runs: The search is kept in `<runs>/<recipe>/tune-<id>`, with the best config in best.json.
+            **changes: Settings to change by name: `tune(trials=5, epochs=3)`.
+
+        Raises:
+            TrainingError: If every trial failed.
+        """
+        from recipes.verbs.tune import tune_recipe
+
+        return tune_recipe(self, self.config(config, changes), data, trials, runs)
+
+    def export(
+        self,
+        model: keras.Model | str | Path | None = None,
+        *,
+        path: str | Path = "saved_models",
+        runs: str | Path = "runs",
+    ) -> Path:
+        """Writes `<path>/<recipe>/<version>/`, a SavedModel for TensorFlow Serving; returns that folder.
+
+        It takes raw bytes of images or strings, and answers with labels or text: docs/serving.md lists the signatures.
+        Each is asked what the trained model is asked before the folder gets its name.
+
+        Args:
+            model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            path: The version is one above the last in `<path>/<recipe>`.
+            runs: Where run folders are.
+
+        Raises:
+            ExportError: If the SavedModel does not answer as the model does; nothing is published then.
+            RunError: There is no such run.
+        """
+        from recipes.verbs.export import export_recipe
+
+        return export_recipe(self, self.load(model, runs=runs), path)
+
+    def config(self, config: Settings | None, changes: dict[str, Any]) -> Any:
+        """Returns a config with changes; None stands for the defaults."""
+        return with_changes(self.config_class() if config is None else config, **changes)
+
+    def load_data(self, config: Any, data: Any = None, tokenizer: Any = None) -> Splits:
+        """Returns the page's `load_data`; with a trained model's tokenizer, where it reads with one."""
+        if self._reads_as_trained:
+            return self._load_data(config, data, tokenizer=tokenizer)
+        return self._load_data(config, data)
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes what the report shows: that of the kind, and the recipe's own; returns titles -> file names."""
+        return self.kind.report(model, splits, folder) | self.report_more(model, splits, folder)
