@@ -1,7 +1,7 @@
 """Measures what a recipe's settings reach on the test split of the real data, and keeps it in benchmarks/results/.
 
     python benchmarks/accuracy.py mnist_dense --seeds 0 1 2
-    python benchmarks/accuracy.py cifar_convnet --setting CLASSIC
+    python benchmarks/accuracy.py mnist_dense --setting LINEAR
     python benchmarks/accuracy.py mnist_vae --judge runs/mnist_dense/20261121-113003 --samples 64
 
 Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
@@ -20,7 +20,7 @@ from machine import environment, rates
 
 from recipes.kinds.caption_scores import bleu_signature
 from recipes.kinds.translation import bleu
-from recipes.settings import change
+from recipes.settings import with_changes
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -29,14 +29,14 @@ def main() -> None:
     """Trains each seed and writes the result file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
-    parser.add_argument("--setting", default="", help="a constant of the recipe, such as CLASSIC; default: Config()")
+    parser.add_argument("--setting", default="", help="a constant of the recipe, such as LINEAR; default: Config()")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--judge", help="run of a classifier that looks at generated images")
     parser.add_argument("--samples", type=int, help="codes for each image of an importance-weighted bound")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")
-    config = change(getattr(recipe, args.setting) if args.setting else recipe.Config(), offline="error")
+    config = with_changes(getattr(recipe, args.setting) if args.setting else recipe.Config(), offline="error")
     name = "-".join(filter(None, [args.recipe, args.setting]))
     result = {
         "recipe": args.recipe,

@@ -47,10 +47,10 @@ def main() -> None:
     }
     for name in RECIPES:
         recipe = importlib.import_module(f"recipes.{name}")
-        config = recipe.Config()
+        config, sizes = recipe.Config(), recipe.fit.__self__.sizes
         rng = np.random.default_rng(0)
-        images = rng.integers(0, 256, (config.batch_size, *config.image_shape), np.uint8)
-        labels = rng.integers(0, config.num_classes, config.batch_size, np.int32)
+        images = rng.integers(0, 256, (config.batch_size, *sizes.image_shape), np.uint8)
+        labels = rng.integers(0, sizes.num_classes, config.batch_size, np.int32)
         batches = tf.data.Dataset.from_tensors((images, labels)).repeat()
         theirs = partial(keras.layers.BatchNormalization, momentum=0.9)
         with mock.patch.object(recipe, "BatchNormalization", theirs):

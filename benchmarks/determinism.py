@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from machine import environment
 
-from recipes import cifar_convnet, mnist_dense
+from recipes import cifar_convnet, cifar_lecture, mnist_dense
 
 CASES = {
     "mnist_dense": (mnist_dense, mnist_dense.Config(dataset="digits", precision="float32", epochs=8)),
@@ -22,9 +22,9 @@ CASES = {
         cifar_convnet,
         cifar_convnet.Config(dataset="shapes", precision="float32", epochs=1, max_examples=256 * 16),
     ),
-    "cifar_convnet CLASSIC": (
-        cifar_convnet,
-        cifar_convnet.change(cifar_convnet.CLASSIC, dataset="shapes", precision="float32", epochs=1, max_examples=2048),
+    "cifar_lecture": (
+        cifar_lecture,
+        cifar_lecture.Config(dataset="shapes", precision="float32", epochs=1, max_examples=2048),
     ),
 }
 

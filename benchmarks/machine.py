@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from recipes.devices.precision import environment
+from recipes.devices.environment import environment
 
 
 def rates(repeats: int = 5) -> dict[str, float]:

@@ -70,9 +70,9 @@ def images_per_second(workers: int, together: bool, runs: str) -> float:
         processes.append(subprocess.Popen(command, env={**os.environ, **where}, stdout=subprocess.PIPE, text=True))
     rates = []
     for process in processes:
-        said = process.communicate()[0]
-        assert process.returncode == 0, said
-        [line] = [line for line in said.splitlines() if line.startswith("measured ")]
+        output = process.communicate()[0]
+        assert process.returncode == 0, output
+        [line] = [line for line in output.splitlines() if line.startswith("measured ")]
         rates.append(BATCH_SIZE / statistics.median(json.loads(line.split(" ", 1)[1])))
     return rates[0] if together else sum(rates)
 
@@ -81,11 +81,11 @@ def networks() -> dict[str, tuple[float, int, int, int]]:
     """Returns name -> (a training step's operations, bytes of gradients, small messages, batch in images or tokens)."""
     import keras
 
-    from recipes import cifar_convnet
+    from recipes import cifar_convnet, cifar_lecture
 
     found = {}
-    for name, config in (("cifar_convnet", cifar_convnet.Config()), ("cifar_convnet CLASSIC", cifar_convnet.CLASSIC)):
-        model = cifar_convnet.build(config)
+    for name, recipe in (("cifar_convnet", cifar_convnet), ("cifar_lecture", cifar_lecture)):
+        model = recipe.build()
         per_image = 3 * forward_operations(model)  # forward, and twice that backward
         parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         messages = 6 * sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)

@@ -21,7 +21,7 @@ tf.config.set_logical_device_configuration(
 )
 
 from recipes.data import sources  # noqa: E402 - after the processors are split
-from recipes.runs import finish as outcome  # noqa: E402
+from recipes.verbs.evaluate import compiled_metrics  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -61,9 +61,9 @@ def recipe(request):
 def bare(recipe, fitted, monkeypatch):
     """The recipe without its report's pictures, and without scores that need translations."""
     fitted(recipe)  # with them: not for the first time after this
-    for name, plain in (("pictures", outcome.no_pictures), ("figures", outcome.evaluate_model)):
-        if hasattr(recipe, name):
-            monkeypatch.setattr(recipe, name, plain)
+    page = recipe.fit.__self__
+    monkeypatch.setattr(page, "report", lambda model, splits, folder: {})
+    monkeypatch.setattr(page, "figures", compiled_metrics)
     return recipe
 
 
@@ -71,18 +71,18 @@ def bare(recipe, fitted, monkeypatch):
 def fitted(tmp_path_factory):
     """Returns a function: recipe -> its TINY model, trained once in a session, on the stand-in for its real data.
 
-    What it said then is in `fitted.said[recipe]`.
+    What it printed then is in `fitted.output[recipe]`.
     """
 
     @cache
     def fit(recipe):
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output:
             unplug(patch, tmp_path_factory.mktemp("data"))
             model = recipe.fit(recipe.TINY, dataset=recipe.Config().dataset, runs=tmp_path_factory.mktemp("runs"))
-        fit.said[recipe] = said.getvalue()
+        fit.output[recipe] = output.getvalue()
         return model
 
-    fit.said = {}
+    fit.output = {}
     return fit
 
 

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -89,6 +91,18 @@ def fit(recipe, folder, changes, devices=1, cluster=None, killed_at=None):
     if hasattr(module, "export"):
         facts["exported"] = str(module.export(model, path=folder / "saved_models"))
     (folder / f"{worker}.json").write_text(json.dumps(facts))
+
+
+def open_with_plain_keras(path, asked):
+    """Opens a saved model in a process where this package is not, and compares its answers with those in a file."""
+    program = (
+        "import sys; sys.modules['recipes'] = None\n"
+        "import keras, numpy as np\n"
+        f"model, asked = keras.models.load_model({str(path)!r}), np.load({str(asked)!r})\n"
+        "answers = model.predict(asked['inputs'], verbose=0)\n"
+        "np.testing.assert_allclose(answers, asked['answers'], rtol=1e-5, atol=1e-6)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(asked).parent)
 
 
 def fit_as_keras_is(member):

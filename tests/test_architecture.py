@@ -1,6 +1,9 @@
 """The shape of the package: a file is a recipe, a folder is shared code, arrows point one way, import is light."""
 
 import ast
+import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +15,46 @@ import recipes
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "recipes"
 
-#: Folder (or "recipe", for the files beside the folders) -> what of ours it may import.
+#: Folder (or "recipe", for the files beside the folders) -> what of ours it may import. From the top down, no circles.
 ARROWS = {
     "errors": set(),
+    "settings": {"errors"},
     "data": {"errors"},
     "devices": {"errors"},
+    "runs": {"data", "devices", "errors", "recipes", "settings"},
+    "verbs": {"data", "devices", "errors", "recipes", "runs", "settings"},
     "layers": {"devices", "errors"},
-    "pretrained": {"errors"},
-    "training": {"data", "devices", "errors", "recipes"},
-    "tasks": {"data", "devices", "errors", "layers", "pretrained", "training"},
-    "recipe": {"data", "devices", "errors", "layers", "pretrained", "tasks", "training"},
-    "cli": {"data", "devices", "errors", "recipes", "tasks", "training"},
+    "optimization": {"devices", "errors"},
+    "pretrained": {"data", "errors"},
+    "kinds": {"data", "devices", "errors", "pretrained", "runs", "settings", "verbs"},
+    "recipe": {
+        "data",
+        "devices",
+        "errors",
+        "kinds",
+        "layers",
+        "optimization",
+        "pretrained",
+        "runs",
+        "settings",
+        "verbs",
+    },
+    "cli": {"data", "devices", "errors", "recipes", "runs", "settings", "verbs"},
+}
+
+#: Shared modules that one recipe alone uses, and why they do not stand on its page.
+OF_ONE_RECIPE = {
+    "recipes.data.captions": "reads a user's captions and batches them; nothing of it is the paper's",
+    "recipes.data.caption_sources": "likewise",
+    "recipes.data.lazy_images": "reads images one by one; folders that do not fit in memory will be read by it too",
+    "recipes.data.standins.scenes": "a stand-in, as those of the other recipes",
+    "recipes.data.tfds.flickr8k": "a builder for tensorflow-datasets",
+    "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
+    "recipes.kinds.caption_scores": "published scores, by their authors' programs",
+    "recipes.pretrained.efficientnet_lite": "a network that others have trained, and their weights",
+    "recipes.pretrained.encoders": "likewise",
+    "recipes.pretrained.feature_cache": "a disk cache",
+    "recipes.pretrained.torch_files": "a restricted reader of weights in PyTorch's format",
 }
 
 
@@ -63,10 +95,93 @@ def test_every_recipe_has_its_test_notebook_and_row(name):
     assert f"`{name}`" in (ROOT / "README.md").read_text()
 
 
-def test_files_can_be_read_in_one_sitting():
-    for path in PACKAGE.rglob("*.py"):
-        limit = 350 if path.parent == PACKAGE else 250
-        assert len(path.read_text().splitlines()) <= limit, path
+def closure(module, graph):
+    """Returns the modules of ours that one loads, at once or when a verb is called."""
+    reached, left = set(), [module]
+    while left:
+        for imported in graph.get(left.pop(), ()):
+            if imported not in reached:
+                reached.add(imported)
+                left.append(imported)
+    return reached
+
+
+def import_graph():
+    """Returns module -> the modules of ours that it names in any import."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    graph = {}
+    for module, path in paths.items():
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("recipes"):
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+        graph[module] = names & set(paths)
+    return graph
+
+
+def test_what_one_recipe_alone_uses_stands_on_its_page():
+    graph = import_graph()
+    users = {}
+    for name in recipes.RECIPES:
+        for module in closure(f"recipes.{name}", graph):
+            users.setdefault(module, set()).add(name)
+    rooms = ("data", "kinds", "layers", "optimization", "pretrained", "verbs", "runs", "devices")
+    alone = {
+        module
+        for module in graph
+        if module.split(".")[1:2] and module.split(".")[1] in rooms and module.count(".") > 1
+        if len(users.get(module, ())) < 2 and "__init__" not in str(module)
+    }
+    packages = {module for module in alone if (ROOT / module.replace(".", "/")).is_dir()}
+    for_tools = {"recipes.devices.environment"} & alone
+    assert alone - packages - for_tools == set(OF_ONE_RECIPE), "see CONTRIBUTING.md: a shared module has two recipes"
+
+
+def test_no_page_writes_a_verb_again():
+    for name in recipes.RECIPES:
+        functions = {
+            node.name for node in ast.parse((PACKAGE / f"{name}.py").read_text()).body if hasattr(node, "name")
+        }
+        assert not functions & {"fit", "load", "evaluate", "predict", "tune", "export"}, name
+
+
+def test_importing_a_recipe_loads_few_modules_of_ours():
+    """A newcomer who follows the imports of mnist_dense opens a dozen files."""
+    program = (
+        "import importlib, json, sys, keras, recipes\n"
+        "loaded = {}\n"
+        "for name in recipes.RECIPES:\n"
+        "    for module in [m for m in sys.modules if m.startswith('recipes.')]:\n"
+        "        del sys.modules[module]\n"
+        "    keras.saving.get_custom_objects().clear()\n"
+        "    importlib.import_module(f'recipes.{name}')\n"
+        "    loaded[name] = sorted(m for m in sys.modules if m.split('.')[0] == 'recipes')\n"
+        "print(json.dumps(loaded))\n"
+    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout)
+    most = {name: 12 if name == "mnist_dense" else 20 for name in loaded}
+    assert {name: modules for name, modules in loaded.items() if len(modules) > most[name]} == {}
+
+
+def test_what_is_private_to_keras_and_tensorflow_is_used_in_one_file():
+    private = re.compile(r"keras\.src|tensorflow\.python|\._symbolic_build|\._flatten_layers")
+    users = [path.name for path in PACKAGE.rglob("*.py") if private.search(path.read_text())]
+    assert users == ["keras_fixes.py"]
+
+
+def test_faces_are_empty():
+    for path in PACKAGE.glob("*/**/__init__.py"):
+        if path.parent.name not in ("errors", "settings", "cli"):  # rooms of one topic
+            [docstring] = ast.parse(path.read_text()).body
+            assert isinstance(docstring, ast.Expr), path
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ import importlib
 import inspect
 import json
 import signal
-from dataclasses import FrozenInstanceError, fields
-from typing import get_args, get_type_hints
+from dataclasses import FrozenInstanceError, asdict, fields
 
 import keras
 import keras_tuner
@@ -17,79 +16,87 @@ import tensorflow as tf
 from conftest import runs_of
 
 import recipes
+from recipes.data.splits import Sizes
+from recipes.devices.keras_fixes import classes_of_ours
 from recipes.errors import ConfigError, DataError
-from recipes.settings import RANGES, comments, read_config, write_config
+from recipes.runs.atomic_files import write_json
+from recipes.settings import comments, meanings, read_config, with_changes
+from recipes.verbs.recipe import Recipe
 
-#: What each recipe reports on validation data that tells a better trial, and whether more is better.
-OBJECTIVES = dict.fromkeys(recipes.RECIPES, "accuracy") | {
-    "mnist_autoencoder": "loss",
-    "mnist_vae": "loss",
-    "dcgan": "distance",
-    "word2vec": "loss",
-    "shakespeare_lstm": "loss",
-    "shakespeare_gpt": "loss",
-    "show_attend_tell": "perplexity",
-    "translate_seq2seq": "perplexity",
-    "translate_transformer": "perplexity",
-}
-CLASSIFIERS = [name for name, objective in OBJECTIVES.items() if objective == "accuracy"]
-OF_IMAGES = [name for name in recipes.RECIPES if name.startswith(("mnist_", "cifar_", "dcgan"))]
-#: Trained as another recipe is, layers and losses included: replicated where there is time.
-SIBLINGS = (
-    "mnist_dense",
-    "mnist_autoencoder",
-    "cifar_convnet",
-    "imdb_transformer",
-    "shakespeare_lstm",
-    "translate_seq2seq",
+MODULES = {name: importlib.import_module(f"recipes.{name}") for name in recipes.RECIPES}
+VERBS = ("fit", "load", "evaluate", "predict", "tune", "export")
+
+
+def page_of(recipe):
+    """The `Recipe` that a page's verbs are bound to."""
+    return recipe.fit.__self__
+
+
+CLASSIFIERS = [name for name, module in MODULES.items() if page_of(module).objective[0] == "val_accuracy"]
+OF_IMAGES = [name for name, module in MODULES.items() if hasattr(module.Config(), "image_shape")]
+#: The first recipe of each kind. What takes long is asked of these; of the others where there is time (-m slow).
+ONE_PER_KIND = list({type(page_of(module).kind): name for name, module in reversed(MODULES.items())}.values())
+#: Recipes whose model.keras is of Keras' own layers, losses and optimizers alone.
+STOCK = ["mnist_dense", "mnist_autoencoder", "cifar_lecture", "cifar_convnet", "cifar_resnet", "cifar_googlenet"]
+STOCK += ["imdb_lstm", "shakespeare_lstm"]
+
+slow_but_one_per_kind = pytest.mark.parametrize(
+    "recipe",
+    [pytest.param(name, marks=() if name in ONE_PER_KIND else pytest.mark.slow) for name in recipes.RECIPES],
+    indirect=True,
 )
-VERBS = ("load_data", "build", "search_space", "fit", "evaluate", "tune", "export")
 
 
 @pytest.fixture(params=CLASSIFIERS)
 def classifier(request):
-    """Each recipe that names what an image shows, in turn."""
-    return importlib.import_module(f"recipes.{request.param}")
+    """Each recipe that names a class, in turn."""
+    return MODULES[request.param]
 
 
 @pytest.fixture(params=[name for name in CLASSIFIERS if name in OF_IMAGES])
 def image_classifier(request):
     """Each of them that looks at images."""
-    return importlib.import_module(f"recipes.{request.param}")
+    return MODULES[request.param]
 
 
 @pytest.fixture(params=[name for name in CLASSIFIERS if name not in OF_IMAGES])
 def text_classifier(request):
     """Each of them that reads texts."""
-    return importlib.import_module(f"recipes.{request.param}")
+    return MODULES[request.param]
 
 
 @pytest.fixture(params=OF_IMAGES)
 def image_recipe(request):
     """Each recipe of images."""
-    return importlib.import_module(f"recipes.{request.param}")
+    return MODULES[request.param]
 
 
-def objective_of(recipe):
-    return OBJECTIVES[recipe.__name__.split(".")[1]]
-
-
-def test_verbs_are_documented_functions_of_the_module(recipe):
-    assert recipe.__doc__
+def test_the_page_says_what_it_is(recipe):
+    name = recipe.__name__.split(".")[1]
     assert "https://" in recipe.__doc__, "the docstring has the https:// link of the recipe's source"
-    assert recipe.build(recipe.TINY).name == recipe.__name__.split(".")[1], "the model is named after the recipe"
+    assert "Result:" in recipe.__doc__
+    assert "What differs" in recipe.__doc__
+    assert recipe.build(recipe.TINY).name == name, "the model is named after the recipe"
+    for function in (recipe.load_data, recipe.build, recipe.search_space):
+        assert function.__module__ == recipe.__name__
+        assert function.__doc__.startswith("Returns"), "the first line tells the result"
+
+
+def test_the_page_is_read_from_the_top(recipe):
+    parts = (recipe.Config, recipe.load_data, recipe.build, recipe.search_space)
+    lines = [inspect.getsourcelines(part)[1] for part in parts]
+    assert lines == sorted(lines), "settings, data, model, search space"
+
+
+def test_verbs_are_those_that_are_written_once(recipe):
     for verb in VERBS:
-        function = getattr(recipe, verb)
-        assert function.__module__ == recipe.__name__, f"{verb} is written in the recipe"
-        assert function.__doc__.startswith(("Returns", "Writes")), f"{verb}'s first line tells its result"
-        undocumented = [name for name in inspect.signature(function).parameters if f"{name}:" not in function.__doc__]
-        if "Args:" in function.__doc__:
-            assert undocumented == []
-
-
-def test_verbs_stand_in_the_order_of_every_recipe(recipe):
-    lines = [inspect.getsourcelines(getattr(recipe, verb))[1] for verb in VERBS]
-    assert lines == sorted(lines)
+        assert getattr(recipe, verb).__func__ is getattr(Recipe, verb), "bound, with the one documentation"
+    undocumented = {
+        verb: [name for name in list(inspect.signature(getattr(Recipe, verb)).parameters)[1:] if f"{name}:" not in doc]
+        for verb in VERBS
+        if (doc := getattr(Recipe, verb).__doc__)
+    }
+    assert not any(undocumented.values()), undocumented
 
 
 def test_config_is_frozen_and_every_field_is_explained(recipe):
@@ -98,9 +105,17 @@ def test_config_is_frozen_and_every_field_is_explained(recipe):
     assert set(comments(recipe.Config)) == {field.name for field in fields(recipe.Config)}
 
 
-def test_every_number_has_its_range(recipe):
-    numbers = {name for name, hint in get_type_hints(recipe.Config).items() if {int, float} & {hint, *get_args(hint)}}
-    assert numbers <= set(RANGES)
+def test_what_follows_the_data_is_no_setting(recipe):
+    names = {field.name for field in fields(recipe.Config)} & {field.name for field in fields(Sizes)}
+    assert names <= {"image_shape", "vocab_size"}, "to resize images to, and the most words to learn"
+    assert isinstance(page_of(recipe).sizes, Sizes)
+
+
+def test_every_number_shows_its_range(recipe):
+    shown = meanings(recipe.Config)
+    for name, value in asdict(recipe.Config()).items():
+        if isinstance(value, (int, float, tuple)) and not isinstance(value, bool) and name != "version":
+            assert "=" in shown[name] or ">" in shown[name] or "in [" in shown[name] or "in (" in shown[name], name
 
 
 def test_bad_settings_are_refused_by_name(recipe):
@@ -116,7 +131,7 @@ def test_bad_settings_are_refused_by_name(recipe):
 
 def test_settings_survive_json(recipe, tmp_path):
     for config in [value for value in vars(recipe).values() if isinstance(value, recipe.Config)]:
-        write_config(config, tmp_path / "config.json")
+        write_json(tmp_path / "config.json", asdict(config))
         assert read_config(recipe.Config, tmp_path / "config.json") == config
 
 
@@ -124,30 +139,50 @@ def test_every_setting_builds_and_saves(recipe, tmp_path):
     for name, config in vars(recipe).items():
         if isinstance(config, recipe.Config):
             model = recipe.build(config)
-            if hasattr(config, "image_shape"):
-                assert model.input_shape[1:] == config.image_shape, name
-            if objective_of(recipe) == "accuracy":
-                assert model.output_shape == (None, config.num_classes), name
+            if recipe.__name__.split(".")[1] in CLASSIFIERS:
+                assert model.output_shape == (None, page_of(recipe).sizes.num_classes), name
             model.save(tmp_path / "model.keras")
             assert keras.models.load_model(tmp_path / "model.keras").optimizer is not None, name
 
 
+def test_a_saved_model_needs_this_package_only_where_it_has_layers_of_ours(recipe, fitted):
+    folder = fitted(recipe).run.folder
+    needed = classes_of_ours(folder / "model.keras")
+    report = (folder / "report.md").read_text()
+    if recipe.__name__.split(".")[1] in STOCK:
+        assert needed == set()
+        assert "`keras.models.load_model` opens it where this package is not installed" in report
+    else:
+        assert needed
+        assert f"from recipes import {recipe.__name__.split('.')[1]}\n\nmodel = keras.models.load_model(" in report
+
+
+@pytest.mark.parametrize("name", ["cifar_convnet", "imdb_lstm"])  # a layer, a loss and an optimizer of ours
+def test_plain_keras_opens_it_and_gives_the_same_answers(name, fitted, tmp_path):
+    model = fitted(MODULES[name])
+    inputs = model.run.examples(4)
+    np.savez(tmp_path / "asked.npz", inputs=inputs, answers=model.predict(inputs, verbose=0))
+    assert processes.run(processes.open_with_plain_keras, model.run.folder / "model.keras", tmp_path / "asked.npz") == 0
+
+
 def test_first_loss_is_what_chance_predicts(classifier, fitted):
-    config = fitted(classifier).run.config
-    untrained = classifier.build(config)
-    images, labels = next(iter(classifier.load_data(config).test))
+    run = fitted(classifier).run
+    untrained = classifier.build(run.config, run.info.sizes(page_of(classifier).sizes))
+    splits = page_of(classifier).load_data(with_changes(run.config, dataset=run.info.name), None, run.tokenizer)
+    images, labels = next(iter(splits.test))
     probabilities = keras.ops.softmax(untrained(images, training=False))
     loss = -np.log(np.take_along_axis(np.asarray(probabilities), labels.numpy()[:, None], 1)).mean()
-    assert loss == pytest.approx(np.log(config.num_classes), rel=0.35)
+    assert loss == pytest.approx(np.log(len(run.label_names)), rel=0.35)
 
 
+@slow_but_one_per_kind
 def test_a_killed_run_ends_in_the_bits_of_one_that_was_not(recipe, fitted, bare, capsys):
-    """And with it that a run can be done again: begun in another process, and gone on with in this one."""
+    """And with it that a run can be repeated: it is begun in another process, and resumed in this one."""
     saving = {"checkpoint_steps": 3}
     status = processes.run(processes.fit, recipe.__name__, "runs", saving, 2, None, 5)
     assert status == -signal.SIGKILL, "see log-*.txt in the test's folder"
     model = recipe.fit(recipe.TINY, callbacks=[processes.Tell(None, signal.SIGKILL)], **saving)
-    assert "continuing the unfinished run" in capsys.readouterr().out
+    assert "resuming the unfinished run" in capsys.readouterr().out
     for one, other in zip(model.get_weights(), fitted(recipe).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -156,15 +191,12 @@ def test_the_seed_counts(recipe, fitted):
     started = []
     for seed in (0, 1):
         keras.utils.set_random_seed(seed)
-        started.append(recipe.build(fitted(recipe).run.config).get_weights())
+        run = fitted(recipe).run
+        started.append(recipe.build(run.config, run.info.sizes(page_of(recipe).sizes)).get_weights())
     assert any((one != other).any() for one, other in zip(*started, strict=True))
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ()) for name in recipes.RECIPES],
-    indirect=True,
-)
+@slow_but_one_per_kind
 def test_two_replicas_do_as_one_device(recipe, bare):
     # Dropout draws its masks for each replica. A small rate: with a large one, a rounding error in the first step makes
     # another network in the last.
@@ -196,6 +228,57 @@ def test_evaluate_reads_back_what_fit_saved(recipe, fitted):
     recorded = json.loads((model.run.folder / "metrics.json").read_text())["test"]
     assert recipe.evaluate(model) == recorded, "on what it was trained on"
     assert recipe.evaluate(runs=runs_of(model)) == recorded, "the newest finished run"
+
+
+def test_load_gives_the_model_of_a_run(recipe, fitted):
+    model = fitted(recipe)
+    for loaded in (recipe.load(runs=runs_of(model)), recipe.load(model.run.folder.name, runs=runs_of(model))):
+        for weight, same in zip(loaded.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(weight, same)
+        assert loaded.run.folder == model.run.folder
+        assert loaded.run.label_names == model.run.label_names
+        assert loaded.run.tokenizer == model.run.tokenizer
+    assert recipe.load(model) is model
+
+
+#: What people pass to `predict`, by the inputs of the exported model's default signature.
+INPUTS = {
+    "image_bytes": lambda run: [tf.io.encode_png(image.astype(np.uint8)).numpy() for image in run.examples(3)],
+    "text": lambda run: ["A wonderful film!", "The old man sold three books.", "bad"],
+    "prompt": lambda run: ["The ", "a"],
+    "word": lambda run: list(run.tokenizer.vocabulary[5:8]),
+    "seed": lambda run: [3, 0],
+}
+
+
+def test_predict_answers_what_the_export_answers(recipe, fitted, exported):
+    model = fitted(recipe)
+    served = tf.saved_model.load(str(exported(recipe))).signatures["serving_default"]
+    [name] = served.structured_input_signature[1]
+    inputs = INPUTS[name](model.run)
+    predictions = recipe.predict(inputs, model)
+    assert len(predictions) == len(inputs)
+    answers = {name: answer.numpy() for name, answer in served(**{name: tf.constant(inputs)}).items()}
+    compared = 0
+    for row, prediction in enumerate(predictions):
+        for output, value in prediction.items():
+            if output in answers and not isinstance(value, (dict, list)):
+                expected = answers[output][row]
+                if isinstance(value, str):
+                    assert value == expected.decode(), output
+                else:
+                    shape = tuple(slice(0, size) for size in np.shape(value))
+                    np.testing.assert_allclose(value, expected[shape], rtol=1e-4, atol=1e-4, err_msg=output)
+                compared += 1
+    assert compared >= len(inputs)
+    assert recipe.predict(inputs[0], model)[0].keys() == predictions[0].keys(), "one alone"
+
+
+def test_predict_names_every_input_that_cannot_be_read(image_classifier, fitted):
+    with pytest.raises(DataError, match=r"2 of 3 inputs cannot be read: cannot read no.png: .*; image 2 is a NoneType"):
+        image_classifier.predict(["no.png", np.zeros((9, 9)), None], fitted(image_classifier))
+    with pytest.raises(ConfigError, match="predict has no option 'beams'"):
+        image_classifier.predict([np.zeros((9, 9))], fitted(image_classifier), beams=3)
 
 
 def test_exported_equals_trained_from_raw_bytes(image_classifier, fitted, exported):
@@ -239,7 +322,7 @@ def test_a_stand_in_is_named_in_every_artefact(recipe, fitted, exported):
     model = fitted(recipe)
     used = model.run.info.name
     assert used != wanted
-    output = fitted.said[recipe]
+    output = fitted.output[recipe]
     assert f"Using the stand-in '{used}' instead. Its figures say nothing about {wanted}." in output
     assert f"test on {used}, the stand-in for {wanted}:" in output
     assert f"stand-in `{used}`, not on {wanted}" in (model.run.folder / "report.md").read_text()
@@ -258,9 +341,9 @@ def test_offline_error_refuses_the_stand_in(recipe, tmp_path):
 
 @pytest.mark.parametrize("dataset", ["digits", "shapes"])
 def test_shapes_and_classes_follow_the_data(image_recipe, dataset):
-    config = image_recipe.change(image_recipe.TINY, dataset=dataset)
+    config = with_changes(image_recipe.TINY, dataset=dataset)
     splits = image_recipe.load_data(config)
-    model = image_recipe.build(image_recipe.follow_data(config, splits))
+    model = image_recipe.build(config, splits.info.sizes(page_of(image_recipe).sizes))
     assert model.input_shape[1:] == ((28, 28, 1) if dataset == "digits" else (32, 32, 3))
     assert np.isfinite(model.evaluate(splits.train.take(1), return_dict=True, verbose=0)["loss"])
 
@@ -305,17 +388,18 @@ def test_the_search_space_is_of_settings_that_build(recipe):
     recipe.build(found)
 
 
-@pytest.mark.parametrize("name", ["mnist_dense", "dcgan", "shakespeare_gpt"])  # each looks at another figure
+@pytest.mark.parametrize("name", ["mnist_dense", "dcgan", "shakespeare_gpt"])  # each by another figure
 def test_tune_returns_a_config_to_fit(name):
     recipe = importlib.import_module(f"recipes.{name}")
+    objective, direction = page_of(recipe).objective
     best, figure = recipe.tune(recipe.TINY, trials=2 if name == "mnist_dense" else 1)
     assert isinstance(best, recipe.Config)
     assert best != recipe.TINY
-    assert 0 <= figure <= (1 if objective_of(recipe) == "accuracy" else np.finfo(float).max)
+    assert 0 <= figure <= (1 if direction == "max" else np.finfo(float).max)
     [path] = (tmp for tmp in recipe_folder(recipe).glob("tune-*/best.json"))
     assert read_config(recipe.Config, path) == best
     assert json.loads(path.read_text())["figure"] == figure
-    again = recipe.fit(config=best).run.metrics["validation"][objective_of(recipe)]
+    again = recipe.fit(config=best).run.metrics["validation"][objective.removeprefix("val_")]
     assert again == pytest.approx(figure, abs=1e-6), "the trial, trained again"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from recipes import RECIPES, __version__
-from recipes.errors import DataError, RecipeError, did_you_mean
+from recipes.errors import DataError, RecipeError, UsageError, did_you_mean
 
 #: Verb -> (what it takes, what it does)
 VERBS = {
@@ -20,8 +20,8 @@ VERBS = {
     "evaluate": ("NAME", "the newest run's figures on the test split"),
     "tune": ("NAME", "search the recipe's space for better settings"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
-    "predict": ("NAME FILE...", "label image files, text files or texts; or describe images"),
-    "generate": ("NAME PROMPT", "let a language model go on with a text"),
+    "predict": ("NAME INPUT...", "what a model answers to image files, texts or text files"),
+    "generate": ("NAME PROMPT", "let a language model continue a text"),
     "translate": ("NAME TEXT...", "translate sentences, or the lines of the standard input"),
     "neighbours": ("NAME WORD", "the words whose vectors are nearest to a word's"),
     "config": ("NAME", "print every setting with its meaning"),
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except RecipeError as error:
         print(f"recipes: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("recipes: interrupted", file=sys.stderr)
         return 130
@@ -59,6 +59,11 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         return _usage(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}. Commands: {', '.join(VERBS)}")
+    if rest and rest[0] in ("-h", "--help") and verb != "launch":  # which has more to say
+        takes, does = VERBS[verb]
+        about = f"\n\nrecipes: {', '.join(RECIPES)}" if takes.startswith("NAME") else ""
+        print(f"usage: {' '.join(filter(None, ['recipes', verb, takes, '[--help]']))}\n\n{does}{about}")
+        return 0
     if verb in ("list", "doctor") and rest:
         return _usage(f"{verb} takes no arguments; got {' '.join(rest)}")
     if verb == "list":
@@ -75,19 +80,14 @@ def _run(arguments: list[str]) -> int:
 
         return launch(rest)
     if not rest or rest[0].startswith("-"):
-        if rest and rest[0] in ("-h", "--help"):
-            print(
-                f"usage: recipes {verb} {VERBS[verb][0]} [--help]\n\n{VERBS[verb][1]}\n\nrecipes: {', '.join(RECIPES)}"
-            )
-            return 0
         return _usage(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
     name, *options = rest
     if name not in RECIPES and not name.endswith(".py"):
         return _usage(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
     if verb == "copy":
-        from recipes.cli.copy_recipe import copy
+        from recipes.cli.copy_recipe import copy_recipe
 
-        return copy(name, options)
+        return copy_recipe(name, options)
     _load_tensorflow()
     from recipes.cli import commands as verbs
 
@@ -102,8 +102,8 @@ def _load_tensorflow() -> None:
         raise RecipeError(f"KERAS_BACKEND is {backend!r}; expected 'tensorflow'. Unset it, or set it to that")
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)  # the remarks come from C++, below Python's sys.stderr
+    with tempfile.TemporaryFile() as remarks:
+        os.dup2(remarks.fileno(), 2)  # the remarks come from C++, below Python's sys.stderr
         try:
             import keras
             import tensorflow
@@ -112,8 +112,8 @@ def _load_tensorflow() -> None:
         except ModuleNotFoundError as error:
             raise RecipeError(f"{error}; expected keras and tensorflow, as pip install puts them in") from None
         except BaseException:
-            said.seek(0)
-            os.write(terminal, said.read())
+            remarks.seek(0)
+            os.write(terminal, remarks.read())
             raise
         finally:
             os.dup2(terminal, 2)

@@ -7,11 +7,12 @@ import recipes
 from recipes.errors import DataError
 
 
-def copy(name: str, options: list[str]) -> int:
+def copy_recipe(name: str, options: list[str]) -> int:
     """Copies a recipe's source to a file that runs on its own beside the installed package."""
     if len(options) != 1 or options[0].startswith("-"):
-        print(f"usage: recipes copy {name} FILE.py", file=sys.stderr)
-        return 0 if options in (["-h"], ["--help"]) else 2
+        asked = options in (["-h"], ["--help"])
+        print(f"usage: recipes copy {name} FILE.py", file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     target = Path(options[0])
     if target.suffix != ".py" or not target.stem.isidentifier():
         raise DataError(f"cannot copy to {target}; expected a Python file name, such as my_{name}.py")

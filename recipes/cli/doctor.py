@@ -3,7 +3,8 @@
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins.images import STANDINS
 from recipes.data.standins.texts import TEXT_STANDINS
-from recipes.devices.precision import choose_precision, environment
+from recipes.devices.environment import environment
+from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
 from recipes.errors import RecipeError

@@ -9,6 +9,8 @@
 """
 
 import inspect
+import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +54,12 @@ def saved_as_stock(stock: type) -> Any:
 def read_model(path: str | Path) -> keras.Model:
     """Returns the model in a model.keras, with the classes of `saved_as_stock` where it was saved with them."""
     return keras.models.load_model(path, custom_objects=FASTER)
+
+
+def classes_of_ours(path: str | Path) -> set[str]:
+    """Returns the classes that a model.keras needs this package for; none of them where Keras' own suffice."""
+    with zipfile.ZipFile(path) as archive:
+        return set(re.findall(r'"registered_name": "recipes>(\w+)"', archive.read("config.json").decode()))
 
 
 # ---------------------------------------------------------------- models

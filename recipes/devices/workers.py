@@ -1,6 +1,6 @@
 """Several machines that train one model: who they are, and how they agree.
 
-Each machine (a worker) runs the same line. The first is the chief: it alone writes. Workers find each other through
+Each machine (a worker) runs the same command. The first is the chief: it alone writes. Workers find each other through
 `TF_CONFIG`, as TensorFlow documents it, or through the variables that SLURM's srun sets.
 """
 

@@ -15,6 +15,10 @@ class ConfigError(RecipeError, ValueError):
     """A setting has an unknown name, a wrong type or a value out of range."""
 
 
+class UsageError(RecipeError):
+    """A command has a word that it does not know; the command line exits with status 2."""
+
+
 class DataError(RecipeError):
     """A data set is unknown, missing, damaged or of the wrong kind."""
 

@@ -109,7 +109,7 @@ def with_one_if_empty(function: Callable[[Any], dict[str, Any]], batch: Any) -> 
 
 
 def image_signatures(
-    function: Callable[[Any], dict[str, Any]], image_shape: tuple[int, ...], images: Any, answer: dict[str, Any]
+    function: Callable[[Any], dict[str, Any]], image_shape: Any, images: Any, answer: dict[str, Any]
 ) -> dict[str, Signature]:
     """Returns the three signatures of a function of images: encoded bytes, float32 and uint8.
 

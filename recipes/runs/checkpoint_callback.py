@@ -1,4 +1,4 @@
-"""When a run's state is saved: every so many seconds or steps, at its end, and when it is told to stop."""
+"""When a run's state is saved: every so many seconds or steps, at its end, and when a signal stops it."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from recipes.devices.workers import Workers
 from recipes.runs.checkpoints import newest_checkpoint, parse_checkpoint, write_checkpoint
 from recipes.runs.run_state import attributes, put_state, take_state
 
-#: Exit status of a run that was told to end (SIGTERM, as before a machine is taken away) and has saved its state.
+#: Exit status of a run that was ended (SIGTERM, as before a machine is taken away) and has saved its state.
 PREEMPTED = 75
 
 #: Several workers ask each other every so many steps whether to save or stop: asking costs a message to each.
@@ -26,7 +26,7 @@ ASK_EVERY = 8
 class CheckpointCallback(keras.callbacks.Callback):
     """Saves the state of a run while it trains, and puts it back at the beginning. It must be the last callback.
 
-    A run that continues in the middle of an epoch ends that epoch early for Keras, which counts its steps from zero;
+    A run that is resumed in the middle of an epoch ends that epoch early for Keras, which counts its steps from zero;
     `ClearPartialEpoch` takes back the sign that does so.
     """
 
@@ -38,11 +38,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.fresh = [attributes(callback) for callback in callbacks]
         self.seconds, self.every = config.checkpoint_seconds, config.checkpoint_steps
         self.epoch, self.step = 0, 0  # whole epochs, and steps of the next one, that are done
-        self.seconds_before = 0.0  # that the run took until it was continued
+        self.seconds_before = 0.0  # that the run took until it was resumed
         self.checkpoint: Any = None  # the checkpoint to resume from
         self.signal: int | None = None  # the signal that this process got
         self.stopping: int | None = None  # the signal that all workers know of
-        self.begun = 0  # step of the epoch that Keras counts from
+        self.epoch_began_at = 0  # step of the epoch that Keras counts from
         self.training = self.cut = self.kept = False
         self.started = self.saved = time.monotonic()
 
@@ -61,7 +61,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     @property
     def seconds_in_all(self) -> float:
-        """How long the run has trained, before it was continued and since."""
+        """How long the run has trained, before it was resumed and since."""
         return self.seconds_before + time.monotonic() - self.started
 
     @property
@@ -75,14 +75,14 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._put_back()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
-        self.begun = self.step
-        if self.step:  # continued in the middle: Keras has just emptied the metrics, callbacks have seen a beginning
+        self.epoch_began_at = self.step
+        if self.step:  # resumed in the middle: Keras has just emptied the metrics, callbacks have seen a beginning
             self._put_back()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
-        self.step = self.begun + batch + 1
+        self.step = self.epoch_began_at + batch + 1
         if self.step >= self.steps:  # the epoch is not done before it is validated
-            if self.begun and not self.model.stop_training:
+            if self.epoch_began_at and not self.model.stop_training:
                 self.model.stop_training = self.cut = True
             return
         if self.model.stop_training:  # by a callback: the epoch ends here, and is saved at its end
@@ -138,8 +138,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         if not always and asked % ASK_EVERY:
             return due
         late = self.workers.is_chief and time.monotonic() - self.saved >= self.seconds
-        told = [self.signal == signal.SIGTERM, self.signal == signal.SIGINT]
-        end, interrupt, late = self.workers.sum([*told, late])
+        signals = [self.signal == signal.SIGTERM, self.signal == signal.SIGINT]
+        end, interrupt, late = self.workers.sum([*signals, late])
         self.stopping = signal.SIGTERM if end else signal.SIGINT if interrupt else None
         return bool(due or self.stopping is not None or late)
 

@@ -17,6 +17,7 @@ from recipes.runs.progress import duration, refuse_nan
 from recipes.runs.report import write_report
 from recipes.runs.run_folder import Run
 
+
 def finish_run(
     model: keras.Model,
     splits: Splits,

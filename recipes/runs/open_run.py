@@ -83,7 +83,7 @@ def _identity(config: Any, info: DataInfo) -> dict[str, Any]:
 
 
 def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[str, Any], resume: bool) -> None:
-    """Says why the last run, where it is unfinished, is not continued."""
+    """Says why the last run, where it is unfinished, is not resumed."""
     if not earlier or is_over(earlier[0][0]):
         return
     folder, known = earlier[0]
@@ -105,5 +105,5 @@ def _agree(workers: Workers, own: dict[str, Any], chiefs: dict[str, Any]) -> Non
     if not workers.sum([bool(differ)])[0]:
         return
     if differ:
-        raise ConfigError(f"worker {workers.index} differs from the chief: {differ}. Start all with the same line")
+        raise ConfigError(f"worker {workers.index} differs from the chief: {differ}. Start all with the same command")
     raise ConfigError("another worker has other settings or data than the chief; its own message says which")

@@ -15,22 +15,22 @@ class Progress(keras.callbacks.Callback):
     """Shows epochs, metrics and the time left.
 
     Args:
-        begun: (epochs, steps of the next) that an earlier part of the run has done.
+        position: (epochs, steps of the next) that an earlier part of the run has done.
         seconds: That it took.
     """
 
     bar: Any = None
 
-    def __init__(self, begun: tuple[int, int] = (0, 0), seconds: float = 0.0) -> None:
+    def __init__(self, position: tuple[int, int] = (0, 0), seconds: float = 0.0) -> None:
         super().__init__()
-        self.begun, self.seconds = begun, seconds
+        self.position, self.seconds = position, seconds
 
     def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.started = time.monotonic()
         if sys.stderr.isatty():
             steps = self.params["steps"]
             total = steps * self.params["epochs"] if steps else None
-            done = self.begun[0] * (steps or 0) + self.begun[1]
+            done = self.position[0] * (steps or 0) + self.position[1]
             self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, leave=False)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
@@ -67,16 +67,16 @@ class StopOnNaN(keras.callbacks.Callback):
     """Raises TrainingError at the first step whose loss, or epoch any of whose figures, is NaN or infinite.
 
     Args:
-        begun: (epochs, steps of the next) that an earlier part of the run has done: Keras counts from there.
+        position: (epochs, steps of the next) that an earlier part of the run has done: Keras counts from there.
     """
 
-    def __init__(self, begun: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, position: tuple[int, int] = (0, 0)) -> None:
         super().__init__()
-        self.begun = begun
+        self.position = position
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         self.epoch = epoch
-        self.before = self.begun[1] if epoch == self.begun[0] else 0
+        self.before = self.position[1] if epoch == self.position[0] else 0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
         loss = float((logs or {}).get("loss", 0.0))

@@ -9,10 +9,11 @@ import keras
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 from matplotlib.ticker import MaxNLocator
 
-from recipes.settings import comments
+from recipes.devices.keras_fixes import classes_of_ours
 from recipes.runs.atomic_files import save_picture, write_atomically, write_text
 from recipes.runs.progress import duration
 from recipes.runs.run_folder import Run
+from recipes.settings import meanings
 
 
 def write_report(run: Run, pictures: dict[str, str] | None = None) -> None:
@@ -25,7 +26,7 @@ def write_report(run: Run, pictures: dict[str, str] | None = None) -> None:
 
 
 class HistoryFile(keras.callbacks.Callback):
-    """Writes history.csv after each epoch, whole: a run that was continued has each epoch once."""
+    """Writes history.csv after each epoch, whole: a resumed run has each epoch once."""
 
     def __init__(self, history: keras.callbacks.History, path: Path) -> None:
         super().__init__()
@@ -116,7 +117,7 @@ def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
         f"- Parameters: {metrics['parameters']:,}",
         f"- Hardware: {environment['cores']} cores of {environment['processor']}, "
         f"{environment['memory_gib']} GiB{gpus}",
-        *_continued(environment),
+        *_resumed(environment),
         f"- Strategy: {environment['strategy']}; precision: {environment['precision']} ({environment['why']})",
         f"- Versions: Python {environment['python']}, "
         + ", ".join(f"{name} {number}" for name, number in environment["packages"].items()),
@@ -126,11 +127,8 @@ def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
         "| setting | value | meaning |",
         "| --- | --- | --- |",
     ]
-    try:
-        meanings = comments(type(run.config))
-    except OSError:  # a Config typed into a notebook has no source file
-        meanings = {}
-    lines += [f"| {name} | `{value}` | {meanings.get(name, '')} |" for name, value in asdict(run.config).items()]
+    explained = meanings(type(run.config))
+    lines += [f"| {name} | `{value}` | {explained[name]} |" for name, value in asdict(run.config).items()]
     lines += [
         "",
         "## Use",
@@ -138,16 +136,35 @@ def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
         "```python",
         f"from recipes import {run.recipe}" if run.command == run.recipe else f"import {run.recipe}",
         "",
-        f"{run.recipe}.evaluate({str(run.folder)!r})",
-        f"{run.recipe}.export({str(run.folder)!r})",
+        f"model = {run.recipe}.load({str(run.folder)!r})  # a Keras model",
+        f"{run.recipe}.evaluate(model)",
+        f"{run.recipe}.predict(inputs, model)",
+        f"{run.recipe}.export(model)",
         "```",
+        "",
+        _plain_keras(run),
         "",
     ]
     return "\n".join(lines)
 
 
-def _continued(environment: dict) -> list[str]:
-    """Returns the line that says how often the run was continued, and where it was elsewhere."""
+def _plain_keras(run: Run) -> str:
+    """Returns how plain Keras opens the model: by itself where all of its layers are Keras' own."""
+    ours = sorted(classes_of_ours(run.folder / "model.keras"))
+    if not ours:
+        return (
+            "`model.keras` has Keras' own layers alone: `keras.models.load_model` opens it where this package is not "
+            "installed."
+        )
+    return (
+        f"`model.keras` has layers of this package ({', '.join(ours)}). To open it with Keras, import the recipe first:"
+        f"\n\n```python\nfrom recipes import {run.recipe}\n\n"
+        f"model = keras.models.load_model({str(run.folder / 'model.keras')!r})\n```"
+    )
+
+
+def _resumed(environment: dict) -> list[str]:
+    """Returns the line that says how often the run was resumed, and where it was elsewhere."""
     times = environment.get("continued", [])
     elsewhere = [
         f"{there['cores']} cores of {there['processor']}, {there['strategy']}"
@@ -155,7 +172,7 @@ def _continued(environment: dict) -> list[str]:
         if (there["processor"], there["strategy"]) != (environment["processor"], environment["strategy"])
     ]
     also = f", also on {'; '.join(dict.fromkeys(elsewhere))}" if elsewhere else ""
-    return [f"- Continued {len(times)} times after it was stopped{also}"] if times else []
+    return [f"- Resumed {len(times)} times after it was stopped{also}"] if times else []
 
 
 def _cell(value: float | None) -> str:

@@ -21,12 +21,12 @@ from filelock import FileLock, Timeout
 import recipes
 from recipes.data.splits import DataInfo
 from recipes.data.tokenizers import Tokenizer, from_json
-from recipes.devices.precision import Precision
 from recipes.devices.keras_fixes import read_model
+from recipes.devices.precision import Precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, RunError
-from recipes.settings import read_config_of_run
 from recipes.runs.atomic_files import remove_parts, write_json
+from recipes.settings import read_config_of_run
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Run:
     metrics: dict[str, Any] = field(default_factory=dict)  # what metrics.json holds; empty while unfinished
     precision: Precision | None = None  # what it is trained in, and why; None for a run that is read back
     number: int = 0  # counts the runs in a folder, whatever the clock says
-    identity: dict[str, Any] = field(default_factory=dict)  # settings and data, to know the same line by
+    identity: dict[str, Any] = field(default_factory=dict)  # settings and data, to know the same run by
     resumes: bool = False  # whether it was begun before
     writes: bool = True  # whether this process writes its folder; the chief of several workers alone does
 
@@ -134,7 +134,7 @@ def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> It
         remove_parts(folder)
         if run.resumes:
             if is_over(folder):
-                raise RunError(f"the run in {folder} has just been ended by another process; run the line again")
+                raise RunError(f"the run in {folder} has just been ended by another process; run the command again")
             first = first_environment(folder) or {}
             environment_now = {**first, "continued": [*first.get("continued", []), environment]}
         else:
@@ -180,7 +180,7 @@ def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
             known = json.loads(path.read_text())
             found.append((path.parent, {"number": int(known["number"]), "identity": dict(known["identity"])}))
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # of no use for continuing
+            continue  # cannot be resumed
     return sorted(found, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -49,7 +49,7 @@ class Settings:
     checkpoint_seconds: NotNegative = 60.0  # a checkpoint to resume from at most so often, in seconds
     checkpoint_steps: Count | None = None  # and one every so many steps; None: by time alone
 
-    former = {}  # no field: settings of older runs that are none any more; see `read_config_of_run`
+    former: ClassVar[dict[str, Any]] = {}  # settings of older runs that are none any more; see `read_config_of_run`
 
     def __post_init__(self) -> None:
         """Refuses a wrong type or range; lists become tuples, and whole numbers floats where these are declared."""
@@ -157,6 +157,16 @@ def comments(config_class: type) -> dict[str, str]:
     return {field.name: found[field.name] for field in fields(config_class) if field.name in found}
 
 
+def meanings(config_class: type[Settings]) -> dict[str, str]:
+    """Returns each field's comment and, of a number, its range: "passes over the training split (>= 1)"."""
+    hints = _hints(config_class)
+    try:
+        explained = comments(config_class)
+    except OSError:  # a Config typed into a notebook has no source file
+        explained = {}
+    return {field.name: explained.get(field.name, "") + _interval(hints[field.name]) for field in fields(config_class)}
+
+
 # ---------------------------------------------------------------- checks
 
 #: What a user may look for and Keras 3 does not have -> what to take.
@@ -166,7 +176,7 @@ IMPOSSIBLE = {
 
 
 @functools.cache
-def _hints(config_class: type) -> dict[str, Any]:
+def _hints(config_class: Any) -> dict[str, Any]:
     return get_type_hints(config_class, include_extras=True)
 
 
@@ -184,7 +194,7 @@ def _check(name: str, value: Any, hint: Any) -> Any:
     except ValidationError as error:
         kinds = {detail["type"] for detail in error.errors()}
         if kinds & {"greater_than_equal", "greater_than", "less_than_equal", "less_than", "finite_number"}:
-            expected = "a finite number" if "finite_number" in kinds else " and ".join(_bounds(hint))
+            expected = "a finite number" if "finite_number" in kinds else _bounds(hint)
             raise ConfigError(f"{name}={value!r} is out of range; expected {expected}") from None
         if "too_short" in kinds:
             raise ConfigError(f"{name}={value!r} is empty; expected at least one number") from None
@@ -193,15 +203,32 @@ def _check(name: str, value: Any, hint: Any) -> Any:
     raise ConfigError(f"{name}={value!r} {got}; expected {_readable(hint)}{instead}") from None
 
 
-def _bounds(hint: Any) -> list[str]:
-    """Returns the limits that stand in a type, or in the types that it is made of, in words."""
+def _limits(hint: Any) -> dict[str, float]:
+    """Returns the limits that stand in a type, or in the types that it is made of: {"ge": 0, "lt": 1}."""
+    found: dict[str, float] = {}
+    for metadata in getattr(hint, "__metadata__", ()):
+        for limit in getattr(metadata, "metadata", ()):
+            found |= {key: getattr(limit, key) for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)}
+    for part in get_args(hint):
+        found = {**_limits(part), **found}
+    return found
+
+
+def _bounds(hint: Any) -> str:
+    """Returns a type's limits as a sentence has them: "at least 0 and less than 1"."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-    found = []
-    for part in (hint, *get_args(hint)):
-        for field in getattr(part, "__metadata__", ()):
-            for limit in getattr(field, "metadata", ()):
-                found += [f"{word} {getattr(limit, key)}" for key, word in words.items() if hasattr(limit, key)]
-    return list(dict.fromkeys(found))
+    return " and ".join(f"{words[key]} {limit}" for key, limit in _limits(hint).items())
+
+
+def _interval(hint: Any) -> str:
+    """Returns a type's limits in short: " (>= 1)", ", in [0, 1)"; "" for none."""
+    limits = _limits(hint)
+    low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
+    if low is None:
+        return ""
+    if high is None:
+        return f" ({'>=' if 'ge' in limits else '>'} {low})"
+    return f", in {'[' if 'ge' in limits else '('}{low}, {high}{']' if 'le' in limits else ')'}"
 
 
 def _as_declared(value: Any, hint: Any) -> Any:
@@ -230,5 +257,6 @@ def _readable(hint: Any) -> str:
     if get_origin(hint) is tuple:
         return f"tuple[{', '.join('...' if part is Ellipsis else _readable(part) for part in get_args(hint))}]"
     if get_origin(hint) is Literal:
-        return " or ".join(map(repr, get_args(hint)))
+        *others, last = map(repr, get_args(hint))
+        return f"{', '.join(others)} or {last}" if others else last
     return " | ".join(map(_readable, get_args(hint))) if get_args(hint) else str(hint).replace("typing.", "")

@@ -1,3 +1,4 @@
+import csv
 import io
 import json
 import subprocess
@@ -39,8 +40,17 @@ def test_list_and_help_name_everything(capsys):
         (["fit", "mnist-dense"], "unknown recipe 'mnist-dense' (did you mean 'mnist_dense'?)"),
         (["list", "--foo"], "list takes no arguments; got --foo"),
         (["copy", "mnist_dense"], "usage: recipes copy mnist_dense FILE.py"),
+        (["fit", "mnist_dense", "--setting", "LINAER"], "unknown --setting 'LINAER' (did you mean 'LINEAR'?)"),
     ],
 )
+def test_help_is_on_standard_output_wherever_it_is_asked_for(capsys):
+    for arguments in (["list", "--help"], ["doctor", "-h"], ["fit", "--help"], ["copy", "mnist_dense", "--help"]):
+        assert main(arguments) == 0
+        captured = capsys.readouterr()
+        assert captured.out.startswith(f"usage: recipes {arguments[0]}")
+        assert captured.err == ""
+
+
 def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
@@ -49,7 +59,6 @@ def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit", "mnist_dense", "--setting", "LINAER"], "unknown --setting 'LINAER' (did you mean 'LINEAR'?)"),
         (["fit", "mnist_dense", "--config", "no.json"], "cannot read the config file no.json"),
         (["fit", "mnist_dense", "--data", "nowhere", "--setting", "TINY"], "nowhere is not a folder"),
         (["fit", "missing.py"], "there is no recipe file missing.py"),
@@ -124,7 +133,7 @@ def test_config_prints_every_setting_with_its_meaning_and_json_for_config(capsys
     assert "# settings to start from (--setting): default, LINEAR, TINY" in printed
     assert "units = ()" in printed
     assert "epochs = 7" in printed
-    assert all(meaning in printed for meaning in ("share of hidden units dropped", "follows the data"))
+    assert all(meaning in printed for meaning in ("share of hidden units dropped in training, in [0, 1)", "(>= 1)"))
     assert main(["config", "mnist_dense", "--setting", "TINY", "--json"]) == 0
     Path("tiny.json").write_text(capsys.readouterr().out)
     assert main(["fit", "mnist_dense", "--config", "tiny.json"]) == 0
@@ -193,12 +202,23 @@ def test_predict_notes_a_stand_in(fitted, capsys, tmp_path):
     assert runs_of(fitted(mnist_dense)) != tmp_path / "runs"
 
 
-def test_predict_refuses_what_is_no_classifier(fitted, capsys):
+def test_predictions_as_json_and_as_csv(capsys):
+    mnist_dense.fit(mnist_dense.TINY)
     Image.fromarray(np.zeros((28, 28), np.uint8)).save("black.png")
-    for recipe in (mnist_autoencoder, dcgan):
-        name = recipe.__name__.removeprefix("recipes.")
-        assert main(["predict", name, "black.png", "--run", str(fitted(recipe).run.folder)]) == 1
-        assert f"{name} names nothing in an image; expected a recipe that classifies" in capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["predict", "mnist_dense", "black.png", "black.png", "--json", "--csv", "answers.csv"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [expected] = mnist_dense.predict("black.png")
+    assert rows == 2 * [{"input": "black.png", **expected}]
+    with Path("answers.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == second
+    assert first["label"] == expected["label"]
+    assert float(first["p(3)"]) == expected["probabilities"]["3"]
+    assert main(["predict", "mnist_dense", "black.png", "--csv", "nowhere/answers.csv"]) == 1
+    assert "cannot write nowhere/answers.csv: No such file or directory" in capsys.readouterr().err
+    assert main(["predict", "mnist_dense", "black.png", "--beam-width", "3"]) == 1
+    assert "predict has no option 'beam_width'; it takes none" in capsys.readouterr().err
 
 
 @pytest.mark.xdist_group("imdb_transformer")

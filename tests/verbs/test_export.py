@@ -11,10 +11,9 @@ from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from recipes import cifar_convnet, mnist_dense
+from recipes.data import images as images_module
+from recipes.data.splits import Sizes
 from recipes.errors import DataError, ExportError
-from recipes.kinds import image_classification as classify
-from recipes.kinds.image_classification import export_classifier
-from recipes.kinds.predict import classify_files
 
 
 @pytest.fixture
@@ -61,14 +60,16 @@ def test_plain_tensorflow_serves_it_without_this_package(model, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
     label, probability = done.stdout.split()
-    [(_, ours)] = classify_files(model, [tmp_path / "photo.jpg"], model.run.info.label_names)
+    [ours] = cifar_convnet.predict(tmp_path / "photo.jpg", model)
     assert label == ours["label"]
     assert float(probability) == pytest.approx(ours["probability"], abs=1e-5)
 
 
 def test_an_export_that_answers_otherwise_is_not_published(model, tmp_path, monkeypatch):
-    decode = classify.decode_image
-    monkeypatch.setattr(classify, "decode_image", lambda encoded, shape: decode(encoded, shape) / 255)  # scaled twice
+    decode = images_module.decode_image
+    monkeypatch.setattr(
+        images_module, "decode_image", lambda encoded, shape: decode(encoded, shape) / 255
+    )  # scaled twice
     with pytest.raises(
         ExportError, match=r"'serving_default' differs from the trained model by .* Nothing was published"
     ):
@@ -98,10 +99,9 @@ def test_a_model_trained_in_bfloat16_is_served_in_float32(tmp_path):
 
 
 def test_channels_that_no_image_file_has_are_refused(tmp_path):
-    model = mnist_dense.build(mnist_dense.Config(image_shape=(8, 8, 4)))
-    splits = mnist_dense.load_data(dataset="digits")
+    model = mnist_dense.build(sizes=Sizes(image_shape=(8, 8, 4), num_classes=10))
     with pytest.raises(DataError, match="image files are read in 1 or 3 channels"):
-        export_classifier(model, splits, tmp_path / "mine")
+        mnist_dense.export(model, path=tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
 
 
@@ -114,17 +114,14 @@ def test_metadata_says_what_it_is(model, tmp_path):
 
 
 def test_a_model_of_ones_own_takes_labels_and_examples_from_data(tmp_path):
-    splits = mnist_dense.load_data(dataset="digits")
-    folder = export_classifier(mnist_dense.build(), splits, tmp_path / "mine")
+    folder = mnist_dense.export(mnist_dense.build(), path=tmp_path)
     served = tf.saved_model.load(str(folder)).signatures["image"]
     assert served(image=tf.zeros((1, 28, 28, 1)))["label"].numpy()[0].decode() in "0123456789"
 
 
 def test_labels_that_do_not_fit_and_folders_that_cannot_be_written_are_refused(model, tmp_path):
     with pytest.raises(ExportError, match="the model has 5 classes and the data 10 label names"):
-        export_classifier(
-            mnist_dense.build(mnist_dense.Config(num_classes=5)), mnist_dense.load_data(dataset="digits"), "x"
-        )
+        mnist_dense.export(mnist_dense.build(sizes=Sizes(image_shape=(28, 28, 1), num_classes=5)), path=tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match="cannot write .*nothing was published"):
         cifar_convnet.export(model, path=tmp_path / "file")

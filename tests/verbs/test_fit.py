@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_dense
-from recipes.data.splits import Splits
+from recipes.data.splits import Sizes, Splits
 from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError, RunError, TrainingError
 from recipes.runs.progress import duration
@@ -156,7 +156,7 @@ def test_a_users_own_finite_splits_train_without_validation_or_test():
 
 
 def test_a_model_of_another_shape_is_refused_in_words():
-    model = mnist_dense.build(mnist_dense.Config(image_shape=(8, 8, 1)))
+    model = mnist_dense.build(sizes=Sizes(image_shape=(8, 8, 1), num_classes=10))
     with pytest.raises(DataError, match=r"the inputs of digits are \(28, 28, 1\); this model expects \(8, 8, 1\)"):
         mnist_dense.evaluate(model, dataset="digits")
 

@@ -7,10 +7,14 @@ import pytest
 
 from recipes import mnist_dense
 from recipes.errors import DataError, TrainingError
+from recipes.kinds.image_classification import ImageClassification
 from recipes.settings import read_config
-from recipes.verbs.tune import tune_model
+from recipes.verbs.recipe import Recipe
 
-tune = partial(tune_model, mnist_dense.build, load_data=mnist_dense.load_data, config=mnist_dense.TINY)
+
+def tune(search_space, *, trials, config=mnist_dense.TINY, objective=("val_accuracy", "max")):
+    page = mnist_dense.Config, mnist_dense.load_data, mnist_dense.build
+    return Recipe(*page, search_space, kind=ImageClassification(), objective=objective).tune(config, trials=trials)
 
 
 def rates(hp, config, values):
@@ -57,8 +61,14 @@ def test_errors_of_any_kind_fail_a_trial_and_not_the_search():
     assert [row["error"] for row in trials() if row["error"]] == ["RuntimeError: a bad corner"]
 
 
+def test_the_direction_is_the_recipes_and_not_guessed_from_the_name():
+    best, figure = tune(partial(rates, values=[1e-12, 1e-2]), trials=2, objective=("val_loss", "max"))
+    assert best.learning_rate == 1e-12
+    assert figure == max(float(row["val_loss"]) for row in trials())
+
+
 def test_a_loss_is_minimised():
-    best, figure = tune(partial(rates, values=[1e-12, 1e-2]), trials=2, objective="val_loss")
+    best, figure = tune(partial(rates, values=[1e-12, 1e-2]), trials=2, objective=("val_loss", "min"))
     assert best.learning_rate == 1e-2
     assert figure == min(float(row["val_loss"]) for row in trials())
 
@@ -79,7 +89,7 @@ def test_bad_calls_are_explained():
     with pytest.raises(TrainingError, match="trials=0; expected a whole number, 1 or more"):
         mnist_dense.tune(mnist_dense.TINY, trials=0)
     with pytest.raises(TrainingError, match="unknown objective 'val_f1'; expected one of accuracy"):
-        tune(mnist_dense.search_space, trials=1, objective="val_f1")
+        tune(mnist_dense.search_space, trials=1, objective=("val_f1", "max"))
     with pytest.raises(
         DataError, match="tuning needs validation data, and digits has none; set validation_fraction above 0"
     ):

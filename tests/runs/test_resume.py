@@ -20,13 +20,15 @@ from processes import Tell
 
 from recipes import dcgan, mnist_dense
 from recipes.data.splits import DataInfo, Splits
+from recipes.devices.keras_fixes import op_determinism_is_on
 from recipes.errors import RunError, TrainingError
 from recipes.runs import checkpoint_callback as saving
 from recipes.runs import checkpoints
 from recipes.runs import run_folder as runs
 from recipes.runs.checkpoints import Checkpoint, newest_checkpoint, pack, parse_checkpoint, unpack, write_checkpoint
+from recipes.settings import with_changes
 
-TINY = mnist_dense.change(mnist_dense.TINY, checkpoint_steps=1)  # 8 steps an epoch
+TINY = with_changes(mnist_dense.TINY, checkpoint_steps=1)  # 8 steps an epoch
 
 
 class Crash(keras.callbacks.Callback):
@@ -68,7 +70,7 @@ def test_the_same_line_goes_on_and_says_so(capsys):
     crash = Crash(at=-1)
     model = mnist_dense.fit(TINY, callbacks=[crash])
     said = capsys.readouterr().out
-    assert "continuing the unfinished run there, after 0 whole epochs and 5 steps" in said
+    assert "resuming the unfinished run there, after 0 whole epochs and 5 steps" in said
     assert model.run.folder == folder
     assert crash.steps == 8, "a callback's own attributes go on too"
     assert not (folder / "checkpoints").exists(), "of no use once it is finished"
@@ -79,7 +81,7 @@ def test_resume_false_starts_over(capsys):
     folder = crashed()
     model = mnist_dense.fit(TINY, resume=False)
     assert model.run.folder != folder
-    assert f"the unfinished run in {folder} is not continued: resume=False" in capsys.readouterr().out
+    assert f"the unfinished run in {folder} is not resumed: resume=False" in capsys.readouterr().out
     assert mnist_dense.fit(TINY).run.folder != folder, "the newer run of the same line is finished"
 
 
@@ -88,7 +90,7 @@ def test_other_settings_are_a_new_run_and_the_difference_is_said(capsys):
     model = mnist_dense.fit(TINY, learning_rate=0.002)
     assert model.run.folder != folder
     said = capsys.readouterr().out
-    assert f"the unfinished run in {folder} is not continued: it differs" in said
+    assert f"the unfinished run in {folder} is not resumed: it differs" in said
     assert "(learning_rate 0.001 there, 0.002 here)" in said
 
 
@@ -244,7 +246,7 @@ def test_a_stopped_and_a_slowed_run_go_on_as_they_were(monkeypatch):
         rate = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
         return [stop, slow, rate, Crash(at)]
 
-    tiny = dcgan.change(dcgan.TINY, epochs=9, checkpoint_steps=3)
+    tiny = with_changes(dcgan.TINY, epochs=9, checkpoint_steps=3)
     whole = dcgan.fit(tiny, callbacks=callbacks(-1), runs="whole")
     assert len(whole.history.epoch) == 2, "stopped early"
     assert len(set(whole.history.history["learning_rate"])) == 2, "slowed"
@@ -285,7 +287,7 @@ def test_a_users_own_splits_are_not_continued_and_may_be_made_so(capsys):
     [folder] = folders()
     assert not (folder / "checkpoints").exists()
     assert mnist_dense.fit(TINY, data=Splits(batches)).run.folder != folder
-    assert "is not continued: its data or recipe cannot be known again" in capsys.readouterr().out
+    assert "is not resumed: its data or recipe cannot be known again" in capsys.readouterr().out
 
     def train_from(step, worker, workers):
         return batches.repeat().skip(step)
@@ -311,7 +313,7 @@ def test_ctrl_c_stops_after_the_step_and_the_same_line_goes_on(capfd):
     assert steps_in(folder) == [4], "saved where it stopped"
     said = capfd.readouterr().err
     assert "stopping after this step; Ctrl-C again stops at once" in said
-    assert "the same line continues it" in said
+    assert "the same command resumes it" in said
     model = mnist_dense.fit(TINY, callbacks=[Tell(None, signal.SIGINT)], checkpoint_steps=None)
     assert model.run.folder == folder
     expected = mnist_dense.fit(TINY, resume=False)
@@ -335,7 +337,7 @@ def test_ctrl_c_in_the_last_step_waits_for_the_validation_and_keeps_the_epoch():
 
 @pytest.mark.parametrize(("first", "then"), [("mirrored", "single"), ("single", "mirrored")])
 def test_metrics_go_on_over_another_number_of_replicas(first, then):
-    tiny = mnist_dense.change(TINY, dropout=0.0, strategy=first)
+    tiny = with_changes(TINY, dropout=0.0, strategy=first)
     whole = mnist_dense.fit(tiny, runs="whole").history.history
     with pytest.raises(RuntimeError, match="crash"):
         mnist_dense.fit(tiny, callbacks=[Crash()])
@@ -354,7 +356,7 @@ def test_sigterm_saves_and_has_a_status_of_its_own(capsys):
         mnist_dense.fit(TINY, callbacks=[Tell(3, signal.SIGTERM)], checkpoint_steps=None)
     assert ended.value.code == saving.PREEMPTED == 75
     assert steps_in(folders()[0]) == [4]
-    assert "told to end (SIGTERM): the run is saved" in capsys.readouterr().err
+    assert "ended by SIGTERM: the run is saved" in capsys.readouterr().err
 
 
 def test_fit_in_a_thread_leaves_signals_alone():
@@ -366,13 +368,11 @@ def test_fit_in_a_thread_leaves_signals_alone():
 
 
 def test_the_deterministic_switch_is_on_for_the_run_alone():
-    from tensorflow.python.framework import config
-
     seen = []
-    look = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: seen.append(config.is_op_determinism_enabled()))
+    look = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: seen.append(op_determinism_is_on()))
     mnist_dense.fit(TINY, deterministic=True, callbacks=[look])
     assert seen == [True]
-    assert not config.is_op_determinism_enabled()
+    assert not op_determinism_is_on()
 
 
 # ---------------------------------------------------------------- files
