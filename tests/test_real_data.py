@@ -19,7 +19,7 @@ def needs(dataset):
 
 def test_cifar10_is_the_original():
     needs("cifar10")
-    splits = cifar_convnet.load_data(validation_fraction=0.0, crop_padding=0, flip=False)
+    splits = cifar_convnet.load_data(cifar_convnet.Config(validation_fraction=0.0, crop_padding=0, flip=False))
     assert splits.info.examples == {"train": 50_000, "test": 10_000}
     assert splits.info.label_names[:3] == ("airplane", "automobile", "bird")
     labels = np.concatenate([label for _, label in splits.test])
@@ -30,7 +30,7 @@ def test_cifar10_is_the_original():
 
 def test_imdb_is_the_original():
     needs("imdb_reviews")
-    splits = imdb_lstm.load_data(validation_fraction=0.0)
+    splits = imdb_lstm.load_data(imdb_lstm.Config(validation_fraction=0.0))
     assert splits.info.examples == {"train": 25_000, "test": 25_000}
     assert splits.info.label_names == ("neg", "pos")
     assert splits.info.tokenizer.vocabulary[2:6] == ("the", "and", "a", "of")
@@ -48,7 +48,7 @@ def test_tiny_shakespeare_is_the_original():
 
 def test_multi30k_is_the_original():
     needs("multi30k")
-    splits = translate_seq2seq.load_data(max_examples=500, vocab_size=1000)
+    splits = translate_seq2seq.load_data(translate_seq2seq.Config(max_examples=500, vocab_size=1000))
     assert splits.info.version == "1.0.0"
     arrays, _ = find_pairs(translate_seq2seq.Config())
     assert {name: len(split[0]) for name, split in arrays.named.items()} == {

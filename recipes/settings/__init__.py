@@ -53,7 +53,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses a wrong type or range; lists become tuples, and whole numbers floats where these are declared."""
-        hints = _hints(type(self))
+        hints = _hints(type(self))  # type: ignore[arg-type]
         for field in fields(self):
             value = _check(field.name, _as_declared(getattr(self, field.name), hints[field.name]), hints[field.name])
             object.__setattr__(self, field.name, value)  # frozen for users; this runs while it is being made
@@ -159,7 +159,7 @@ def comments(config_class: type) -> dict[str, str]:
 
 def meanings(config_class: type[Settings]) -> dict[str, str]:
     """Returns each field's comment and, of a number, its range: "passes over the training split (>= 1)"."""
-    hints = _hints(config_class)
+    hints = _hints(config_class)  # type: ignore[arg-type]
     try:
         explained = comments(config_class)
     except OSError:  # a Config typed into a notebook has no source file

@@ -17,7 +17,7 @@ import pytest
 import recipes
 from recipes import mnist_dense
 from recipes.cli.launch import free_ports
-from recipes.devices import keras_fixes as keras_compat
+from recipes.devices import keras_fixes
 from recipes.devices.workers import find_cluster
 from recipes.errors import ConfigError, TrainingError
 
@@ -71,8 +71,8 @@ def test_two_workers_do_as_two_replicas(module, tmp_path):
 
 
 def test_keras_itself_still_cannot():
-    """The day this fails, Keras has mended issue 20585: delete recipes/devices/keras_compat.py's patch."""
-    assert keras_compat.is_broken()
+    """The day this fails, Keras has mended issue 20585: delete recipes/devices/keras_fixes.py's patch."""
+    assert keras_fixes.is_broken()
     members = [processes.start(processes.fit_as_keras_is, member) for member in cluster(2)]
     assert 0 not in [processes.wait(member) for member in members]
     assert "Error" in "".join(path.read_text() for path in Path().glob("log-*.txt"))
@@ -86,7 +86,7 @@ def test_workers_of_different_settings_are_refused_on_every_one(tmp_path):
     ]
     assert [processes.wait(member) for member in members] == [1, 1]
     said = "".join(path.read_text() for path in Path().glob("log-*.txt"))
-    assert "worker 1 differs from the chief: seed 0 there, 1 here. Start all with the same line" in said
+    assert "worker 1 differs from the chief: seed 0 there, 1 here. Start all with the same command" in said
     assert "another worker has other settings or data than the chief" in said
     assert not list((tmp_path / "runs").iterdir())
 
@@ -130,16 +130,16 @@ def test_launch_ends_all_when_one_is_killed_or_all_are_told_and_the_same_line_go
     assert not any(worker.is_running() for worker in workers)
 
     process = launched(tmp_path, *endless)
-    assert any("continuing the unfinished run there, after" in line for line in read_until(process, "epoch "))
+    assert any("resuming the unfinished run there, after" in line for line in read_until(process, "epoch "))
     process.terminate()
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 75, said
-    assert "[worker 0] told to end (SIGTERM): the run is saved; run the same line again to continue" in said
+    assert "[worker 0] ended by SIGTERM: the run is saved; run the same command again to resume it" in said
 
     done = launched(tmp_path, "--epochs", "1")
     said = done.communicate(timeout=120)[0]
     assert done.returncode == 0, said
-    assert "is not continued: it differs (epochs 2000 there, 1 here). This is a new run" in said
+    assert "is not resumed: it differs (epochs 2000 there, 1 here). This is a new run" in said
     assert "[worker 1] worker 1 of 2 trains along; the chief reports" in said
 
 
@@ -160,7 +160,7 @@ def test_workers_that_lose_one_end_in_words_and_go_on_in_bits(tmp_path, killed):
     if killed == 1:  # with the chief goes TensorFlow's coordination service, which may end the others itself
         said = "".join(path.read_text() for path in Path().glob("log-*.txt"))
         assert "worker 0 lost another of the 2 workers" in said
-        assert "run the same line again on all of them: it continues from the last checkpoint" in said
+        assert "run the same command again on all of them: it resumes from the last checkpoint" in said
     members = [
         processes.start(processes.fit, "recipes.mnist_dense", tmp_path / "runs", changes, 1, member)
         for member in cluster(2)
@@ -200,7 +200,7 @@ def test_ctrl_c_ends_a_launch_with_the_model_kept(tmp_path):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 130, said
-    assert "the same line continues it" in said
+    assert "the same command resumes it" in said
     assert list(tmp_path.glob("runs/mnist_dense/*/model.keras"))
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from recipes.devices import precision as hardware
+from recipes.devices import precision
 from recipes.devices.precision import choose_precision
 
 
@@ -14,12 +14,12 @@ from recipes.devices.precision import choose_precision
     ],
 )
 def test_bfloat16_only_where_it_is_native_and_faster(monkeypatch, flags, rates, policy):
-    monkeypatch.setattr(hardware, "processor_flags", lambda: flags)
-    monkeypatch.setattr(hardware, "matmul_rate", rates.get)
+    monkeypatch.setattr(precision, "processor_flags", lambda: flags)
+    monkeypatch.setattr(precision, "matmul_rate", rates.get)
     chosen = choose_precision("auto")
     assert chosen.policy == policy
     assert chosen.reason
 
 
 def test_the_measured_rate_is_positive_and_measured_once():
-    assert hardware.matmul_rate("float32") == hardware.matmul_rate("float32") > 0
+    assert precision.matmul_rate("float32") == precision.matmul_rate("float32") > 0

@@ -1,0 +1,42 @@
+"""Runs that version 0.1 of this package has written are loaded: their models, with every class that has moved since."""
+
+import importlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from recipes.errors import RunError
+from recipes.verbs.evaluate import compiled_metrics, data_of_run
+
+ARCHIVE = Path(__file__).parent / "runs_of_version_0_1.zip"  # of each recipe TINY, trained on its stand-in
+NAMES = sorted({name.split("/")[0] for name in zipfile.ZipFile(ARCHIVE).namelist()})
+
+
+@pytest.fixture
+def old_run(request, tmp_path):
+    """The folder of a run, by its recipe's name."""
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        archive.extractall(
+            tmp_path / "old", [name for name in archive.namelist() if name.startswith(f"{request.param}/")]
+        )
+    return tmp_path / "old" / request.param
+
+
+@pytest.mark.parametrize("old_run", NAMES, indirect=True)
+def test_an_old_run_is_loaded_and_scores_what_it_scored(old_run):
+    recipe = importlib.import_module(f"recipes.{old_run.name}")
+    model, page = recipe.load(old_run), recipe.fit.__self__
+    config, data = data_of_run(page, model)
+    splits = page.load_data(config, data, model.run.tokenizer)
+    recorded = model.run.metrics["test"]
+    for name, value in compiled_metrics(model, splits).items():
+        assert value == pytest.approx(recorded[name], rel=1e-3), name
+
+
+@pytest.mark.parametrize("old_run", ["cifar_lecture"], indirect=True)
+def test_the_lectures_network_is_no_run_of_cifar_convnet_any_more(old_run):
+    from recipes import cifar_convnet
+
+    with pytest.raises(RunError, match="is not a run of cifar_convnet: unknown setting 'network'"):
+        cifar_convnet.load(old_run)
