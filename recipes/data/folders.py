@@ -39,18 +39,18 @@ def read_folder(
     if folder / "train" not in splits:  # or a class of that name
         splits = [folder]
     names = _class_names(splits[0])
-    found: dict[str, Columns] = {}
+    columns: dict[str, Columns] = {}
     for split in splits:
         if _class_names(split) != names:
             raise DataError(f"{split} has the classes {', '.join(_class_names(split))}; expected {', '.join(names)}")
         paths, labels = _list_files(split, names, endings, what)
-        found[split.name if len(splits) > 1 else "train"] = (column([read(path) for path in paths]), labels)
-    return Arrays(found["train"], found.get("validation"), found.get("test"), names)
+        columns[split.name if len(splits) > 1 else "train"] = (column([read(path) for path in paths]), labels)
+    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), names)
 
 
 def _sub_folders(folder: Path) -> tuple[str, ...]:
-    found = folder.iterdir() if folder.is_dir() else ()
-    return tuple(sorted(path.name for path in found if path.is_dir() and not path.name.startswith(".")))
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return tuple(sorted(path.name for path in entries if path.is_dir() and not path.name.startswith(".")))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -66,13 +66,13 @@ def _list_files(
     """Returns the files of each class and their labels."""
     paths, labels = [], []
     for label, name in enumerate(names):
-        found = sorted(
+        files = sorted(
             path
             for path in (folder / name).rglob("*")
             if path.suffix.lower() in endings and not path.name.startswith(".")
         )
-        if not found:
+        if not files:
             raise DataError(f"{folder / name} has no {what}; expected files ending in {', '.join(endings)}")
-        paths += found
-        labels += [label] * len(found)
+        paths += files
+        labels += [label] * len(files)
     return paths, np.asarray(labels, np.int32)

@@ -102,13 +102,13 @@ def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray
     else:
         luma = None
     refuse_if_too_large("images at this size", len(images) * int(np.prod(image_shape)) * images.itemsize, "choose less")
-    found = np.empty((len(images), *image_shape), images.dtype)
+    outputs = np.empty((len(images), *image_shape), images.dtype)
     for first in range(0, len(images), 256):
         part = images[first : first + 256].astype(np.float32)
         part = part if luma is None else (part @ luma).astype(np.float32)
         part = tf.image.resize(part, image_shape[:2], antialias=True).numpy()
-        found[first : first + 256] = np.rint(part) if images.dtype == np.uint8 else part
-    return found
+        outputs[first : first + 256] = np.rint(part) if images.dtype == np.uint8 else part
+    return outputs
 
 
 def check_channels(image_shape: tuple[int, int, int]) -> None:

@@ -1,4 +1,4 @@
-"""Where examples come from: tensorflow-datasets, or the stand-in. What kind of examples, it is told."""
+"""Where examples come from: tensorflow-datasets, or the stand-in; a `Kind` says what examples are expected."""
 
 import functools
 import os

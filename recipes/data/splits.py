@@ -106,7 +106,7 @@ class Splits:
 
     @property
     def can_be_resumed(self) -> bool:
-        """Whether a run on this data can be known again and entered midway."""
+        """Whether a run on this data can be recognised and entered midway."""
         return bool((self.train_from or self.train_step) and self.info.fingerprint)
 
     def examples(self, count: int = 32) -> np.ndarray:

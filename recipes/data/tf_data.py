@@ -1,4 +1,4 @@
-"""What every input pipeline here is made of: batches that follow from the number of their step."""
+"""tf.data streams whose batches follow from the number of their step."""
 
 from collections.abc import Callable
 from typing import Any

@@ -28,7 +28,7 @@ class Tokenizer:
     @cached_property
     def table(self) -> tf.lookup.StaticHashTable:
         """Returns text -> token id, -1 for what is not in the vocabulary; a SavedModel must track it."""
-        with tf.init_scope():  # that a graph which asks first does not keep it to itself
+        with tf.init_scope():  # outside any graph, so later graphs can share it
             ids = tf.range(len(self.vocabulary), dtype=tf.int32)
             return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(list(self.vocabulary), ids), -1)
 
@@ -71,8 +71,9 @@ class Characters(Tokenizer):
         return cls(tuple(sorted(set().union(*texts))))
 
     def encode(self, texts: Any) -> tf.RaggedTensor:  # noqa: D102
-        found = tf.ragged.map_flat_values(self.table.lookup, tf.strings.unicode_split(texts, "UTF-8", errors="replace"))
-        return tf.ragged.boolean_mask(found, found >= 0)
+        characters = tf.strings.unicode_split(texts, "UTF-8", errors="replace")
+        token_ids = tf.ragged.map_flat_values(self.table.lookup, characters)
+        return tf.ragged.boolean_mask(token_ids, token_ids >= 0)
 
     def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
         return tf.strings.reduce_join(self.texts_of(token_ids), axis=-1)
@@ -96,9 +97,9 @@ class Words(Tokenizer):
         empty = words.row_lengths() == 0
         nothing = tf.repeat("", tf.math.count_nonzero(empty))
         words_or_nothing = tf.concat([words, tf.RaggedTensor.from_row_lengths(nothing, tf.cast(empty, tf.int64))], 1)
-        found = self.table.lookup(words_or_nothing.flat_values)
-        known = tf.where(found <= PAD, UNKNOWN, found)
-        return tf.RaggedTensor.from_row_lengths(known, tf.maximum(words.row_lengths(), 1))
+        token_ids = self.table.lookup(words_or_nothing.flat_values)
+        token_ids = tf.where(token_ids <= PAD, UNKNOWN, token_ids)
+        return tf.RaggedTensor.from_row_lengths(token_ids, tf.maximum(words.row_lengths(), 1))
 
     def decode(self, token_ids: Any) -> tf.Tensor:  # noqa: D102
         return tf.strings.strip(tf.strings.reduce_join(self.texts_of(token_ids), axis=-1, separator=" "))
@@ -228,10 +229,11 @@ class Subwords(Tokenizer):
         last = tf.maximum(tf.gather(ids, lengths, batch_dims=2), UNKNOWN)  # (C, W): the piece that ends here
 
         def backward(after: tuple[tf.Tensor, ...], here: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-            (end, seen, _), (place, piece, length) = after, here
+            (end, following, _), (place, piece, length) = after, here
             ends = end == place + 1
-            kept = ends & ~((piece == UNKNOWN) & (seen == UNKNOWN))  # of unknown characters in a row, one
-            return tf.where(ends, place - length, end), tf.where(ends, piece, seen), tf.where(kept, piece, -1)
+            starts_piece = ends & ~((piece == UNKNOWN) & (following == UNKNOWN))  # of unknown characters in a row, one
+            kept = tf.where(starts_piece, piece, -1)
+            return tf.where(ends, place - length, end), tf.where(ends, piece, following), kept
 
         first = (tf.cast(ragged.row_lengths(), tf.int32), tf.fill((count,), -1), tf.fill((count,), -1))
         inputs = (tf.range(tf.shape(characters)[0]), last, lengths)
@@ -240,11 +242,11 @@ class Subwords(Tokenizer):
 
     def _pieces_that_end(self, characters: tf.Tensor) -> tf.Tensor:
         """Returns the ids of the last 1, 2, ... L characters at each place, (C, W) to (C, W, L); -1 for no piece."""
-        piece, found = characters, []
+        piece, ids_by_length = characters, []
         for length in range(1, 1 + max(map(len, self.vocabulary[4:]))):
             ids = self.table.lookup(piece)
             whole = (tf.range(tf.shape(characters)[0])[:, tf.newaxis] >= length - 1) & (characters != "")
-            found.append(tf.where(whole & (ids > END), ids, -1))
+            ids_by_length.append(tf.where(whole & (ids > END), ids, -1))
             before = tf.pad(piece, [[1, 0], [0, 0]], constant_values="")[:-1]
             piece = tf.strings.join([before, characters])
-        return tf.stack(found, -1)
+        return tf.stack(ids_by_length, -1)

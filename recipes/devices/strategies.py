@@ -170,10 +170,10 @@ def tpu() -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)  # wipes its memory: before any variable
         return tf.distribute.TPUStrategy(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        said = (str(error).splitlines() or [""])[0]
+        reason = (str(error).splitlines() or [""])[0]
         raise ConfigError(
-            f"strategy='tpu' found no TPU it can use ({type(error).__name__}: {said}); expected a TPU machine with "
-            "tensorflow-tpu, an environment of its own (README, TPU). Elsewhere use strategy='auto'"
+            f"strategy='tpu' found no TPU it can use ({type(error).__name__}: {reason}); expected a TPU machine with "
+            "tensorflow-tpu, an environment of its own (docs/distributed.md). Elsewhere use strategy='auto'"
         ) from None
 
 

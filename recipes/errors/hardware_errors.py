@@ -1,4 +1,4 @@
-"""Out of memory and disk full, said in words."""
+"""Out of memory and disk full, explained."""
 
 import errno
 from collections.abc import Iterator

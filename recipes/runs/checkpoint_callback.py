@@ -43,7 +43,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.signal: int | None = None  # the signal that this process got
         self.stopping: int | None = None  # the signal that all workers know of
         self.epoch_began_at = 0  # step of the epoch that Keras counts from
-        self.training = self.cut = self.kept = False
+        self.training = False
+        self.cut = False  # whether a partial epoch has just been ended for Keras
+        self.has_checkpoint = False
         self.started = self.saved = time.monotonic()
 
     def read(self) -> None:
@@ -110,7 +112,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         checkpoint = take_state(self.model, self.callbacks, self.fresh, [self.epoch, self.step, self.seconds_in_all])
         if self.workers.is_chief:
             write_checkpoint(self.folder, self.first_step, checkpoint)
-        self.saved, self.kept = time.monotonic(), True
+        self.saved, self.has_checkpoint = time.monotonic(), True
 
     def on_signal(self, number: int, frame: Any = None) -> None:
         """Takes a signal: the run stops after the step it is in, or the validation; a second Ctrl-C stops it at once.
@@ -125,7 +127,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def _put_back(self) -> None:
         if self.checkpoint is not None:
-            self.kept = True
+            self.has_checkpoint = True
             put_state(self.checkpoint, self.model, self.callbacks, self.fresh)
 
     def _agreed(self, always: bool = False) -> bool:
@@ -147,7 +149,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.training = False
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        saved = "the run is saved; run the same command again to resume it" if self.kept else "nothing is saved"
+        saved = (
+            "the run is saved; run the same command again to resume it" if self.has_checkpoint else "nothing is saved"
+        )
         print(f"ended by SIGTERM: {saved}", file=sys.stderr, flush=True)
         raise SystemExit(PREEMPTED)
 

@@ -40,14 +40,14 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
 
     def decide() -> dict[str, Any]:
         earlier = earlier_runs(Path(runs) / recipe)
-        same = next((folder for folder, known in earlier if known["identity"] == identity), None)
+        same = next((folder for folder, record in earlier if record["identity"] == identity), None)
         environment = first_environment(same) if same and resume and _can_be_resumed(splits, identity) else None
         if environment is None:
             _note_unfinished(earlier, identity, resume)
         precision = (
             [environment["precision"], environment["why"]] if environment else choose_precision(config.precision)
         )
-        number = 1 + max((known["number"] for _, known in earlier), default=0)
+        number = 1 + max((record["number"] for _, record in earlier), default=0)
         return {"folder": environment and str(same), "precision": precision, "number": number, "agreed": own}
 
     plan = workers.chiefs(decide)
@@ -69,7 +69,7 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
 
 
 def _can_be_resumed(splits: Splits, identity: dict[str, Any]) -> bool:
-    """Returns whether a run of this data and recipe can be known again and entered midway."""
+    """Returns whether a run of this data and recipe can be recognised and entered midway."""
     return bool(splits.can_be_resumed and identity["source"])
 
 
@@ -86,10 +86,10 @@ def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[
     """Says why the last run, where it is unfinished, is not resumed."""
     if not earlier or is_over(earlier[0][0]):
         return
-    folder, known = earlier[0]
-    differ = _differences(identity, known["identity"])
-    unknown = "its data or recipe cannot be known again" if resume else "resume=False"
-    why = f"it differs ({differ})" if differ else unknown
+    folder, record = earlier[0]
+    differ = _differences(identity, record["identity"])
+    otherwise = "its data or recipe cannot be recognised" if resume else "resume=False"
+    why = f"it differs ({differ})" if differ else otherwise
     print(f"note: the unfinished run in {folder} is not resumed: {why}. This is a new run")
 
 

@@ -121,7 +121,7 @@ def command_name(config: Any) -> str:
 
 @contextmanager
 def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[None]:
-    """Keeps a run's folder for this process: a new one is made, with config.json, data.json and environment.json.
+    """Locks a run's folder for this process, a new one with config.json, data.json and environment.json.
 
     Raises:
         RunError: If another process is training in it, or the folder cannot be made; on several workers, on all.
@@ -174,14 +174,14 @@ def _lock(folder: Path) -> FileLock:
 
 def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Returns the runs in a folder with what their run.json says, the last one first, whatever the clock says."""
-    found = []
+    records = []
     for path in parent.glob("*/run.json"):
         try:
-            known = json.loads(path.read_text())
-            found.append((path.parent, {"number": int(known["number"]), "identity": dict(known["identity"])}))
+            record = json.loads(path.read_text())
+            records.append((path.parent, {"number": int(record["number"]), "identity": dict(record["identity"])}))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # cannot be resumed
-    return sorted(found, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
+    return sorted(records, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
 
 
 def first_environment(folder: Path) -> dict[str, Any] | None:
@@ -189,8 +189,8 @@ def first_environment(folder: Path) -> dict[str, Any] | None:
     if is_over(folder):
         return None
     try:
-        found = json.loads((folder / "environment.json").read_text())
-        return found if {"precision", "why"} <= found.keys() else None
+        environment = json.loads((folder / "environment.json").read_text())
+        return environment if {"precision", "why"} <= environment.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -28,13 +28,13 @@ def variables(model: keras.Model) -> list[tf.Variable]:
     The model's and its metrics', those of random generators (keras.random without a seed has one of its own), and of
     whatever else hangs on the model: optimizers of a custom step, `tf.Variable`s, `tf.random.Generator`s.
     """
-    found = [*model.variables, *model.metrics_variables, global_seed_state()]
-    found += [
+    everything = [*model.variables, *model.metrics_variables, global_seed_state()]
+    everything += [
         thing
         for thing in tf.train.TrackableView(model).descendants()
         if isinstance(thing, (keras.Variable, tf.Variable))
     ]
-    plain = [variable.value if isinstance(variable, keras.Variable) else variable for variable in found]
+    plain = [variable.value if isinstance(variable, keras.Variable) else variable for variable in everything]
     return list({id(variable): variable for variable in plain}.values())
 
 
@@ -94,10 +94,10 @@ def put_state(
         RunError: If the model or the callbacks are not those that it was taken from.
     """
     arrays, state = checkpoint
-    kept, own = [name for name, _ in state["callbacks"]], [type(callback).__name__ for callback in callbacks]
-    if kept != own:
+    saved, own = [name for name, _ in state["callbacks"]], [type(callback).__name__ for callback in callbacks]
+    if saved != own:
         raise RunError(
-            f"the unfinished run has the callbacks {', '.join(kept)}; got {', '.join(own)}. Pass the same, or "
+            f"the unfinished run has the callbacks {', '.join(saved)}; got {', '.join(own)}. Pass the same, or "
             "resume=False to start over"
         )
     owned = variables(model)
@@ -117,7 +117,7 @@ def put_state(
 
 
 def _changed(callback: keras.callbacks.Callback, before: dict[str, Any]) -> dict[str, Any]:
-    """Returns the attributes that are not what they were: what a callback was made with is left to the line itself."""
+    """Returns the attributes that training has changed; those that a callback was made with come from the caller."""
 
     def packed(value: Any) -> tuple[Any, list]:
         arrays: list[np.ndarray] = []

@@ -149,12 +149,12 @@ def read_values(path: str | Path) -> dict[str, Any]:
 
 def comments(config_class: type) -> dict[str, str]:
     """Returns each field's comment from the source: its unit and special values. A field without one has its base's."""
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for kind in reversed(config_class.__mro__[:-1]):
         for line in inspect.getsource(kind).splitlines():
             if match := re.match(r"    (\w+): [^#]*?#\s*(.*)", line):
-                found[match[1]] = match[2]
-    return {field.name: found[field.name] for field in fields(config_class) if field.name in found}
+                by_name[match[1]] = match[2]
+    return {field.name: by_name[field.name] for field in fields(config_class) if field.name in by_name}
 
 
 def meanings(config_class: type[Settings]) -> dict[str, str]:
@@ -205,13 +205,13 @@ def _check(name: str, value: Any, hint: Any) -> Any:
 
 def _limits(hint: Any) -> dict[str, float]:
     """Returns the limits that stand in a type, or in the types that it is made of: {"ge": 0, "lt": 1}."""
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for metadata in getattr(hint, "__metadata__", ()):
         for limit in getattr(metadata, "metadata", ()):
-            found |= {key: getattr(limit, key) for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)}
+            limits |= {key: getattr(limit, key) for key in ("ge", "gt", "le", "lt") if hasattr(limit, key)}
     for part in get_args(hint):
-        found = {**_limits(part), **found}
-    return found
+        limits = {**_limits(part), **limits}
+    return limits
 
 
 def _bounds(hint: Any) -> str:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def evaluate_recipe(recipe: Recipe, model: keras.Model, data: Any, options: dict[str, Any]) -> dict[str, float]:
     """Returns a recipe's figures of a model; see `Recipe.evaluate`."""
-    known = inspect.signature(recipe.figures).parameters
-    measures = {name: value for name, value in options.items() if name in known}
-    changes = {name: value for name, value in options.items() if name not in known}
+    measured = inspect.signature(recipe.figures).parameters
+    measures = {name: value for name, value in options.items() if name in measured}
+    changes = {name: value for name, value in options.items() if name not in measured}
     config, data = data_of_run(recipe, model, data)
     run = getattr(model, "run", None)
     splits = recipe.load_data(with_changes(config, **changes), data, run.info.tokenizer if run else None)

@@ -191,7 +191,7 @@ def run_epochs(
             validation_data=splits.validation,
             callbacks=callbacks,
             verbose=0,
-            shuffle=False,  # the split is shuffled already, and Keras warns where it is told to
+            shuffle=False,  # the split is shuffled already, and Keras warns about True
         )
 
 

@@ -31,8 +31,8 @@ def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str |
     """Returns (config, figure) of the best trial; also in `<runs>/<recipe>/tune-<id>/best.json`. See `Recipe.tune`.
 
     Keras Tuner's Bayesian optimisation proposes the trials. A trial that fails or whose loss becomes NaN never wins;
-    trials.csv lists them all. best.json is written anew after each better trial, so a search that is broken off keeps
-    what it has found.
+    trials.csv lists them all. best.json is written anew after each better trial, so a search that is interrupted keeps
+    its best trial.
 
     Raises:
         TrainingError: If every trial failed; names the first failure.

@@ -287,7 +287,7 @@ def test_a_users_own_splits_are_not_continued_and_may_be_made_so(capsys):
     [folder] = folders()
     assert not (folder / "checkpoints").exists()
     assert mnist_dense.fit(TINY, data=Splits(batches)).run.folder != folder
-    assert "is not resumed: its data or recipe cannot be known again" in capsys.readouterr().out
+    assert "is not resumed: its data or recipe cannot be recognised" in capsys.readouterr().out
 
     def train_from(step, worker, workers):
         return batches.repeat().skip(step)
