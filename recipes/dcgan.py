@@ -1,26 +1,33 @@
 """Deep convolutional generative adversarial network: images that nobody took, from noise.
 
-Radford, Metz and Chintala (2016), https://arxiv.org/abs/1511.06434, whose rules (section 3) are kept: strides in place
-of pooling, batch normalisation in both networks but not at the generator's output nor the discriminator's input, no
-hidden dense layer, ReLU and a last tanh in the generator, LeakyReLU of 0.2 in the discriminator, weights from
-N(0, 0.02), Adam with a momentum of 0.5. The losses are Goodfellow et al.'s (2014, section 3, the generator's not
-saturating), https://arxiv.org/abs/1406.2661.
+Two networks play against each other. The generator G makes images from noise z, the discriminator D says how probably
+an image is real, and each step makes both a little better (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661,
+section 3; the generator's loss is the one that does not saturate):
 
-What differs: kernels of 4x4, a multiple of the stride, where 5x5 overlaps unevenly and draws checkerboards (Odena et
-al. 2016, https://distill.pub/2016/deconv-checkerboard/); the discriminator is told 0.9 for real images (one-sided label
-smoothing: Salimans et al. 2016, section 3.4, https://arxiv.org/abs/1606.03498); the rate falls to 0, for at a constant
-one the two go round each other to the end, and begins at 4e-4 where the paper's, eight times as wide, had 2e-4.
+    D minimises  -log D(x) - log(1 - D(G(z)))        G minimises  -log D(G(z))
+
+The networks are Radford, Metz and Chintala's (2016), https://arxiv.org/abs/1511.06434, whose rules (section 3) are
+kept: strides in place of pooling, batch normalisation in both networks but not at the generator's output nor the
+discriminator's input, no hidden dense layer, ReLU and a last tanh in the generator, LeakyReLU of 0.2 in the
+discriminator, weights from N(0, 0.02), Adam with a momentum of 0.5.
+
+What differs: both networks are updated from the same weights and noise, where Algorithm 1 of Goodfellow et al. updates
+D first and draws new noise for G; kernels of 4x4, a multiple of the stride, where 5x5 overlaps unevenly and draws
+checkerboards (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard/); the target of real images is 0.9
+(one-sided label smoothing: Salimans et al. 2016, section 3.4, https://arxiv.org/abs/1606.03498); the rate falls to 0,
+for at a constant one the two circle each other to the end, and begins at 4e-4 where the paper's, eight times as wide,
+had 2e-4.
 
 The default makes handwritten digits of 28x28 pixels; `CIFAR` small colour photographs of 32x32.
 
-Result: classifier score 8.4 (real images 9.7), Frechet distance 6.9 (1.5), all ten digits (1 seed, by mnist_dense).
+Result: classifier score 8.4 (real images 9.7), Fréchet distance 6.9 (1.5), all ten digits (1 seed, by mnist_dense).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,127 +36,111 @@ from keras import layers
 
 from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
-from recipes.data.splits import Splits
-from recipes.devices.strategies import training_scope
-from recipes.errors import ConfigError
-from recipes.kinds.autoencoding import apply
-from recipes.kinds.image_quality import SampleGrids, judge_samples, spread
-from recipes.kinds.plots import draw_images
+from recipes.data.splits import Sizes, Splits
+from recipes.devices.replicas import replica_rows, replicas_here
+from recipes.errors import ConfigError, DataError
+from recipes.kinds.image_quality import KernelDistance
 from recipes.layers.batch_norm import BatchNormalization
-from recipes.runs.atomic_files import save_picture
-from recipes.runs.finish import evaluate_model
-from recipes.runs.open_run import open_run
-from recipes.runs.run_folder import recipe_name
-from recipes.settings import change, check_config
-from recipes.tasks.adversaries import Adversaries
-from recipes.verbs.export import Signature, export_signatures, in_float32
-from recipes.verbs.fit import fit_model, follow_data
-from recipes.verbs.load import same_data, trained
-from recipes.verbs.tune import tune_model
+from recipes.settings import Count, Counts, ImageShape, Positive, Settings, Share, ValidationShare
+from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Settings of dcgan. Change them by name: `fit(epochs=5)`, `recipes fit dcgan --epochs 5`."""
 
     # data
     dataset: str = "mnist"  # image-classification data set of tensorflow-datasets, or "digits", "shapes"
-    offline: Literal["stand-in", "error"] = "stand-in"  # data cannot be had: train on "digits" ("shapes"), or stop
-    validation_fraction: float = 0.1  # share of the training split held out for choosing, at most 0.9; 0: none
-    max_examples: int | None = None  # most examples of each split to use; None: all
-    image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width, channels; follows the data
-    train_examples: int = 54_000  # follows the data; with batch_size and epochs the length of the schedule
+    validation_fraction: ValidationShare = 0.1  # share of the training split held out for choosing; 0: none
+    image_shape: ImageShape | None = None  # height, width, channels to resize images to; None: as they are
     flip: bool = False  # mirror every other training image left to right
     # model
-    filters: tuple[int, ...] = (32, 64, 128)  # of the discriminator's convolutions, each halves the image; and back
-    latent_dim: int = 100  # numbers in the noise that an image is made from, uniform in [-1, 1]
+    filters: Counts = (32, 64, 128)  # of the discriminator's convolutions, each halves the image; and back
+    latent_dim: Count = 100  # numbers in the noise that an image is made from, uniform in [-1, 1]
     # training
-    batch_size: int = 128  # examples per step, over all replicas
-    epochs: int = 20  # passes over the training split, 1 or more
-    learning_rate: float = 4e-4  # Adam's first, of both networks; falls to 0 as a cosine
-    momentum: float = 0.5  # Adam's beta_1
-    label_smoothing: float = 0.1  # real images are called real with a probability of 1 less this
-    seed: int = 0  # decides on weights, order and noise, 0 or more
-    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
-    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
-    checkpoint_seconds: float = 60.0  # a checkpoint to continue from at most so often, in seconds
-    checkpoint_steps: int | None = None  # and one every so many steps; None: by time alone
-
-    def __post_init__(self) -> None:
-        check_config(self)
+    epochs: Count = 20
+    learning_rate: Positive = 4e-4  # Adam's first, of both networks; falls to 0 as a cosine
+    momentum: Share = 0.5  # Adam's beta_1
+    label_smoothing: Share = 0.1  # the target of real images is 1 less this
 
 
-CIFAR = Config(
-    dataset="cifar10", image_shape=(32, 32, 3), flip=True, filters=(64, 128, 256), epochs=30, learning_rate=2e-4
-)
+CIFAR = Config(dataset="cifar10", flip=True, filters=(64, 128, 256), epochs=30, learning_rate=2e-4)
 TINY = Config(
     dataset="digits", filters=(4, 8), latent_dim=4, epochs=1, batch_size=32, max_examples=256, precision="float32"
 )
 
 # ---------------------------------------------------------------- data
 
+MNIST = Sizes(train_examples=54_000, image_shape=(28, 28, 1))
+CIFAR10 = Sizes(train_examples=45_000, image_shape=(32, 32, 3))
 
-def load_data(config: Config = Config(), data: Any = None, **changes: Any) -> Splits:
+
+def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, H, W, C) uint8 in [0, 255] and (B,) int32 labels.
 
-    Labels are not used.
-
-    Args:
-        config: The settings.
-        data: Your own instead: Splits, arrays `(images, labels)` or two or three such pairs (training, (validation,)
-            test), or a folder with a sub-folder of images per class.
-        **changes: Settings to change by name.
-
-    Raises:
-        ConfigError: An unknown setting, a wrong type or range.
-        DataError: The data is unknown, damaged, of the wrong kind, or cannot be had with offline="error".
+    Labels are not used. `data` may be your own: arrays `(images, labels)`, two or three such pairs (training,
+    (validation,) test), a folder with a sub-folder of images per class, or Splits.
     """
-    config = change(config, **changes)
-    standin = "digits" if config.image_shape[-1] == 1 else "shapes"
-    return image_splits(config, data, standin=standin, augment=partial(crop_and_flip, padding=0, flip=config.flip))
+    standin, sizes = ("digits", MNIST) if config.dataset == "mnist" else ("shapes", CIFAR10)
+    augment = partial(crop_and_flip, padding=0, flip=config.flip)
+    return image_splits(config, data, standin=standin, image_shape=sizes.image_shape, augment=augment)
 
 
-# ---------------------------------------------------------------- model
+# ---------------------------------------------------------------- the two networks
 
 
-def build(config: Config = Config()) -> keras.Model:
+def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     """Returns the compiled model: (B, H, W, C) pixels in [0, 255] to (B, 1) float32 logits of being real.
 
     Its `generator` makes images, its `discriminator` judges them, both in [-1, 1].
 
-    Raises ConfigError if there are more filters than an image can be halved.
+    Raises:
+        ConfigError: If there are more filters than an image can be halved.
     """
-    height, width, channels = config.image_shape
+    height, width, _ = sizes.image_shape
     count, most = len(config.filters), (min(height, width) - 1).bit_length()
     if count > most:
         raise ConfigError(f"{count} filters halve a {height}x{width} image to nothing; expected at most {most}")
-    small = (-(-height // 2**count), -(-width // 2**count), config.filters[-1])  # rounded up; what is too much is cut
-    noise = x = keras.Input((config.latent_dim,), name="noise")
-    x = layers.Dense(int(np.prod(small)), use_bias=False, kernel_initializer=normal())(x)
-    x = layers.Activation("relu")(BatchNormalization()(layers.Reshape(small)(x)))  # (B, 4, 4, 128)
-    for filters in reversed(config.filters[:-1]):  # (B, 8, 8, 64), (B, 16, 16, 32)
-        x = layers.Conv2DTranspose(filters, 4, 2, "same", use_bias=False, kernel_initializer=normal())(x)
-        x = layers.Activation("relu")(BatchNormalization()(x))
-    x = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer=normal())(x)  # (B, 32, 32, 1)
-    x = layers.CenterCrop(height, width)(x)  # (B, 28, 28, 1)
-    generator = keras.Model(noise, layers.Activation("tanh", dtype="float32")(x), name="generator")
+    generator = build_generator(config.filters, config.latent_dim, sizes.image_shape)
+    discriminator = build_discriminator(config.filters, sizes.image_shape)
 
-    image = x = keras.Input(config.image_shape, name="image")  # [-1, 1]
-    for number, filters in enumerate(config.filters):
-        x = layers.Conv2D(filters, 4, 2, "same", use_bias=not number, kernel_initializer=normal())(x)
-        x = layers.LeakyReLU(0.2)(BatchNormalization()(x) if number else x)  # (B, 14, 14, 32) ... (B, 4, 4, 128)
-    logit = layers.Dense(1, dtype="float32", kernel_initializer=normal(), name="logit")(layers.Flatten()(x))
-    discriminator = keras.Model(image, logit, name="discriminator")
-
-    model = Adversaries(generator, discriminator, config.label_smoothing, config.seed, name="dcgan")
-    steps = config.epochs * (config.train_examples // config.batch_size)
+    model = GAN(generator, discriminator, config.label_smoothing, config.seed, name="dcgan")
+    steps = sizes.steps(config.epochs, config.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))
     adam = partial(keras.optimizers.Adam, rate, beta_1=config.momentum)
     model.compile(optimizer=adam(), discriminator_optimizer=adam())
     return model
+
+
+def build_generator(filters: Sequence[int], latent_dim: int, image_shape: Sequence[int]) -> keras.Model:
+    """Returns the generator: noise (B, L) to images (B, H, W, C) in [-1, 1]."""
+    height, width, channels = image_shape
+    halvings = len(filters)
+    smallest = (-(-height // 2**halvings), -(-width // 2**halvings), filters[-1])  # rounded up; the rest is cut off
+    noise = keras.Input((latent_dim,), name="noise")
+    x = layers.Dense(int(np.prod(smallest)), use_bias=False, kernel_initializer=normal())(noise)
+    x = layers.Reshape(smallest)(x)  # (B, 4, 4, 128)
+    x = layers.Activation("relu")(BatchNormalization()(x))
+    for size in reversed(filters[:-1]):  # (B, 8, 8, 64), (B, 16, 16, 32)
+        x = layers.Conv2DTranspose(size, 4, 2, "same", use_bias=False, kernel_initializer=normal())(x)
+        x = layers.Activation("relu")(BatchNormalization()(x))
+    x = layers.Conv2DTranspose(channels, 4, 2, "same", kernel_initializer=normal())(x)  # (B, 32, 32, 1)
+    x = layers.CenterCrop(height, width)(x)  # (B, 28, 28, 1)
+    return keras.Model(noise, layers.Activation("tanh", dtype="float32")(x), name="generator")
+
+
+def build_discriminator(filters: Sequence[int], image_shape: Sequence[int]) -> keras.Model:
+    """Returns the discriminator: images (B, H, W, C) in [-1, 1] to (B, 1) logits of being real."""
+    image = keras.Input(image_shape, name="image")
+    x = layers.Conv2D(filters[0], 4, 2, "same", kernel_initializer=normal())(image)  # (B, 14, 14, 32)
+    x = layers.LeakyReLU(0.2)(x)
+    for size in filters[1:]:  # (B, 7, 7, 64), (B, 4, 4, 128)
+        x = layers.Conv2D(size, 4, 2, "same", use_bias=False, kernel_initializer=normal())(x)
+        x = layers.LeakyReLU(0.2)(BatchNormalization()(x))
+    logit = layers.Dense(1, dtype="float32", kernel_initializer=normal(), name="logit")(layers.Flatten()(x))
+    return keras.Model(image, logit, name="discriminator")
 
 
 def normal() -> keras.initializers.Initializer:
@@ -157,22 +148,147 @@ def normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
-def codes(seed: Any, latent_dim: int) -> Any:
-    """Returns the noise that each seed stands for: (B,) int64 to (B, latent_dim) in [-1, 1]."""
-    return tf.map_fn(
-        lambda number: tf.random.stateless_uniform((latent_dim,), tf.stack([number, 0]), -1, 1),
-        tf.convert_to_tensor(seed, tf.int64),
-        fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
-    )
+# ---------------------------------------------------------------- the game
+
+
+def generator_loss(logits_generated: Any) -> Any:
+    """Returns -log D(G(z)) in nats, the mean of logits (B, 1): low where the discriminator is deceived."""
+    return tf.reduce_mean(tf.nn.softplus(-logits_generated))  # softplus(-t) = -log sigmoid(t)
+
+
+def discriminator_loss(logits_real: Any, logits_generated: Any, label_smoothing: float) -> Any:
+    """Returns -p log D(x) - (1 - p) log(1 - D(x)) - log(1 - D(G(z))) in nats, with p = 1 - label_smoothing."""
+    called_real = tf.reduce_mean(tf.nn.softplus(-logits_real))  # -log D(x)
+    called_generated = tf.reduce_mean(tf.nn.softplus(logits_real))  # -log(1 - D(x))
+    p = 1 - label_smoothing
+    return p * called_real + (1 - p) * called_generated + tf.reduce_mean(tf.nn.softplus(logits_generated))
+
+
+@keras.saving.register_keras_serializable("recipes", "Adversaries")  # its name in files, from the first on
+class GAN(keras.Model):
+    """A generator and a discriminator that learn from each other; called on images in [0, 255], it judges them.
+
+    Args:
+        generator: Noise (B, L) to images (B, H, W, C) in [-1, 1].
+        discriminator: Such images to (B, 1) logits of being real.
+        label_smoothing: The target of real images is 1 less this.
+        seed: Of the noise.
+    """
+
+    def __init__(
+        self, generator: keras.Model, discriminator: keras.Model, label_smoothing: float, seed: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.generator, self.discriminator = generator, discriminator
+        self.label_smoothing, self.seed = label_smoothing, seed
+        self.draws = keras.random.SeedGenerator(seed)
+        names = "loss", "discriminator_loss", "told_apart", "diversity"
+        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.distance = KernelDistance()
+        self.built = True  # both networks are
+
+    def compile(self, optimizer: Any, discriminator_optimizer: Any, **kwargs: Any) -> None:
+        """Takes the generator's optimizer and the discriminator's."""
+        super().compile(optimizer=optimizer, **kwargs)
+        self.discriminator_optimizer = discriminator_optimizer
+        optimizer.build(self.generator.trainable_variables)
+        discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def call(self, image: Any, training: bool = False) -> Any:
+        """Returns the discriminator's logits, (B, 1)."""
+        return self.discriminator(to_unit_range(image), training=training)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Takes one step of both networks, from the same images and noise."""
+        real, replicas = to_unit_range(data[0]), replicas_here()  # (B, H, W, C)
+        shape = (tf.shape(real)[0] * replicas, self.generator.input_shape[-1])
+        noise = replica_rows(keras.random.uniform(shape, -1, 1, seed=self.draws))  # (B, L)
+        with tf.GradientTape(persistent=True) as tape:
+            _, logs = self.losses_of(real, noise, training=True)
+            # Optimizers sum gradients over the replicas; the mean over the whole batch is asked for.
+            loss_g, loss_d = logs["loss"] / replicas, logs["discriminator_loss"] / replicas
+        # Each loss depends on both networks, and moves one: the other holds still meanwhile.
+        gradients_g = tape.gradient(loss_g, self.generator.trainable_variables)
+        gradients_d = tape.gradient(loss_d, self.discriminator.trainable_variables)
+        self.optimizer.apply(gradients_g, self.generator.trainable_variables)
+        self.discriminator_optimizer.apply(gradients_d, self.discriminator.trainable_variables)
+        return self.update_means(logs)
+
+    def losses_of(self, real: Any, noise: Any, training: bool) -> tuple[Any, dict[str, Any]]:
+        """Returns (generated images, both losses and "told_apart"), each over this replica's part of the batch.
+
+        "told_apart" is the share of images that the discriminator sorts rightly.
+        """
+        generated = self.generator(noise, training=training)  # (B, H, W, C)
+        logits_real = self.discriminator(real, training=training)  # (B, 1)
+        logits_generated = self.discriminator(generated, training=training)
+        sorted_rightly = tf.concat([logits_real > 0, logits_generated < 0], 0)
+        return generated, {
+            "loss": generator_loss(logits_generated),
+            "discriminator_loss": discriminator_loss(logits_real, logits_generated, self.label_smoothing),
+            "told_apart": tf.reduce_mean(tf.cast(sorted_rightly, tf.float32)),
+        }
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Returns the losses on images of a split, "diversity" and "distance"; the same noise in each evaluation.
+
+        "diversity" is how far two samples are apart; "distance" how far samples are from real images
+        (`KernelDistance`). The discriminator's figures differ from those in training, where batch normalisation knows
+        real images from generated ones by the batch they come in.
+        """
+        real = to_unit_range(data[0])
+        shape = (2, tf.shape(real)[0] * replicas_here(), self.generator.input_shape[-1])
+        seed = [self.seed, tf.cast(self.distance.steps.value, tf.int32)]  # counted from 0 in each evaluation
+        noise, other_noise = map(replica_rows, tf.unstack(tf.random.stateless_uniform(shape, seed, -1, 1)))
+        generated, logs = self.losses_of(real, noise, training=False)
+        difference = tf.square(generated - self.generator(other_noise, training=False))
+        diversity = tf.reduce_mean(tf.sqrt(tf.reduce_mean(difference, axis=(1, 2, 3))))
+        self.distance.update_state(real, generated)
+        return {**self.update_means({**logs, "diversity": diversity}), "distance": self.distance.result()}
+
+    def update_means(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Returns the means so far of what is logged in a step."""
+        for name, value in logs.items():
+            self.means[name].update_state(value)
+        return {name: self.means[name].result() for name in logs}
+
+    @property
+    def input_shape(self) -> tuple:
+        """(None, H, W, C)."""
+        return self.discriminator.input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        networks = {
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("generator", "discriminator")
+        }
+        return {"name": self.name, **networks, "label_smoothing": self.label_smoothing, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "GAN":
+        """Returns the model that `get_config` described."""
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")
+        }
+        return cls(**{**config, **networks})
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` takes."""
+        names = "optimizer", "discriminator_optimizer"
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as `get_compile_config` described."""
+        self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+
+def to_unit_range(image: Any) -> Any:
+    """Returns pixels in [0, 255] as float32 in [-1, 1]."""
+    return tf.cast(image, tf.float32) / 127.5 - 1
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:
-    """Returns the config that one Keras Tuner trial stands for.
-
-    Args:
-        hp: `keras_tuner.HyperParameters`.
-        config: What the space leaves alone: its noise and data, for one.
-    """
+    """Returns the config that one Keras Tuner trial stands for; `config` is what the space leaves alone."""
     width = hp.Float("width", 0.5, 1.5, step=0.25)
     return replace(
         config,
@@ -183,164 +299,124 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
     )
 
 
-# ---------------------------------------------------------------- verbs
+# ---------------------------------------------------------------- samples
 
 
-def fit(
-    config: Config = Config(),
-    data: Any = None,
-    *,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
-    runs: str | Path = "runs",
-    resume: bool = True,
-    **changes: Any,
-) -> keras.Model:
-    """Returns the trained model; its run folder holds the weights, curves, metrics, a report and samples of each epoch.
-
-    Args:
-        config: The settings.
-        data: Your own data; see `load_data`.
-        callbacks: Your own Keras callbacks.
-        runs: The run folder is `<runs>/dcgan/<id>`.
-        resume: Whether to continue the unfinished run of the same settings and data, where there is one.
-        **changes: Settings to change by name: `fit(epochs=5)`.
-
-    Raises:
-        ConfigError: An unknown setting, a wrong type or range.
-        DataError: See `load_data`.
-        TrainingError: Out of memory, disk full, or a loss that is no number.
-    """
-    config = change(config, **changes)
-    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
-        splits = load_data(config, data)
-        config = follow_data(config, splits)  # image_shape, train_examples
-        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
-        keras.utils.set_random_seed(config.seed)
-        model = build(config)
-    return fit_model(model, splits, run, [*callbacks, SampleGrids(sample)], pictures)
-
-
-def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes the pictures of the report: samples, real images beside them, and whether the samples are alike."""
-    made = sample(64, model=model)
-    save_picture(draw_images(made), folder / "samples.png")
-    shown = {"Samples, of the seeds 0 to 63; samples/ has those of each epoch": "samples.png"}
-    if splits.test is None:
-        return shown
-    real = splits.examples(64)
-    save_picture(draw_images(real), folder / "real.png")
-    apart, real_apart = spread(made), spread(real)
-    guard = f"two real images are {real_apart:.2f} apart on average, two samples {apart:.2f}"
-    if apart < 0.5 * real_apart:
-        guard += ": COLLAPSED, the samples are alike"
-        print(f"note: {guard}. Try another seed, more epochs or a lower learning_rate")
-    return shown | {f"Real images, to compare; {guard}": "real.png"}
-
-
-def evaluate(
-    model: keras.Model | str | Path | None = None,
-    data: Any = None,
-    *,
-    judge: keras.Model | str | Path | None = None,
-    runs: str | Path = "runs",
-    **changes: Any,
-) -> dict[str, float]:
-    """Returns both losses in nats, "told_apart" in [0, 1], "diversity" and "distance" on the test split.
-
-    "told_apart" is the share of images that the discriminator sorts rightly; "diversity" how far two samples are apart
-    (`spread`); "distance" how far samples are from real images (`KernelDistance`). The discriminator's figures differ
-    from those in training, where batch normalisation knows real images from made ones by the batch they come in.
-
-    Args:
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        data: Your own data; see `load_data`. None: what the model was trained on.
-        judge: A classifier of such images, or its run's folder: adds `recipes.kinds.image_quality.judged` of samples.
-        runs: Where run folders are.
-        **changes: Settings of the data to change by name.
-
-    Raises:
-        ConfigError: If the judge is no classifier of such images.
-        RunError: There is no such run, or it needs data that is not passed.
-    """
-    model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data)
-    splits = load_data(config, data, **changes)
-    return evaluate_model(model, splits) | (judge_samples(sample, model, splits, judge) if judge is not None else {})
-
-
-def tune(
-    config: Config = Config(), data: Any = None, *, trials: int = 20, runs: str | Path = "runs", **changes: Any
-) -> tuple[Config, float]:
-    """Returns (config, validation distance) of the best of some trials of `search_space`: `fit(best)` trains it.
-
-    Args:
-        config: What the trials start from.
-        data: Your own data; see `load_data`.
-        trials: How many settings to try.
-        runs: The search is kept in `<runs>/dcgan/tune-<id>`, with the best config in best.json.
-        **changes: Settings to change by name: `tune(trials=5, epochs=3)`.
-
-    Raises:
-        TrainingError: If every trial failed.
-    """
-    config = change(config, **changes)
-    return tune_model(
-        build, search_space, load_data, config, data=data, trials=trials, objective="val_distance", runs=runs
+def noise_of(seeds: Any, latent_dim: int) -> Any:
+    """Returns the noise that each seed stands for: (B,) int64 to (B, L) in [-1, 1]."""
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform((latent_dim,), tf.stack([seed, 0]), -1, 1),
+        tf.convert_to_tensor(seeds, tf.int64),
+        fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32),
     )
 
 
-def export(
-    model: keras.Model | str | Path | None = None,
-    *,
-    path: str | Path = "saved_models",
-    runs: str | Path = "runs",
-) -> Path:
-    """Writes `<path>/dcgan/<version>/`, a SavedModel of the generator; returns that folder.
+def samples_of(model: keras.Model, seeds: Any) -> np.ndarray:
+    """Returns the image that each seed stands for, (N,) to (N, H, W, C) float32 in [0, 255]."""
+    from recipes.kinds.autoencoding import predict_in_batches
 
-    `serving_default` takes `seed` (B,) int64 and answers with `image_bytes` (B,) string, PNG files, and `image`
-    (B, H, W, C) float32 in [0, 255]: what `sample(1, seed)` returns.
+    noise = noise_of(seeds, model.generator.input_shape[-1]).numpy()
+    return 127.5 * (predict_in_batches(model.generator, noise) + 1)
 
-    Args:
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        path: The version is one above the last in `<path>/dcgan`.
-        runs: Where run folders are.
 
-    Raises:
-        ExportError: If the SavedModel does not answer as the model does; nothing is published then.
-        RunError: There is no such run.
+def draw_samples(model: keras.Model, count: int = 64, seed: int = 0) -> np.ndarray:
+    """Returns generated images, (count, H, W, C) float32 in [0, 255]: those of the seeds seed, seed + 1, and so on."""
+    return samples_of(model, np.arange(seed, seed + count))
+
+
+class ImagesFromNoise:
+    """The kind of a generator: `predict` takes seeds and answers with the "image" of each.
+
+    The signature of an export, `serving_default`, takes `seed` (B,) int64 and answers with `image_bytes` (B,) string,
+    PNG files, and `image` (B, H, W, C) float32 in [0, 255].
     """
-    adversaries = trained(Config, model, runs)
-    run = getattr(adversaries, "run", None)
-    generator, info = in_float32(adversaries.generator), (run or load_data()).info
 
-    def make(seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = 127.5 * (generator(codes(seed, generator.input_shape[-1]), training=False) + 1)
-        pixels = tf.cast(tf.round(image), tf.uint8)
-        png = tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec((), tf.string))
-        return {"image_bytes": png, "image": image}
+    def evaluate(
+        self, model: keras.Model, splits: Splits, *, judge: keras.Model | str | Path | None = None
+    ) -> dict[str, float]:
+        """Returns both losses in nats, "told_apart" in [0, 1], "diversity" and "distance" on the test split.
 
-    seeds = np.arange(8)
-    answer = {"image": make(tf.constant(seeds))["image"].numpy()}
-    spec = {"seed": tf.TensorSpec((None,), tf.int64)}
-    signatures = {"serving_default": Signature(make, spec, {"seed": seeds}, answer)}
-    return export_signatures([generator], info, Path(path) / recipe_name(Config), signatures, run=run)
+        With a `judge`, a classifier of such images or its run's folder, also `classifier_metrics` of samples.
+        """
+        from recipes.kinds.image_quality import judge_samples
+        from recipes.verbs.evaluate import compiled_metrics
+
+        values = compiled_metrics(model, splits)
+        return values if judge is None else values | judge_samples(draw_samples, model, splits, judge)
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes samples, real images beside them, and whether the samples are alike."""
+        from recipes.kinds.image_quality import mean_pairwise_distance
+        from recipes.kinds.plots import draw_images
+        from recipes.runs.atomic_files import save_picture
+
+        samples = draw_samples(model, 64)
+        save_picture(draw_images(samples), folder / "samples.png")
+        titles = {"Samples, of the seeds 0 to 63; samples/ has those of each epoch": "samples.png"}
+        if splits.test is None:
+            return titles
+        real = splits.examples(64)
+        save_picture(draw_images(real), folder / "real.png")
+        apart, real_apart = mean_pairwise_distance(samples), mean_pairwise_distance(real)
+        guard = f"two real images are {real_apart:.2f} apart on average, two samples {apart:.2f}"
+        if apart < 0.5 * real_apart:
+            guard += ": COLLAPSED, the samples are alike"
+            print(f"note: {guard}. Try another seed, more epochs or a lower learning_rate")
+        return titles | {f"Real images, to compare; {guard}": "real.png"}
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> Any:
+        """Returns the test split of a user's images, or all of them."""
+        from recipes.data.images import evaluation_images
+
+        return evaluation_images(data, model)
+
+    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (seed, {"image": (H, W, C) float32 in [0, 255]}) of seeds, whole numbers."""
+        try:
+            seeds = np.atleast_1d(np.asarray(inputs)).astype(str).astype(np.int64)  # of the command line, as text
+        except (ValueError, TypeError):
+            raise DataError(f"inputs are {inputs!r}; expected seeds, whole numbers: an image is made of each") from None
+        for seed, image in zip(seeds, samples_of(model, seeds), strict=True):
+            yield str(seed), {"image": image}
+
+    def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Returns the generator, and the signature that the class docstring describes."""
+        from recipes.verbs.export import Signature, in_float32
+
+        generator = in_float32(model.generator)
+
+        def generate(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            image = 127.5 * (generator(noise_of(seed, generator.input_shape[-1]), training=False) + 1)
+            pixels = tf.cast(tf.round(image), tf.uint8)
+            png = tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec((), tf.string))
+            return {"image_bytes": png, "image": image}
+
+        seeds = np.arange(8)
+        answer = {"image": generate(tf.constant(seeds))["image"].numpy()}
+        spec = {"seed": tf.TensorSpec((None,), tf.int64)}
+        return [generator], {"serving_default": Signature(generate, spec, {"seed": seeds}, answer)}
 
 
-def sample(
-    count: int = 64, seed: int = 0, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs"
-) -> np.ndarray:
-    """Returns generated images, (count, H, W, C) float32 in [0, 255]: those of the seeds seed, seed + 1, and so on.
+def sample_grids(splits: Splits) -> list[keras.callbacks.Callback]:
+    """Returns the callback that writes a grid of samples after each epoch."""
+    from recipes.kinds.image_quality import SampleGrids
 
-    Args:
-        count: How many.
-        seed: The first one's.
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        runs: Where run folders are.
-    """
-    generator = trained(Config, model, runs).generator
-    noise = codes(tf.range(seed, seed + count, dtype=tf.int64), generator.input_shape[-1])
-    return 127.5 * (apply(generator, noise.numpy()) + 1)
+    return [SampleGrids(draw_samples)]
 
+
+# ---------------------------------------------------------------- verbs
+
+recipe = Recipe(
+    Config,
+    load_data,
+    build,
+    search_space,
+    kind=ImagesFromNoise(),
+    objective=("val_distance", "min"),
+    callbacks=sample_grids,
+)
+fit, load, evaluate, predict, tune, export = recipe.verbs
+sample = recipe.verb(draw_samples)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

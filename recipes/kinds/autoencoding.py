@@ -1,94 +1,134 @@
-"""What models of two halves share: an encoder, images to a code, and a decoder, a code to the logits of pixels."""
+"""Autoencoders: an encoder, images to a code, and a decoder, a code to the logits of pixels."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import tensorflow as tf
+from recipes.errors import DataError
 
-from recipes.data.splits import Splits
-from recipes.kinds.image_classification import image_signatures
-from recipes.kinds.plots import draw_images
-from recipes.runs.atomic_files import save_picture
-from recipes.runs.run_folder import Run
-from recipes.verbs.export import Signature, Source, export_signatures, in_float32
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
 
-
-def pixels(logits: Any) -> np.ndarray:
-    """Returns the pixels in [0, 255] that a decoder's logits stand for, float32."""
-    return 255 * keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
+    from recipes.data.in_memory import EvaluationData
+    from recipes.data.splits import Splits
+    from recipes.verbs.export import Signature, Source
 
 
-def apply(model: keras.Model, values: Any, batch_size: int = 256) -> np.ndarray:
-    """Returns what a model says to an array, (N, ...) of any length, batch by batch; of several outputs the first."""
-    answers = []
-    for start in range(0, len(values), batch_size):
-        answer = model(np.asarray(values[start : start + batch_size], np.float32), training=False)
-        answers.append(keras.ops.convert_to_numpy(answer[0] if isinstance(answer, (list, tuple)) else answer))
-    return np.concatenate(answers)
+class Autoencoding:
+    """The kind of a model whose layers "encoder" and "decoder" are its two halves.
 
+    The encoder takes (B, H, W, C) pixels in [0, 255] to a code, or to a list whose first is one; the decoder takes a
+    code to (B, H, W, C) logits of pixels.
 
-def draw_reconstructions(
-    reconstruct: Callable[[np.ndarray], np.ndarray], splits: Splits, folder: Path
-) -> dict[str, str]:
-    """Writes reconstructions.png: test images as they went in, as they came out, and as they are; see `Pictures`."""
-    if splits.test is None:
-        return {}
-    images, targets = next(iter(splits.test.unbatch().batch(12)))
-    rows = np.concatenate([images, reconstruct(images.numpy()), 255 * targets])
-    save_picture(draw_images(rows, columns=len(images)), folder / "reconstructions.png")
-    return {"Test images as they went in, as they came out, and as they are": "reconstructions.png"}
-
-
-def draw_walks(decode: Callable[[np.ndarray], np.ndarray], codes: np.ndarray, folder: Path) -> dict[str, str]:
-    """Writes traversals.png: the first code decoded with one of its numbers from -2.5 to 2.5; see `Pictures`.
-
-    The eight numbers that vary most over the codes, (N, L). Those that hardly do, by a variance of 0.01 or less, are
-    said not to be used: Burda et al. (2016), section 5.2; https://arxiv.org/abs/1509.00519.
+    `predict` answers with the "code" and the reconstructed "image", (H, W, C) float32 in [0, 255]. Signatures of an
+    export: `serving_default` (`image_bytes`, encoded images), `image` and `image_uint8` answer with `code` and `image`;
+    `decode` takes `code` (B, ...) float32 and answers with `image`.
     """
-    steps, variance = np.linspace(-2.5, 2.5, 11), codes.var(0)
-    walks = np.tile(codes[0], (min(8, len(variance)), len(steps), 1))
-    for walk, number in zip(walks, np.argsort(-variance), strict=False):
-        walk[:, number] = steps
-    images = decode(walks.reshape(-1, len(variance)))
-    save_picture(draw_images(images, columns=len(steps)), folder / "traversals.png")
-    used = f"{(variance > 0.01).sum()} of {len(variance)} are used"
-    return {
-        f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}": "traversals.png"
-    }
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns the loss and the compiled metrics on the test split, in nats."""
+        from recipes.verbs.evaluate import compiled_metrics
+
+        return compiled_metrics(model, splits)
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes reconstructions.png: test images as they went in, as they came out, and as they are."""
+        import numpy as np
+
+        from recipes.kinds.plots import draw_images
+        from recipes.runs.atomic_files import save_picture
+
+        if splits.test is None:
+            return {}
+        images, targets = next(iter(splits.test.unbatch().batch(12)))
+        rows = np.concatenate([images, self.reconstruct(model, images.numpy()), 255 * targets])
+        save_picture(draw_images(rows, columns=len(images)), folder / "reconstructions.png")
+        return {"Test images as they went in, as they came out, and as they are": "reconstructions.png"}
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns the test split of a user's images, or all of them."""
+        from recipes.data.images import evaluation_images
+
+        return evaluation_images(data, model)
+
+    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (name, {"code", "image"}) of images; see `inputs.read_images`."""
+        import numpy as np
+
+        from recipes.kinds.inputs import predict_each, read_images
+
+        def predict(images: list[np.ndarray]) -> list[dict[str, Any]]:
+            codes = self.encode(model, np.stack(images))
+            return [
+                {"code": code, "image": image} for code, image in zip(codes, self.decode(model, codes), strict=True)
+            ]
+
+        return predict_each(read_images(inputs, tuple(model.input_shape[1:])), predict)
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns both halves, and the signatures that the class docstring lists."""
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.kinds.image_classification import image_signatures, with_one_if_empty
+        from recipes.verbs.export import Signature, in_float32
+
+        encoder, decoder = map(in_float32, encoder_and_decoder(model))
+
+        def decode(code: tf.Tensor) -> dict[str, tf.Tensor]:
+            return with_one_if_empty(lambda code: {"image": 255 * tf.sigmoid(decoder(code, training=False))}, code)
+
+        def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            def with_code(image: tf.Tensor) -> dict[str, tf.Tensor]:
+                code = first_output(encoder(tf.cast(image, tf.float32), training=False))
+                return {"code": code, **decode(code)}
+
+            return with_one_if_empty(with_code, image)
+
+        images = source.examples(8).astype(np.float32)
+        answer = {name: value.numpy() for name, value in reconstruct(tf.constant(images)).items()}
+        signatures = image_signatures(reconstruct, tuple(encoder.input_shape[1:]), images, answer)
+        code_spec = {"code": tf.TensorSpec((None, *decoder.input_shape[1:]), tf.float32)}
+        signatures["decode"] = Signature(decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]})
+        return [encoder, decoder], signatures
+
+    def encode(self, model: keras.Model, images: Any) -> np.ndarray:
+        """Returns the codes of images, (B, H, W, C) in [0, 255] to (B, ...) float32."""
+        return predict_in_batches(encoder_and_decoder(model)[0], images)
+
+    def decode(self, model: keras.Model, codes: Any) -> np.ndarray:
+        """Returns the images that codes stand for, (B, ...) to (B, H, W, C) float32 in [0, 255]."""
+        import keras
+
+        logits = predict_in_batches(encoder_and_decoder(model)[1], codes)
+        return 255 * keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
+
+    def reconstruct(self, model: keras.Model, images: Any) -> np.ndarray:
+        """Returns images encoded and decoded, (B, H, W, C) in [0, 255] twice: without their noise, of a denoiser."""
+        return self.decode(model, self.encode(model, images))
 
 
-def export_halves(encoder: keras.Model, decoder: keras.Model, source: Source, folder: Path, run: Run | None) -> Path:
-    """Writes `<folder>/<version>/`, a SavedModel of both halves; returns that folder.
+def encoder_and_decoder(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns the two halves of an autoencoder."""
+    return model.get_layer("encoder"), model.get_layer("decoder")
 
-    `serving_default` (encoded images), `image` and `image_uint8` answer with the `code` and the reconstructed `image`,
-    (B, H, W, C) float32 in [0, 255]; `decode` takes a `code`, (B, ...) float32, and answers with `image`.
 
-    Args:
-        encoder: Images to a code, or to a list whose first is one.
-        decoder: A code to logits.
-        source: The model's run, or Splits of its data: gives the examples to check with.
-        folder: The base path that a server watches.
-        run: The model's run, for the metadata.
+def predict_in_batches(model: keras.Model, values: Any, batch_size: int = 256) -> np.ndarray:
+    """Returns a model's outputs for (N, ...) values of any number, batch by batch; of several outputs the first."""
+    import keras
+    import numpy as np
 
-    Raises:
-        ExportError: See `export_signatures`.
-    """
-    encoder, decoder = in_float32(encoder), in_float32(decoder)
+    values = np.asarray(values)
+    outputs = []
+    for start in range(0, max(1, len(values)), batch_size):
+        batch = np.asarray(values[start : start + batch_size], np.float32)
+        outputs.append(keras.ops.convert_to_numpy(first_output(model(batch, training=False))))
+    return np.concatenate(outputs)
 
-    def decode(code: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"image": 255 * tf.sigmoid(decoder(code, training=False))}
 
-    def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        code = encoder(tf.cast(image, tf.float32), training=False)
-        code = code[0] if isinstance(code, (list, tuple)) else code
-        return {"code": code, **decode(code)}
-
-    images = source.examples(8).astype(np.float32)
-    answer = {name: value.numpy() for name, value in reconstruct(tf.constant(images)).items()}
-    signatures = image_signatures(reconstruct, tuple(encoder.input_shape[1:]), images, answer)
-    code_spec = {"code": tf.TensorSpec((None, *decoder.input_shape[1:]), tf.float32)}
-    signatures["decode"] = Signature(decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]})
-    return export_signatures([encoder, decoder], source.info, folder, signatures, run=run)
+def first_output(outputs: Any) -> Any:
+    """Returns the first of several outputs, or the only one."""
+    return outputs[0] if isinstance(outputs, (list, tuple)) else outputs

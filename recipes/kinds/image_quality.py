@@ -1,7 +1,7 @@
 """How good generated images are, beside the same figure for real ones: nothing is downloaded for it.
 
-`KernelDistance` needs no labels and is computed while a model trains; `judged` asks a classifier that one of the other
-recipes has trained.
+`KernelDistance` needs no labels and is computed while a model trains; `classifier_metrics` asks a classifier that
+another recipe has trained.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import Splits
-from recipes.errors import ConfigError
-from recipes.kinds.autoencoding import apply
+from recipes.devices.keras_fixes import read_model
+from recipes.errors import ConfigError, DataError
+from recipes.kinds.autoencoding import predict_in_batches
 from recipes.kinds.plots import draw_images
 from recipes.runs.atomic_files import save_picture
 
@@ -26,7 +27,7 @@ BANDWIDTHS = 0.05, 0.2, 0.8
 class KernelDistance(keras.metrics.Metric):
     """How far generated images are from real ones: the maximum mean discrepancy of a Gaussian kernel on pixels.
 
-    0: the same; at most the square root of 2. N images of each give about the root of 2 / N where they are the same.
+    0 for equal distributions (about sqrt(2 / N) with N images of each), at most sqrt(2).
     The kernel is approximated by random features, so that a sum over images is all that is kept. Gretton et al. (2012),
     https://jmlr.org/papers/v13/gretton12a.html, equation 2; Rahimi and Recht (2007), algorithm 1.
 
@@ -38,24 +39,24 @@ class KernelDistance(keras.metrics.Metric):
     def __init__(self, features: int = 512, name: str = "distance", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         self.features = features
-        self.real, self.made = (
+        self.real, self.generated = (
             self.add_weight(shape=(len(BANDWIDTHS) * features,), initializer="zeros", name=kind)
             for kind in ("real", "made")
         )
         self.images = self.add_weight(initializer="zeros", name="images")
         self.steps = self.add_weight(initializer="zeros", name="steps")  # on replicas each counts its own
 
-    def update_state(self, real: Any, made: Any) -> None:
+    def update_state(self, real: Any, generated: Any) -> None:
         """Takes as many real as generated images: (B, H, W, C) twice, in [-1, 1]."""
-        of_real, of_made = tf.split(self._features(tf.concat([real, made], 0)), 2)
+        of_real, of_generated = tf.split(self._features(tf.concat([real, generated], 0)), 2)
         self.real.assign_add(tf.reduce_sum(of_real, 0))
-        self.made.assign_add(tf.reduce_sum(of_made, 0))
+        self.generated.assign_add(tf.reduce_sum(of_generated, 0))
         self.images.assign_add(tf.cast(tf.shape(real)[0], "float32"))
         self.steps.assign_add(1.0)
 
     def result(self) -> Any:
         """Returns the distance."""
-        difference = (self.real - self.made) / keras.ops.maximum(self.images, 1)
+        difference = (self.real - self.generated) / keras.ops.maximum(self.images, 1)
         return keras.ops.sqrt(keras.ops.sum(keras.ops.square(difference)))
 
     def get_config(self) -> dict[str, Any]:
@@ -76,13 +77,14 @@ class KernelDistance(keras.metrics.Metric):
 def judge_samples(
     sample: Callable[..., np.ndarray], model: keras.Model, splits: Splits, judge: keras.Model | str | Path
 ) -> dict[str, float]:
-    """Returns `judged` of as many samples, (count, model=) -> images, as half of the test split has images."""
-    assert splits.test is not None, "evaluate_model has refused it"
+    """Returns `classifier_metrics` of samples, (model, count) -> images: half as many as the test split has images."""
+    if splits.test is None:
+        raise DataError(f"{splits.info.name} has no test split to compare samples with; pass Splits with one as data=")
     real = np.concatenate([images for images, _ in splits.test.as_numpy_iterator()])
-    return judged(sample(len(real) // 2, model=model), real, judge)
+    return classifier_metrics(sample(model, len(real) // 2), real, judge)
 
 
-def judged(made: np.ndarray, real: np.ndarray, judge: keras.Model | str | Path) -> dict[str, float]:
+def classifier_metrics(generated: np.ndarray, real: np.ndarray, judge: keras.Model | str | Path) -> dict[str, float]:
     """Returns what a classifier sees in generated images, beside what it sees in real ones.
 
     The figures: "score", the classifier score (Salimans et al. 2016, section 4), from 1 to the number of classes;
@@ -91,7 +93,7 @@ def judged(made: np.ndarray, real: np.ndarray, judge: keras.Model | str | Path) 
     of the real images: of as many generated ones, and of the other half.
 
     Args:
-        made: Generated images, (N, H, W, C) in [0, 255].
+        generated: Generated images, (N, H, W, C) in [0, 255].
         real: Real ones that neither model was trained on, (M, H, W, C) in [0, 255].
         judge: The classifier, or the folder of its run.
 
@@ -99,21 +101,21 @@ def judged(made: np.ndarray, real: np.ndarray, judge: keras.Model | str | Path) 
         ConfigError: If it is none, or takes other images.
     """
     classifier = _read(judge)
-    if tuple(classifier.input_shape[1:]) != made.shape[1:] or len(classifier.output_shape) != 2:
+    if tuple(classifier.input_shape[1:]) != generated.shape[1:] or len(classifier.output_shape) != 2:
         raise ConfigError(
             f"the judge takes {classifier.input_shape[1:]} to {classifier.output_shape[1:]}; expected a classifier of "
-            f"{made.shape[1:]} images, trained on the same data"
+            f"{generated.shape[1:]} images, trained on the same data"
         )
-    half = min(len(made), len(real) // 2)
+    half = min(len(generated), len(real) // 2)
     features = keras.Model(classifier.inputs[0], classifier.layers[-1].input)
-    reference = apply(features, real[:half])
+    reference = predict_in_batches(features, real[:half])
     figures = {}
-    for key, images in (("", made[:half]), ("_of_real", real[half : 2 * half])):
-        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(apply(classifier, images)))
+    for key, images in (("", generated[:half]), ("_of_real", real[half : 2 * half])):
+        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(predict_in_batches(classifier, images)))
         shares = np.bincount(probabilities.argmax(-1), minlength=probabilities.shape[-1]) / half
         figures[f"score{key}"] = classifier_score(probabilities)
         figures[f"classes{key}"] = int((shares >= 0.01).sum())
-        figures[f"frechet{key}"] = frechet_distance(apply(features, images), reference)
+        figures[f"frechet{key}"] = frechet_distance(predict_in_batches(features, images), reference)
     return figures
 
 
@@ -135,8 +137,8 @@ def frechet_distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.square(one.mean(0) - other.mean(0)).sum() + traces)
 
 
-def spread(images: np.ndarray) -> float:
-    """Returns how far two of some images, (N, H, W, C) in [0, 255], are apart on average.
+def mean_pairwise_distance(images: np.ndarray) -> float:
+    """Returns the mean distance of two of some images, (N, H, W, C) in [0, 255].
 
     In the root mean square of the difference of their pixels, in [0, 2]. It falls towards 0 as a generator collapses.
     """
@@ -149,7 +151,7 @@ class SampleGrids(keras.callbacks.Callback):
     """Writes a grid of the same 64 samples after each epoch: samples/epoch-01.png in the run's folder, and so on.
 
     Args:
-        sample: (count, model=) -> images.
+        sample: (model, count) -> images.
     """
 
     def __init__(self, sample: Callable[..., np.ndarray]) -> None:
@@ -161,7 +163,7 @@ class SampleGrids(keras.callbacks.Callback):
         run = self.model.run
         if run.writes:
             (run.folder / "samples").mkdir(exist_ok=True)
-            grid = draw_images(self.sample(64, model=self.model))
+            grid = draw_images(self.sample(self.model, 64))
             save_picture(grid, run.folder / "samples" / f"epoch-{epoch + 1:02}.png")
 
 
@@ -170,7 +172,7 @@ def _read(judge: keras.Model | str | Path) -> keras.Model:
     if isinstance(judge, keras.Model):
         return judge
     try:
-        return keras.models.load_model(Path(judge) / "model.keras")
+        return read_model(Path(judge) / "model.keras")
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{judge} holds no classifier ({(str(error).splitlines() or [''])[0]}); expected the folder of a finished "
