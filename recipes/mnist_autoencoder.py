@@ -8,12 +8,17 @@ Features with Denoising Autoencoders" (2008), https://doi.org/10.1145/1390156.13
     z = f(x + noise),  y = sigmoid(g(z)),  loss = mean over pixels of -x log y - (1 - x) log(1 - y)
 
 The default is convolutional and takes out the noise of https://keras.io/examples/vision/autoencoder/: Gaussian, 0.4 of
-the full range, clipped; 0.0841 nats per pixel there on the test images after 100 epochs. What differs from keras.io's:
-15 times its parameters, batch norm, and a code of 16 numbers at each of 7x7 places, which is as many numbers as the
-image has pixels: it is not smaller, the noise alone keeps it from copying. `CLEAN` is the same network without noise;
-`DENSE` squeezes the image through 32 numbers, with dense layers and without noise.
+the full range, clipped; 0.0841 nats per pixel there on the test images after 100 epochs, which follow 50 without noise.
+What differs from keras.io's: 426,833 parameters where it has 28,353, and with them batch norm; strides in place of
+pooling; noise that is new in each epoch where it has one draw for all; a rate that climbs and falls; a tenth of the
+training images held out.
 
-Result: 0.0800 nats per pixel on the test images, after 10 epochs (1 seed).
+The code of both is not small: ours has 16 numbers at each of 7x7 places, 784, as many as the image has pixels, and
+keras.io's 1,568. It is the noise that keeps the network from copying. `DENSE` squeezes the image through 32 numbers,
+with dense layers and without noise; `CLEAN` is the default without noise, to compare with.
+
+Result: 0.0800 nats per pixel on the test images after 10 epochs (1 seed), in 26 min on two cores, other work beside.
+Command: `python benchmarks/accuracy.py mnist_autoencoder --seeds 0`.
 """
 
 from dataclasses import dataclass, replace
@@ -155,17 +160,19 @@ def convolutional(
         )
     image = keras.Input(image_shape, name="image")
     x = layers.Rescaling(1 / 255)(image)  # [0, 1]
-    for i, count in enumerate(filters):
-        x = normalized_relu(layers.Conv2D(count, 3, 2 if i else 1, padding="same", use_bias=False)(x))
+    for i, count in enumerate(filters):  # (B, 28, 28, 32), (B, 14, 14, 64), (B, 7, 7, 128)
+        strides = 1 if i == 0 else 2  # each but the first halves the image
+        x = normalized_relu(layers.Conv2D(count, 3, strides, padding="same", use_bias=False)(x))
     x = normalized_relu(layers.Conv2D(filters[-1], 3, padding="same", use_bias=False)(x))  # each sees 17x17 pixels
     code = layers.Conv2D(latent_dim, 1, dtype="float32", name="code")(x)  # (B, 7, 7, 16)
     encoder = keras.Model(image, code, name="encoder")
 
     x = code_input = keras.Input(code.shape[1:], name="code")
     for i, count in enumerate(reversed(filters)):  # (B, 7, 7, 128), (B, 14, 14, 64), (B, 28, 28, 32)
-        enlarge = layers.Conv2DTranspose(count, 4, 2, padding="same", use_bias=False)  # 4 = 2 * stride: even
-        x = enlarge(x) if i else layers.Conv2D(count, 3, padding="same", use_bias=False)(x)
-        x = normalized_relu(x)
+        layer = layers.Conv2DTranspose(count, 4, 2, padding="same", use_bias=False)  # 4 = 2 * stride: even
+        if i == 0:  # each but the first doubles the image
+            layer = layers.Conv2D(count, 3, padding="same", use_bias=False)
+        x = normalized_relu(layer(x))
     logits = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(x)  # (B, 28, 28, 1)
     return encoder, keras.Model(code_input, logits, name="decoder")
 
@@ -195,12 +202,10 @@ def normalized_relu(x: keras.KerasTensor) -> keras.KerasTensor:
 def search_space(hp: Any, config: Config = Config()) -> Config:
     """Returns the config that one Keras Tuner trial stands for; `config` is what the space leaves alone."""
     width = hp.Float("width", 0.5, 1.5, step=0.25)
-    layer_sizes = "filters" if config.network == "conv" else "units"
-    return replace(
-        config,
-        **{layer_sizes: tuple(max(1, round(width * size)) for size in getattr(config, layer_sizes))},
-        learning_rate=hp.Float("learning_rate", 3e-4, 1e-2, sampling="log"),
-    )
+    config = replace(config, learning_rate=hp.Float("learning_rate", 3e-4, 1e-2, sampling="log"))
+    if config.network == "conv":
+        return replace(config, filters=tuple(max(1, round(width * filters)) for filters in config.filters))
+    return replace(config, units=tuple(max(1, round(width * units)) for units in config.units))
 
 
 # ---------------------------------------------------------------- verbs

@@ -1,12 +1,19 @@
 """Shakespeare, one character after the other, from a decoder-only Transformer.
 
+Each character asks all those before it: its query q meets their keys k, and it takes the mean of their values v, by how
+well they match. Blocks of that and of a small network, each added to what came in, give the logits of the next:
+
+    attention(Q, K, V) = softmax(Q K^T / sqrt(d)) V,   no position sees a later one
+    x = x + attention(norm(x)),   x = x + W_2 gelu(W_1 norm(x)),   loss = -mean_t log p(x_t+1 | x_1 ... x_t)
+
 Radford et al., "Language Models are Unsupervised Multitask Learners" (2019), section 2.3,
 https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf, on Vaswani et al.
-(2017), https://arxiv.org/abs/1706.03762: learned positions, blocks that normalise before each part and see no future,
-GELU, and logits by the very vectors that stand for the characters. AdamW with a warm-up, as in nanoGPT,
+(2017), https://arxiv.org/abs/1706.03762: learned positions, blocks that normalise before each part, GELU, and logits by
+the very vectors that stand for the characters. AdamW with a warm-up, as in nanoGPT,
 https://github.com/karpathy/nanoGPT, whose setting for a laptop's processor is the default's size: 0.8 million
 parameters, 64 characters at a time. `LARGE` is its setting for one GPU: 10.7 million, 256 characters. What differs from
-nanoGPT: fewer, larger steps at a higher rate, which ends at 0; each window once an epoch; vectors do not decay.
+nanoGPT: biases but for the keys (809,344 parameters, 804,096 there); fewer, larger steps at five times the rate, which
+falls to 0; each window once an epoch, from another offset; embeddings do not decay.
 
 `generate` keeps keys and values of what it has read. Where the text gets longer than `sequence_length`, it reads the
 later half again, from the first position on.
@@ -14,72 +21,49 @@ later half again, from the first position on.
 Result: 1.770 nats (2.55 bits) per test character, 1.678 nats in validation (1 seed), in 2 min 43 s on two cores.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
-from recipes.data.character_windows import character_splits, evaluation_text
-from recipes.data.splits import Splits
+from recipes.data.splits import Sizes, Splits
 from recipes.devices.replicas import compiled_by_xla
-from recipes.devices.strategies import training_scope
-from recipes.kinds.text_classification import tokenizer_of
-from recipes.kinds.text_generation import check_how, export_generator, stream_text, text_samples
+from recipes.errors import ConfigError
+from recipes.kinds.text_generation import TextGeneration
 from recipes.layers.positions import PositionEmbedding
-from recipes.layers.transformer import TransformerBlock
-from recipes.optimization.losses import Bits
-from recipes.optimization.optimizers import AdamW, one_cycle
-from recipes.runs.finish import evaluate_model
-from recipes.runs.open_run import open_run
-from recipes.runs.run_folder import recipe_name
-from recipes.settings import change, check_config
-from recipes.verbs.fit import fit_model, follow_data
-from recipes.verbs.load import known_tokenizer, run_of, same_data, trained
-from recipes.verbs.tune import tune_model
+from recipes.optimization.optimizers import AdamW, warmup_cosine
+from recipes.settings import Count, NotNegative, Positive, Settings, Share
+from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Settings of shakespeare_gpt. Change them by name: `fit(epochs=5)`, `recipes fit shakespeare_gpt --epochs 5`."""
 
     # data
     dataset: str = "tiny_shakespeare"  # data set of tensorflow-datasets with a text, or "documentation"
-    offline: Literal["stand-in", "error"] = "stand-in"  # data cannot be had: train on "documentation", or stop
-    max_examples: int | None = None  # most windows of each split to use; None: all
-    sequence_length: int = 64  # characters of a window: as far as the model can look back
-    vocab_size: int = 65  # different characters; follows the data
-    train_examples: int = 15_684  # windows of an epoch; follows the data
+    max_examples: Count | None = None  # most windows of each split to use; None: all
+    sequence_length: Count = 64  # characters of a window: as far as the model can look back
     # model
-    num_layers: int = 4  # blocks of attention and feed-forward network, one on the other
-    num_heads: int = 4  # of attention; embed_dim must be a multiple of it
-    embed_dim: int = 128  # numbers that stand for a character
-    dropout: float = 0.0  # share of units and attention weights dropped in training
+    num_layers: Count = 4  # blocks of attention and feed-forward network, one on the other
+    num_heads: Count = 4  # of attention; embed_dim must be a multiple of it
+    embed_dim: Count = 128  # width of the character embedding
+    dropout: Share = 0.0  # share of units and attention weights dropped in training
     # training
-    batch_size: int = 64  # windows per step, over all replicas
-    epochs: int = 3  # passes over the training text, 1 or more
-    learning_rate: float = 5e-3  # AdamW's highest, after a warm-up, and then falling to 0
-    warmup_fraction: float = 0.05  # share of the steps in which the rate climbs
-    weight_decay: float = 0.1  # share of each kernel taken off per step, times the rate
-    clip_norm: float = 1.0  # gradients of a greater norm, all weights together, are shortened to it
-    seed: int = 0  # decides on weights, order and dropout, 0 or more
-    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
+    batch_size: Count = 64
+    epochs: Count = 3
+    learning_rate: Positive = 5e-3  # AdamW's highest, after a warm-up, and then falling to 0
+    warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
+    weight_decay: NotNegative = 0.1  # share of each kernel taken off per step, times the rate
+    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
     jit_compile: bool = True  # one program of a step, by XLA, where one device trains: faster, after some 10 seconds
-    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
-    checkpoint_seconds: float = 60.0  # a checkpoint to continue from at most so often, in seconds
-    checkpoint_steps: int | None = None  # and one every so many steps; None: by time alone
-
-    def __post_init__(self) -> None:
-        check_config(self)
 
 
-# 1,650 steps: nanoGPT trains for 5,000 and keeps the best, which comes about there; what follows is learned by heart.
+# 1,650 steps: nanoGPT trains for 5,000 and keeps the best, which is reached about there; after that it overfits.
 LARGE = Config(
     sequence_length=256, num_layers=6, num_heads=6, embed_dim=384, dropout=0.2, learning_rate=1e-3, epochs=27
 )
@@ -98,109 +82,250 @@ TINY = Config(
 
 # ---------------------------------------------------------------- data
 
+SHAKESPEARE = Sizes(train_examples=15_684, vocab_size=65)
 
-def load_data(config: Config = Config(), data: Any = None, *, tokenizer: Any = None, **changes: Any) -> Splits:
+
+def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, T) int32 characters and, of each, the next.
 
-    Args:
-        config: The settings.
-        data: Your own instead: Splits, a text (str with a line break), the path of a text file in UTF-8, or two or
-            three of these: training, (validation,) test. Of one, the last two tenths are held out.
-        tokenizer: A trained model's, to read data as it does; None: learned from the training split.
-        **changes: Settings to change by name.
-
-    Raises:
-        ConfigError: An unknown setting, a wrong type or range.
-        DataError: The data is unknown, damaged, of the wrong kind, or cannot be had with offline="error".
+    `data` may be your own: a text (str with a line break), the path of a text file in UTF-8, two or three of these
+    (training, (validation,) test; of one, the last two tenths are held out), or Splits. With a trained model's
+    `tokenizer` it is read as that model reads.
     """
-    return character_splits(change(config, **changes), data, tokenizer)
+    from recipes.data.character_windows import character_splits
+
+    return character_splits(config, data, tokenizer)
 
 
-# ---------------------------------------------------------------- model
+# ---------------------------------------------------------------- attention and its block
 
 INIT_SCALE = 0.02  # standard deviation of the first weights
 
 
-def build(config: Config = Config()) -> keras.Model:
+@keras.saving.register_keras_serializable("recipes")
+class CausalSelfAttention(layers.Layer):
+    """softmax(Q K^T / sqrt(d)) V in N heads of width d = D / N, where no position sees a later one.
+
+    Args:
+        num_heads: N; the width D must be a multiple of it.
+        dropout: Share of the attention weights dropped in training.
+        output_scale: Standard deviation of the first weights of the output projection.
+
+    Vaswani et al. (2017), sections 3.2.1 to 3.2.3.
+    """
+
+    def __init__(self, num_heads: int, dropout: float, output_scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_heads, self.rate, self.output_scale = num_heads, dropout, output_scale
+        self.dropout = layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, shape: Any) -> None:
+        """Makes the four projections, W_Q, W_K, W_V and W_O."""
+        width = shape[-1]
+        if width % self.num_heads:
+            raise ConfigError(f"embed_dim={width} cannot be shared by num_heads={self.num_heads}; expected a multiple")
+
+        def projection(name: str, scale: float = INIT_SCALE, use_bias: bool = True) -> layers.Dense:
+            start = keras.initializers.RandomNormal(stddev=scale)
+            dense = layers.Dense(width, use_bias=use_bias, kernel_initializer=start, name=name, dtype=self.dtype_policy)
+            dense.build(shape)
+            return dense
+
+        self.query = projection("query")
+        self.key = projection("key", use_bias=False)  # it would add the same to all scores of a query
+        self.value = projection("value")
+        self.output_projection = projection("output", self.output_scale)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Returns (B, T, D) to (B, T, D)."""
+        keys, values = self.keys_and_values(x)
+        position = ops.arange(ops.shape(x)[1])
+        causal_mask = (position[:, None] >= position)[None, None]  # (1, 1, T, T)
+        return self.attend(x, keys, values, causal_mask, training)
+
+    def attend(self, x: Any, keys: Any, values: Any, mask: Any, training: bool = False) -> Any:
+        """Returns (B, T, D): what each position of x takes from the values, (B, N, S, d).
+
+        Args:
+            x: (B, T, D), which queries are made of.
+            keys: (B, N, S, d).
+            values: (B, N, S, d).
+            mask: Bool that fits (B, 1, T, S), True where a query may look.
+            training: Whether attention weights are dropped.
+        """
+        queries = self.split_heads(self.query(x))  # (B, N, T, d)
+        scores = ops.matmul(queries, ops.swapaxes(keys, -1, -2))  # (B, N, T, S)
+        scores = ops.cast(scores, "float32") * (x.shape[-1] // self.num_heads) ** -0.5  # equation 1
+        weights = ops.softmax(ops.where(mask, scores, -1e9))  # (B, N, T, S), each row adds up to 1
+        weights = self.dropout(ops.cast(weights, self.compute_dtype), training=training)
+        context = ops.matmul(weights, values)  # (B, N, T, d)
+        batch, _, length, _ = ops.shape(context)
+        return self.output_projection(ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, x.shape[-1])))
+
+    def keys_and_values(self, x: Any) -> tuple[Any, Any]:
+        """Returns the keys and values of (B, S, D), each (B, N, S, d): what a cache keeps."""
+        return self.split_heads(self.key(x)), self.split_heads(self.value(x))
+
+    def split_heads(self, x: Any) -> Any:
+        """Returns (B, S, D) as (B, N, S, d)."""
+        batch, length, width = ops.shape(x)[0], ops.shape(x)[1], x.shape[-1]
+        return ops.transpose(ops.reshape(x, (batch, length, self.num_heads, width // self.num_heads)), (0, 2, 1, 3))
+
+
+@keras.saving.register_keras_serializable("recipes", "GPTBlock")
+class Block(layers.Layer):
+    """x + attention(norm(x)), then x + network(norm(x)); `step` does one position, with a cache of those before it.
+
+    Args:
+        num_heads: N.
+        dropout: Share dropped of attention weights and of what is added.
+        output_scale: Standard deviation of the first weights of the layers whose output is added.
+    """
+
+    def __init__(self, num_heads: int, dropout: float, output_scale: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_heads, self.rate, self.output_scale = num_heads, dropout, output_scale
+
+    def build(self, shape: Any) -> None:
+        """Makes the parts."""
+        width, dtype = shape[-1], self.dtype_policy
+        self.attention = CausalSelfAttention(self.num_heads, self.rate, self.output_scale, dtype=dtype)
+        start = keras.initializers.RandomNormal(stddev=INIT_SCALE)
+        start_of_output = keras.initializers.RandomNormal(stddev=self.output_scale)
+        self.hidden = layers.Dense(4 * width, "gelu", kernel_initializer=start, dtype=dtype)
+        self.output_layer = layers.Dense(width, kernel_initializer=start_of_output, dtype=dtype)
+        self.attention_norm = layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.network_norm = layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.dropout = layers.Dropout(self.rate, dtype=dtype)
+        for part in (self.attention, self.hidden, self.attention_norm, self.network_norm):
+            part.build(shape)
+        self.output_layer.build((*shape[:-1], 4 * width))
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Returns (B, T, D) to (B, T, D)."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), training=training), training=training)
+        return self.feed_forward(x, training)
+
+    def feed_forward(self, x: Any, training: bool = False) -> Any:
+        """Returns x plus what the two-layer network makes of each position."""
+        return x + self.dropout(self.output_layer(self.hidden(self.network_norm(x))), training=training)
+
+    def fill(self, x: Any, length: int) -> tuple[Any, Any]:
+        """Returns ((B, T, D), a cache of these positions with room for `length`), from which `step` continues."""
+        cache = ops.stack(self.attention.keys_and_values(self.attention_norm(x)), axis=1)  # (B, 2, N, T, d)
+        return self(x), ops.pad(cache, [[0, 0]] * 3 + [[0, length - x.shape[1]], [0, 0]])
+
+    def step(self, x: Any, cache: Any, position: Any, mask: Any) -> tuple[Any, Any]:
+        """Returns ((B, 1, D), the cache with this position in it).
+
+        Args:
+            x: (B, 1, D): one position.
+            cache: Keys and values of the positions before it: (B, 2, N, T, d).
+            position: Scalar int: which position it is.
+            mask: (1, 1, 1, T) bool: which positions there are.
+        """
+        normalized = self.attention_norm(x)
+        keys_and_values = ops.stack(self.attention.keys_and_values(normalized), axis=1)  # (B, 2, N, 1, d)
+        is_here = ops.arange(cache.shape[3])[:, None] == position
+        cache = ops.where(is_here, keys_and_values, cache)  # not slice_update, which only XLA can serve
+        x = x + self.attention.attend(normalized, cache[:, 0], cache[:, 1], mask)
+        return self.feed_forward(x), cache
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        own = {"num_heads": self.num_heads, "dropout": self.rate, "output_scale": self.output_scale}
+        return {**super().get_config(), **own}
+
+
+# ---------------------------------------------------------------- model
+
+
+def build(config: Config = Config(), sizes: Sizes = SHAKESPEARE) -> keras.Model:
     """Returns the compiled model: (B, T) int32 characters to (B, T, V) float32 logits of the next."""
     start = keras.initializers.RandomNormal(stddev=INIT_SCALE)
     characters = layers.ReversibleEmbedding(
-        config.vocab_size, config.embed_dim, embeddings_initializer=start, reverse_dtype="float32", name="characters"
+        sizes.vocab_size, config.embed_dim, embeddings_initializer=start, reverse_dtype="float32", name="characters"
     )
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     x = PositionEmbedding(config.sequence_length, name="positions")(characters(token_ids))  # (B, T, D)
     x = layers.Dropout(config.dropout)(x)
-    for number in range(config.num_layers):
-        x, _ = TransformerBlock(
-            config.num_heads,
-            4 * config.embed_dim,
-            config.dropout,
-            activation="gelu",
-            norm_first=True,
-            causal=True,  # no position sees its future
-            init_scale=INIT_SCALE,
-            output_scale=INIT_SCALE / (2 * config.num_layers) ** 0.5,  # 2 N of them are added up: section 2.3
-            name=f"block_{number}",
-        )(x)
+    output_scale = INIT_SCALE / (2 * config.num_layers) ** 0.5  # 2 N outputs are added up: section 2.3
+    for i in range(config.num_layers):
+        x = Block(config.num_heads, config.dropout, output_scale, name=f"block_{i}")(x)
     x = layers.LayerNormalization(epsilon=1e-5, name="last_norm")(x)
     logits = characters(x, reverse=True)  # (B, T, V)
 
     model = keras.Model(token_ids, logits, name="shakespeare_gpt")
-    optimizer = AdamW(one_cycle(config), config.weight_decay, beta_2=0.99, global_clipnorm=config.clip_norm)
+    steps = sizes.steps(config.epochs, config.batch_size)
+    rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
+    optimizer = AdamW(rate, config.weight_decay, beta_2=0.99, global_clipnorm=config.clip_norm)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embeddings", "positions"])
     model.compile(
         optimizer=optimizer,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats per character
-        metrics=[Bits()],
-        jit_compile=compiled_by_xla(config),
+        jit_compile=compiled_by_xla(config.jit_compile, config.deterministic),
     )
     return model
+
+
+# ---------------------------------------------------------------- one character at a time
 
 
 def decoder(model: keras.Model) -> tuple[Any, Any]:
     """Returns (rows -> state before the first character, step), for `recipes.kinds.decoding`.
 
-    The state is a cache of keys and values for each block, and the characters they are of.
+    The state is a cache of keys and values for each block, and the last characters, which they are of.
     """
     characters, positions = model.get_layer("characters"), model.get_layer("positions")
-    blocks = [layer for layer in model.layers if isinstance(layer, TransformerBlock)]
-    length, half = positions.length, positions.length // 2
-    heads, width = blocks[0].num_heads, characters.output_dim
+    blocks = [layer for layer in model.layers if layer.name.startswith("block_")]
+    length = positions.length
 
-    def begin(rows: Any) -> dict[str, Any]:
+    def initial_state(rows: Any) -> dict[str, Any]:
+        heads, width = blocks[0].num_heads, characters.output_dim
         cache = tf.zeros((rows, 2, heads, length, width // heads), blocks[0].compute_dtype)
-        return {"read": tf.zeros((rows, length), tf.int32), "cache": [cache for _ in blocks]}
+        return {"last_characters": tf.zeros((rows, length), tf.int32), "caches": [cache for _ in blocks]}
 
-    def read_again(read: tf.Tensor) -> list[tf.Tensor]:
-        x, caches = positions(characters(read[:, length - half :])), []
+    def caches_of(token_ids: tf.Tensor) -> list[tf.Tensor]:
+        x, caches = positions(characters(token_ids)), []
         for block in blocks:
             x, cache = block.fill(x, length)
             caches.append(cache)
         return caches
 
-    def step(token: tf.Tensor, place: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
-        over = place - length  # how far beyond the last position
-        here = tf.where(over < 0, place, half + over % (length - half))
-        full = (over >= 0) & (over % (length - half) == 0)
-        caches = tf.cond(full, lambda: read_again(state["read"]), lambda: state["cache"])
-        x = positions(characters(token[:, tf.newaxis]), start=here)  # (B, 1, D)
-        known, seen = [], (tf.range(length) <= here)[tf.newaxis, tf.newaxis, tf.newaxis]
+    def step(token: tf.Tensor, position: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
+        slot, window_is_full = slot_in_window(position, length)
+        caches = tf.cond(
+            window_is_full,
+            lambda: caches_of(state["last_characters"][:, length - length // 2 :]),  # read again, from slot 0 on
+            lambda: state["caches"],
+        )
+        x = positions(characters(token[:, tf.newaxis]), start=slot)  # (B, 1, D)
+        mask = (tf.range(length) <= slot)[tf.newaxis, tf.newaxis, tf.newaxis]  # (1, 1, 1, T)
+        new_caches = []
         for block, cache in zip(blocks, caches, strict=True):
-            x, cache = block.step(x, cache, here, seen)
-            known.append(cache)
-        logits = characters(model.get_layer("last_norm")(x), reverse=True)[:, 0]
-        return logits, {"read": tf.concat([state["read"][:, 1:], token[:, tf.newaxis]], 1), "cache": known}
+            x, cache = block.step(x, cache, slot, mask)
+            new_caches.append(cache)
+        logits = characters(model.get_layer("last_norm")(x), reverse=True)[:, 0]  # (B, V)
+        last_characters = tf.concat([state["last_characters"][:, 1:], token[:, tf.newaxis]], 1)
+        return logits, {"last_characters": last_characters, "caches": new_caches}
 
-    return begin, step
+    return initial_state, step
+
+
+def slot_in_window(position: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns (the slot of a position in a window of so many, whether the window was full before it).
+
+    The first `length` positions have their own slots. When the window is full, its later half is moved to its
+    beginning, and the text continues behind it.
+    """
+    half = length // 2
+    beyond = position - length
+    slot = tf.where(beyond < 0, position, half + beyond % (length - half))
+    return slot, (beyond >= 0) & (beyond % (length - half) == 0)
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:
-    """Returns the config that one Keras Tuner trial stands for.
-
-    Args:
-        hp: `keras_tuner.HyperParameters`.
-        config: What the space leaves alone: its size, for one.
-    """
+    """Returns the config that one Keras Tuner trial stands for; `config` is what the space leaves alone."""
     return replace(
         config,
         dropout=hp.Float("dropout", 0.0, 0.3, step=0.05),
@@ -211,137 +336,10 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-
-def fit(
-    config: Config = Config(),
-    data: Any = None,
-    *,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
-    runs: str | Path = "runs",
-    resume: bool = True,
-    **changes: Any,
-) -> keras.Model:
-    """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
-
-    Args:
-        config: The settings.
-        data: Your own data; see `load_data`.
-        callbacks: Your own Keras callbacks.
-        runs: The run folder is `<runs>/shakespeare_gpt/<id>`.
-        resume: Whether to continue the unfinished run of the same settings and data, where there is one.
-        **changes: Settings to change by name: `fit(epochs=5)`.
-
-    Raises:
-        ConfigError: An unknown setting, a wrong type or range.
-        DataError: See `load_data`.
-        TrainingError: Out of memory, disk full, or a loss that is no number.
-    """
-    config = change(config, **changes)
-    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
-        splits = load_data(config, data)
-        config = follow_data(config, splits)  # vocab_size, train_examples
-        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
-        keras.utils.set_random_seed(config.seed)
-        model = build(config)
-    return fit_model(model, splits, run, callbacks, pictures)
-
-
-def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes what the report shows: how the model goes on with places of the test text."""
-    return text_samples(decoder, model, splits, folder)
-
-
-def evaluate(
-    model: keras.Model | str | Path | None = None, data: Any = None, *, runs: str | Path = "runs", **changes: Any
-) -> dict[str, float]:
-    """Returns {"loss": nats, "bits"} per character on the test split.
-
-    Args:
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        data: Your own data; see `load_data`. None: what the model was trained on.
-        runs: Where run folders are.
-        **changes: Settings of the data to change by name.
-
-    Raises:
-        RunError: There is no such run, or it needs data that is not passed.
-    """
-    model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, evaluation_text)
-    return evaluate_model(model, load_data(config, data, tokenizer=known_tokenizer(model), **changes))
-
-
-def tune(
-    config: Config = Config(), data: Any = None, *, trials: int = 20, runs: str | Path = "runs", **changes: Any
-) -> tuple[Config, float]:
-    """Returns (config, validation loss) of the best of some trials of `search_space`: `fit(best)` trains it.
-
-    Args:
-        config: What the trials start from.
-        data: Your own data; see `load_data`.
-        trials: How many settings to try.
-        runs: The search is kept in `<runs>/shakespeare_gpt/tune-<id>`, with the best config in best.json.
-        **changes: Settings to change by name: `tune(trials=5, epochs=3)`.
-
-    Raises:
-        TrainingError: If every trial failed.
-    """
-    config = change(config, **changes)
-    return tune_model(build, search_space, load_data, config, data=data, trials=trials, objective="val_loss", runs=runs)
-
-
-def export(
-    model: keras.Model | str | Path | None = None,
-    *,
-    path: str | Path = "saved_models",
-    runs: str | Path = "runs",
-) -> Path:
-    """Writes `<path>/shakespeare_gpt/<version>/`, a SavedModel: prompts in, text out; returns that folder.
-
-    Args:
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        path: The version is one above the last in `<path>/shakespeare_gpt`.
-        runs: Where run folders are.
-
-    Raises:
-        ExportError: If the SavedModel does not answer as the model does; nothing is published then.
-        RunError: There is no such run.
-    """
-    model = trained(Config, model, runs)
-    source = getattr(model, "run", None) or load_data()
-    return export_generator(decoder, model, source, Path(path) / recipe_name(Config))
-
-
-def generate(
-    prompt: str = "\n",
-    length: int = 500,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    seed: int = 0,
-    model: keras.Model | str | Path | None = None,
-    *,
-    runs: str | Path = "runs",
-) -> Iterator[str]:
-    """Returns the prompt and then, one by one as they are made, `length` characters after it: "".join(generate()).
-
-    Args:
-        prompt: Any text; characters that the model does not know are skipped.
-        length: How many characters to add, 0 or more.
-        temperature: Below 1 the likely gets likelier; 0: always the likeliest.
-        top_k: Only the k likeliest may come; 0: all.
-        top_p: Only the likeliest that together have this probability may come; 1: all.
-        seed: The same seed, the same text.
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        runs: Where run folders are.
-
-    Raises:
-        ConfigError: If one of the numbers is out of range.
-    """
-    check_how(length, temperature, top_k, top_p, seed)
-    found = trained(Config, model, runs)
-    how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-    return stream_text(decoder, found, tokenizer_of(run_of(found).info), prompt, length, **how)
-
+kind = TextGeneration(decoder)
+recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"))
+fit, load, evaluate, predict, tune, export = recipe.verbs
+generate = recipe.verb(kind.generate)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,40 +19,15 @@ from recipes.data.tokenizers import Tokenizer, Words
 from recipes.errors import DataError
 
 
-class LanguageSettings(Protocol):
-    """The fields of a recipe's Config that decide on its text."""
-
-    @property
-    def dataset(self) -> str: ...  # noqa: D102
-    @property
-    def max_examples(self) -> int | None: ...  # noqa: D102
-    @property
-    def offline(self) -> str: ...  # noqa: D102
-    @property
-    def sequence_length(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-
-class TextSettings(LanguageSettings, Protocol):
-    """Those that decide on labelled texts."""
-
-    @property
-    def validation_fraction(self) -> float: ...  # noqa: D102
-    @property
-    def vocab_size(self) -> int: ...  # noqa: D102
-
-
-def labelled_text_splits(config: TextSettings, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
+def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
     """Returns batches of ((B, T) int32 token ids, (B,) int32 labels), padded with 0 after their end.
 
     Words are known by their frequency in the training split. Of a text that is longer than `sequence_length`, the last
     words count: a review says at its end what it means.
 
     Args:
-        config: Reads the fields of `TextSettings`.
+        config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples`, `sequence_length`, `vocab_size`,
+            `batch_size` and `seed`.
         data: A user's own: Splits, (texts, labels), two or three such pairs, or a folder of .txt files with a
             sub-folder per class.
         tokenizer: A trained model's; None: words are learned from the training split.
@@ -83,12 +58,12 @@ def last_words(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedT
 
 
 def pairs(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns what it is given: the columns of labelled texts are what `Model.fit` takes."""
+    """Returns its arguments: the columns of labelled texts are what `Model.fit` takes."""
     return token_ids, labels
 
 
 def sequence_splits(
-    config: TextSettings,
+    config: Any,
     info: DataInfo,
     arrays: tuple[Columns, Columns | None, Columns],
     columns: Callable[[Columns], list[Column]],
@@ -114,7 +89,7 @@ def sequence_splits(
     named = {"train": train, "validation": validation, "test": test}
     info = replace(
         info,
-        examples={split: count(found) for split, found in named.items() if found},
+        examples={split: count(examples) for split, examples in named.items() if examples},
         follows={**info.follows, "train_examples": count(train)},
         fingerprint=fingerprint(*_parts(train), *_parts(validation or [])),
     )
@@ -160,13 +135,6 @@ def check_label(builder: Any) -> Any:
     expected = "a text-classification data set with a 'text' and a 'label'"
     check_features(builder, {"text": tfds.features.Text, "label": tfds.features.ClassLabel}, expected)
     return builder.info.features["label"]
-
-
-def check_text(builder: Any) -> None:
-    """Refuses a data set without a text."""
-    import tensorflow_datasets as tfds
-
-    check_features(builder, {"text": tfds.features.Text}, "a data set with a 'text'")
 
 
 def _read_labelled(builder: Any) -> Arrays:

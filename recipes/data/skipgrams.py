@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.character_windows import find_text, text_of
 from recipes.data.in_memory import Arrays, EvaluationData, fingerprint
+from recipes.data.plain_text import find_text, text_of
 from recipes.data.splits import Splits
 from recipes.data.text_batches import own_splits
 from recipes.data.tf_data import endless, evaluation_options, shared_evenly

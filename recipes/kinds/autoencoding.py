@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
 
 from recipes.errors import DataError
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
-
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import Splits
     from recipes.verbs.export import Signature, Source
@@ -36,8 +37,6 @@ class Autoencoding:
 
     def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
         """Writes reconstructions.png: test images as they went in, as they came out, and as they are."""
-        import numpy as np
-
         from recipes.kinds.plots import draw_images
         from recipes.runs.atomic_files import save_picture
 
@@ -45,7 +44,8 @@ class Autoencoding:
             return {}
         images, targets = next(iter(splits.test.unbatch().batch(12)))
         rows = np.concatenate([images, self.reconstruct(model, images.numpy()), 255 * targets])
-        save_picture(draw_images(rows, columns=len(images)), folder / "reconstructions.png")
+        figure = draw_images(rows, columns=len(images), row_labels=("input", "output", "target"))
+        save_picture(figure, folder / "reconstructions.png")
         return {"Test images as they went in, as they came out, and as they are": "reconstructions.png"}
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
@@ -56,41 +56,32 @@ class Autoencoding:
 
     def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
         """Yields (name, {"code", "image"}) of images; see `inputs.read_images`."""
-        import numpy as np
-
         from recipes.kinds.inputs import predict_each, read_images
+        from recipes.verbs.export import in_float32
+
+        reconstruct, _ = served_functions(*map(in_float32, encoder_and_decoder(model)))
+        compiled = tf.function(reconstruct, reduce_retracing=True)
 
         def predict(images: list[np.ndarray]) -> list[dict[str, Any]]:
-            codes = self.encode(model, np.stack(images))
-            return [
-                {"code": code, "image": image} for code, image in zip(codes, self.decode(model, codes), strict=True)
-            ]
+            answer = compiled(tf.constant(np.stack(images)))
+            codes, outputs = answer["code"].numpy(), answer["image"].numpy()
+            return [{"code": code, "image": image} for code, image in zip(codes, outputs, strict=True)]
 
         return predict_each(read_images(inputs, tuple(model.input_shape[1:])), predict)
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns both halves, and the signatures that the class docstring lists."""
-        import numpy as np
-        import tensorflow as tf
-
-        from recipes.kinds.image_classification import image_signatures, with_one_if_empty
+        from recipes.data.images import check_channels
+        from recipes.kinds.image_classification import image_signatures
         from recipes.verbs.export import Signature, in_float32
 
+        shape = tuple(model.input_shape[1:])
+        check_channels(shape)
         encoder, decoder = map(in_float32, encoder_and_decoder(model))
-
-        def decode(code: tf.Tensor) -> dict[str, tf.Tensor]:
-            return with_one_if_empty(lambda code: {"image": 255 * tf.sigmoid(decoder(code, training=False))}, code)
-
-        def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            def with_code(image: tf.Tensor) -> dict[str, tf.Tensor]:
-                code = first_output(encoder(tf.cast(image, tf.float32), training=False))
-                return {"code": code, **decode(code)}
-
-            return with_one_if_empty(with_code, image)
-
-        images = source.examples(8).astype(np.float32)
+        reconstruct, decode = served_functions(encoder, decoder)
+        images = np.rint(source.examples(8)).astype(np.float32)  # with noise they are no whole numbers, as files are
         answer = {name: value.numpy() for name, value in reconstruct(tf.constant(images)).items()}
-        signatures = image_signatures(reconstruct, tuple(encoder.input_shape[1:]), images, answer)
+        signatures = image_signatures(reconstruct, shape, images, answer)
         code_spec = {"code": tf.TensorSpec((None, *decoder.input_shape[1:]), tf.float32)}
         signatures["decode"] = Signature(decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]})
         return [encoder, decoder], signatures
@@ -101,14 +92,32 @@ class Autoencoding:
 
     def decode(self, model: keras.Model, codes: Any) -> np.ndarray:
         """Returns the images that codes stand for, (B, ...) to (B, H, W, C) float32 in [0, 255]."""
-        import keras
-
         logits = predict_in_batches(encoder_and_decoder(model)[1], codes)
-        return 255 * keras.ops.convert_to_numpy(keras.ops.sigmoid(logits))
+        return keras.ops.convert_to_numpy(to_pixels(logits))
 
     def reconstruct(self, model: keras.Model, images: Any) -> np.ndarray:
         """Returns images encoded and decoded, (B, H, W, C) in [0, 255] twice: without their noise, of a denoiser."""
         return self.decode(model, self.encode(model, images))
+
+
+def served_functions(encoder: keras.Model, decoder: keras.Model) -> tuple[Callable, Callable]:
+    """Returns (images -> {"code", "image"}, codes -> {"image"}), of batches that may be empty, in TensorFlow alone."""
+    from recipes.kinds.image_classification import with_one_if_empty
+
+    def decode_some(code: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"image": to_pixels(decoder(code, training=False))}
+
+    def reconstruct_some(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        code = first_output(encoder(tf.cast(image, tf.float32), training=False))
+        return {"code": code, **decode_some(code)}
+
+    def decode(code: tf.Tensor) -> dict[str, tf.Tensor]:
+        return with_one_if_empty(decode_some, code)
+
+    def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return with_one_if_empty(reconstruct_some, image)
+
+    return reconstruct, decode
 
 
 def encoder_and_decoder(model: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -116,16 +125,20 @@ def encoder_and_decoder(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     return model.get_layer("encoder"), model.get_layer("decoder")
 
 
-def predict_in_batches(model: keras.Model, values: Any, batch_size: int = 256) -> np.ndarray:
-    """Returns a model's outputs for (N, ...) values of any number, batch by batch; of several outputs the first."""
-    import keras
-    import numpy as np
+def to_pixels(logits: Any) -> Any:
+    """Returns the pixels in [0, 255] that a decoder's logits stand for."""
+    return 255 * keras.ops.sigmoid(logits)
 
+
+def predict_in_batches(network: keras.Model, values: Any, batch_size: int = 256) -> np.ndarray:
+    """Returns a network's outputs for (N, ...) values of any number, batch by batch; of several outputs the first."""
     values = np.asarray(values)
+    if not len(values):  # kernels fail on an empty batch: the answer to a batch of one zero, cut off
+        return predict_in_batches(network, np.zeros((1, *values.shape[1:])))[:0]
     outputs = []
-    for start in range(0, max(1, len(values)), batch_size):
+    for start in range(0, len(values), batch_size):
         batch = np.asarray(values[start : start + batch_size], np.float32)
-        outputs.append(keras.ops.convert_to_numpy(first_output(model(batch, training=False))))
+        outputs.append(keras.ops.convert_to_numpy(first_output(network(batch, training=False))))
     return np.concatenate(outputs)
 
 

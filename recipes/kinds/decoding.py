@@ -1,6 +1,6 @@
 """Text one token at a time, the whole loop in one TensorFlow graph: sampling and beam search.
 
-Both take a `step`, (tokens (N,) int32, their place, state) -> (logits (N, V) of the next, state), where `state` is a
+Both take a `step`, (tokens (N,) int32, their position, state) -> (logits (N, V) of the next, state), where `state` is a
 structure of tensors whose first axis is N: the hidden state of a recurrent network, or a cache of keys and values.
 """
 
@@ -8,11 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from recipes.data.tokenizers import END, PAD, START
-from recipes.errors import ConfigError
 
 Step = Callable[[tf.Tensor, tf.Tensor, Any], tuple[tf.Tensor, Any]]
 
@@ -20,7 +18,9 @@ Step = Callable[[tf.Tensor, tf.Tensor, Any], tuple[tf.Tensor, Any]]
 Decoder = Callable[[keras.Model], tuple[Callable[[Any], Any], Step]]
 
 
-def pick(logits: tf.Tensor, seeds: tf.Tensor, temperature: Any = 1.0, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
+def sample_token(
+    logits: tf.Tensor, seeds: tf.Tensor, temperature: Any = 1.0, top_k: Any = 0, top_p: Any = 1.0
+) -> tf.Tensor:
     """Returns a token drawn from each row of logits, (N, V) to (N,) int32.
 
     Args:
@@ -33,7 +33,7 @@ def pick(logits: tf.Tensor, seeds: tf.Tensor, temperature: Any = 1.0, top_k: Any
     """
     likeliest = tf.argmax(logits, -1, output_type=tf.int32)
     temperature = tf.convert_to_tensor(temperature, tf.float32)
-    logits = kept(logits / tf.maximum(temperature, 1e-6), top_k, top_p)
+    logits = filter_top_k_top_p(logits / tf.maximum(temperature, 1e-6), top_k, top_p)
     uniform = tf.map_fn(
         lambda seed: tf.random.stateless_uniform(logits.shape[1:], seed, 1e-9, 1),
         seeds,
@@ -43,7 +43,7 @@ def pick(logits: tf.Tensor, seeds: tf.Tensor, temperature: Any = 1.0, top_k: Any
     return tf.where(temperature > 0, drawn, likeliest)
 
 
-def kept(logits: tf.Tensor, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
+def filter_top_k_top_p(logits: tf.Tensor, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
     """Returns logits, (N, V), with those that may not be drawn at minus infinity. The likeliest always may."""
     size = tf.shape(logits)[-1]
     order = tf.argsort(logits, -1, "DESCENDING", stable=True)  # of equals, the first is the likelier
@@ -57,7 +57,7 @@ def kept(logits: tf.Tensor, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
 
 
 def sample_tokens(
-    step: Step, state: Any, prompts: tf.RaggedTensor, length: Any, seed: Any = 0, **how: Any
+    step: Step, state: Any, prompts: tf.RaggedTensor, length: Any, seed: Any = 0, **sampling: Any
 ) -> tf.RaggedTensor:
     """Returns each prompt and `length` tokens after it.
 
@@ -67,24 +67,25 @@ def sample_tokens(
         prompts: (B, None) int32, of one token or more each.
         length: How many tokens to add, 0 or more.
         seed: The same seed gives the same tokens, whatever else is in the batch.
-        **how: See `pick`.
+        **sampling: See `sample_token`.
     """
-    given = tf.cast(prompts.row_lengths(), tf.int32)
-    total = tf.reduce_max(given) + length
-    asked = prompts.to_tensor(shape=(None, None))
-    rows = tf.shape(asked)[0]
+    prompt_lengths = tf.cast(prompts.row_lengths(), tf.int32)
+    total = tf.reduce_max(prompt_lengths) + length
+    padded = prompts.to_tensor(shape=(None, None))
+    rows = tf.shape(padded)[0]
 
-    def more(place: tf.Tensor, token: tf.Tensor, state: Any, said: tf.TensorArray) -> Any:
-        logits, state = step(token, place, state)
-        seeds = tf.stack([tf.fill((rows,), tf.cast(seed, tf.int32)), place - given], -1)
-        following = tf.minimum(place + 1, tf.shape(asked)[1] - 1)
-        token = tf.where(place + 1 < given, asked[:, following], pick(tf.cast(logits, tf.float32), seeds, **how))
-        return place + 1, token, state, said.write(place + 1, token)
+    def extend(position: tf.Tensor, token: tf.Tensor, state: Any, tokens: tf.TensorArray) -> Any:
+        logits, state = step(token, position, state)
+        seeds = tf.stack([tf.fill((rows,), tf.cast(seed, tf.int32)), position - prompt_lengths], -1)
+        following = tf.minimum(position + 1, tf.shape(padded)[1] - 1)
+        sampled = sample_token(tf.cast(logits, tf.float32), seeds, **sampling)
+        token = tf.where(position + 1 < prompt_lengths, padded[:, following], sampled)
+        return position + 1, token, state, tokens.write(position + 1, token)
 
-    said = tf.TensorArray(tf.int32, total, clear_after_read=False, element_shape=(None,)).write(0, asked[:, 0])
-    loop = (tf.constant(0), asked[:, 0], state, said)
-    *_, said = tf.while_loop(lambda place, *_: place < total - 1, more, loop)
-    return tf.RaggedTensor.from_tensor(tf.transpose(said.stack()), lengths=given + length)
+    tokens = tf.TensorArray(tf.int32, total, clear_after_read=False, element_shape=(None,)).write(0, padded[:, 0])
+    loop = (tf.constant(0), padded[:, 0], state, tokens)
+    *_, tokens = tf.while_loop(lambda position, *_: position < total - 1, extend, loop)
+    return tf.RaggedTensor.from_tensor(tf.transpose(tokens.stack()), lengths=prompt_lengths + length)
 
 
 def beam_search(
@@ -109,22 +110,22 @@ def beam_search(
     scores = tf.repeat([[0.0] + [float("-inf")] * (k - 1)], batch, 0)  # (B, K): the K rows are alike at first
     tokens = tf.repeat(start, k)
 
-    def more(place: tf.Tensor, token: tf.Tensor, scores: tf.Tensor, said: tf.Tensor, state: Any) -> Any:
-        logits, state = step(token, place, state)
+    def extend(position: tf.Tensor, token: tf.Tensor, scores: tf.Tensor, sequences: tf.Tensor, state: Any) -> Any:
+        logits, state = step(token, position, state)
         size = logits.shape[-1]
         log_p = tf.reshape(tf.nn.log_softmax(tf.cast(logits, tf.float32)), (batch, k, size))
         log_p = tf.where(tf.range(size) <= START, float("-inf"), log_p)  # these are no part of a sentence
-        over = tf.reshape((token == END) | (token == PAD), (batch, k, 1)) | (place >= most)
+        over = tf.reshape((token == END) | (token == PAD), (batch, k, 1)) | (position >= most)
         log_p = tf.where(over, tf.where(tf.range(size) == PAD, 0.0, float("-inf")), log_p)  # what has ended, stays
         best, flat = tf.math.top_k(tf.reshape(scores[..., tf.newaxis] + log_p, (batch, k * size)), k)
         parent, token = flat // size, tf.reshape(flat % size, (-1,))
         rows = tf.reshape(parent + tf.range(batch)[:, tf.newaxis] * k, (-1,))
         state = tf.nest.map_structure(lambda x: tf.gather(x, rows), state)
-        said = tf.concat([tf.gather(said, rows), token[:, tf.newaxis]], 1)
-        return place + 1, token, best, said, state
+        sequences = tf.concat([tf.gather(sequences, rows), token[:, tf.newaxis]], 1)
+        return position + 1, token, best, sequences, state
 
-    def unfinished(place: tf.Tensor, token: tf.Tensor, *_: Any) -> tf.Tensor:
-        return (place < tf.reduce_max(most)) & tf.reduce_any((token != END) & (token != PAD))
+    def unfinished(position: tf.Tensor, token: tf.Tensor, *_: Any) -> tf.Tensor:
+        return (position < tf.reduce_max(most)) & tf.reduce_any((token != END) & (token != PAD))
 
     loop = (tf.constant(0), tokens, scores, tf.zeros((batch * k, 0), tf.int32), state)
     shapes = (
@@ -134,16 +135,9 @@ def beam_search(
         tf.TensorShape((None, None)),
         tf.nest.map_structure(lambda x: tf.TensorShape((None, *x.shape[1:])), state),
     )
-    _, _, scores, said, _ = tf.while_loop(unfinished, more, loop, shape_invariants=shapes)
-    said = tf.reshape(said, (batch, k, tf.shape(said)[1]))
-    spoken = tf.reduce_sum(tf.cast(said != PAD, tf.float32), -1)
-    scores = scores / ((5 + spoken) / 6) ** length_penalty
+    _, _, scores, sequences, _ = tf.while_loop(unfinished, extend, loop, shape_invariants=shapes)
+    sequences = tf.reshape(sequences, (batch, k, tf.shape(sequences)[1]))
+    lengths = tf.reduce_sum(tf.cast(sequences != PAD, tf.float32), -1)
+    scores = scores / ((5 + lengths) / 6) ** length_penalty
     order = tf.argsort(scores, direction="DESCENDING", stable=True)
-    return tf.gather(said, order, batch_dims=1), tf.gather(scores, order, batch_dims=1)
-
-
-def check_number(name: str, value: Any, kind: type, fits: Callable[[Any], bool], expected: str) -> None:
-    """Refuses a number of the wrong type or out of range, by its name; an int is a float too."""
-    kinds = (int, np.integer) if kind is int else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not fits(value):
-        raise ConfigError(f"{name}={value!r} is not what it can be; expected {expected}")
+    return tf.gather(sequences, order, batch_dims=1), tf.gather(scores, order, batch_dims=1)

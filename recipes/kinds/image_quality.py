@@ -89,8 +89,8 @@ def classifier_metrics(generated: np.ndarray, real: np.ndarray, judge: keras.Mod
 
     The figures: "score", the classifier score (Salimans et al. 2016, section 4), from 1 to the number of classes;
     "classes", how many classes at least 1 % of the images are taken for; "frechet", the distance of the features before
-    its last layer (Heusel et al. 2017, equation 6); and each of them "_of_real" images. Distances are taken to one half
-    of the real images: of as many generated ones, and of the other half.
+    its last layer (Heusel et al. 2017, equation 6); and each of them "_of_real" images. Distances are taken to the
+    first half of the real images, in their order: of as many generated ones, and of the other half.
 
     Args:
         generated: Generated images, (N, H, W, C) in [0, 255].
@@ -173,7 +173,7 @@ def _read(judge: keras.Model | str | Path) -> keras.Model:
         return judge
     try:
         return read_model(Path(judge) / "model.keras")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: it has a class that is not imported
         raise ConfigError(
             f"{judge} holds no classifier ({(str(error).splitlines() or [''])[0]}); expected the folder of a finished "
             "run, such as one of mnist_dense"

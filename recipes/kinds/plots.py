@@ -104,17 +104,37 @@ def draw_attention(weights: np.ndarray, rows: Sequence[str], columns: Sequence[s
     return figure
 
 
-def draw_images(images: np.ndarray, titles: Sequence[str] = (), columns: int = 8) -> Figure:
-    """Draws images, (N, H, W, C) in [0, 255], in a grid."""
+def draw_images(
+    images: np.ndarray,
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+) -> Figure:
+    """Draws images, (N, H, W, C) in [0, 255], in a grid, row by row.
+
+    Args:
+        images: What is drawn.
+        titles: Above each image.
+        columns: How many images a row has.
+        row_labels: To the left of each row.
+        column_labels: Above each column.
+    """
     rows = -(-len(images) // columns)
     height = 1.1 + (0.5 if titles else 0)
-    figure = Figure(figsize=(columns * (1.7 if titles else 1.1), rows * height), layout="constrained")
-    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+    width = columns * (1.7 if titles else 1.1) + (0.6 if row_labels else 0)
+    figure = Figure(figsize=(width, rows * height + (0.2 if column_labels else 0)), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for index, axes in enumerate(panels.flat):
         axes.axis("off")
-        if place < len(images):
-            show(axes, images[place])
+        if index < len(images):
+            show(axes, images[index])
             if titles:
-                axes.set_title(titles[place], fontsize=6)
+                axes.set_title(titles[index], fontsize=6)
+    for axes, label in zip(panels[:, 0], row_labels, strict=False):
+        axes.text(-0.08, 0.5, label, transform=axes.transAxes, ha="right", va="center", fontsize=8)
+    for axes, label in zip(panels[0], column_labels, strict=False):
+        axes.set_title(label, fontsize=8)
     return figure
 
 

@@ -1,119 +1,157 @@
-"""Classifiers of texts: what they take for what, and a SavedModel of them that takes strings."""
+"""Text classifiers: how they are scored, reported, asked and exported."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import tensorflow as tf
+from recipes.errors import DataError
 
-from recipes.data.labelled_texts import last_words
-from recipes.data.splits import DataInfo, Splits
-from recipes.data.tokenizers import Tokenizer
-from recipes.devices.workers import is_chief
-from recipes.errors import ConfigError
-from recipes.kinds.image_classification import name_function
-from recipes.kinds.plots import predictions, write_confusion
-from recipes.runs.atomic_files import write_text
-from recipes.verbs.export import Signature, Source, export_signatures, in_float32
+if TYPE_CHECKING:
+    import keras
+
+    from recipes.data.in_memory import EvaluationData
+    from recipes.data.splits import DataInfo, Splits
+    from recipes.data.tokenizers import Tokenizer
+    from recipes.verbs.export import Signature, Source
 
 SHOWN_WORDS = 80  # of a text in a report, its last
 
 
-def text_classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes confusion.png and mistakes.txt, on the test split; returns their titles -> file names.
+class TextClassification:
+    """The kind of a model of (B, T) token ids, 0 for padding, to (B, classes) logits.
+
+    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}. Signatures of
+    an export, both with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities` (B, classes)
+    float32: `serving_default` takes `text` (B,) string in UTF-8, `token_ids` takes `token_ids` (B, T) int32.
 
     Args:
-        model: (B, T) token ids to (B, V) logits.
-        splits: The data; without a test split, or a tokenizer, there are none.
-        folder: Where they are written.
+        sequence_length: How many of a text's last words a model without a run reads.
     """
-    tokenizer = splits.info.tokenizer
-    if splits.test is None or tokenizer is None:
-        return {}
-    batches, labels, probabilities = predictions(model, splits.test)
-    texts = [text.decode() for token_ids in batches for text in tokenizer.decode(token_ids).numpy()]
-    names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
-    guesses = probabilities.argmax(-1)
-    written = write_confusion(labels, guesses, names, folder)
-    wrong = np.flatnonzero(guesses != labels)
-    surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:12]
-    if len(surest):
-        said = "\n".join(
-            f"is {names[labels[index]]}, taken for {names[guesses[index]]} with {probabilities[index].max():.1%}:\n"
-            f"    ... {' '.join(texts[index].split()[-SHOWN_WORDS:])}\n"
-            for index in surest
+
+    def __init__(self, sequence_length: int) -> None:
+        self.sequence_length = sequence_length
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns {"loss": in nats, "accuracy": in [0, 1]} on the test split."""
+        from recipes.verbs.evaluate import compiled_metrics
+
+        return compiled_metrics(model, splits)
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes confusion.png and mistakes.txt, of the test split; nothing without one, or without a tokenizer."""
+        import numpy as np
+
+        from recipes.kinds.plots import predictions, write_confusion
+        from recipes.runs.atomic_files import write_text
+
+        tokenizer = splits.info.tokenizer
+        if splits.test is None or tokenizer is None:
+            return {}
+        batches, labels, probabilities = predictions(model, splits.test)
+        texts = [text.decode() for token_ids in batches for text in tokenizer.decode(token_ids).numpy()]
+        names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
+        guesses = probabilities.argmax(-1)
+        titles = write_confusion(labels, guesses, names, folder)
+        wrong = np.flatnonzero(guesses != labels)
+        surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:12]
+        if len(surest):
+            lines = [
+                f"is {names[labels[index]]}, taken for {names[guesses[index]]} with {probabilities[index].max():.1%}:\n"
+                f"    ... {' '.join(texts[index].split()[-SHOWN_WORDS:])}\n"
+                for index in surest
+            ]
+            write_text(folder / "mistakes.txt", "\n".join(lines))
+            title = (
+                f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, as it reads them: how they end"
+            )
+            titles[title] = "mistakes.txt"
+        return titles
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns the test split of a user's texts, or all of them."""
+        from recipes.data.labelled_texts import evaluation_texts
+
+        return evaluation_texts(data, model)
+
+    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (the text or its file, {"label", "probability", "probabilities"}); see `inputs.read_texts`."""
+        import tensorflow as tf
+
+        from recipes.kinds.classes import named_probabilities
+        from recipes.kinds.inputs import predict_each, read_texts
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.load import run_of
+
+        run = run_of(model)
+        classify = tf.function(
+            classify_texts_function(in_float32(model), run.info, self.length_of(model)),
+            input_signature=[tf.TensorSpec((None,), tf.string)],
         )
-        write_text(folder / "mistakes.txt", said)
-        title = f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, as it reads them: how they end"
-        written[title] = "mistakes.txt"
-    return written
+
+        def predict(texts: list[str]) -> list[dict[str, Any]]:
+            return named_probabilities(classify(tf.constant(texts)), run.label_names)
+
+        return predict_each(read_texts(inputs), predict)
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns the model and its words, and the signatures that the class docstring lists."""
+        import keras
+        import tensorflow as tf
+
+        from recipes.kinds.classes import name_function
+        from recipes.verbs.export import Signature, in_float32
+
+        served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
+        texts = tokenizer.decode(source.examples(16)).numpy()
+        token_ids = padded_ids(tokenizer, texts, length).numpy()
+        probabilities = keras.ops.softmax(served.predict(token_ids, verbose=0))
+        answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
+        name = name_function(served, source.info.label_names)
+
+        def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            return name(served(token_ids[:, -length:], training=False))
+
+        ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
+        signatures = {
+            "serving_default": Signature(
+                classify_texts_function(served, source.info, length),
+                {"text": tf.TensorSpec((None,), tf.string)},
+                {"text": texts},
+                answer,
+            ),
+            "token_ids": Signature(of_ids, ids_spec, {"token_ids": token_ids}, answer),
+        }
+        return [served, tokenizer.table], signatures
+
+    def length_of(self, model: keras.Model) -> int:
+        """Returns how many of a text's last words a model reads."""
+        run = getattr(model, "run", None)
+        return run.config.sequence_length if run else self.sequence_length
 
 
 def classify_texts_function(
     model: keras.Model, info: DataInfo, sequence_length: int
-) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+) -> Callable[[Any], dict[str, Any]]:
     """Returns the function (B,) strings -> {"label", "probability", "probabilities"}."""
-    tokenizer, name = tokenizer_of(info), name_function(model, info.label_names)
+    import tensorflow as tf
+
+    from recipes.kinds.classes import name_function
+
+    tokenizer, name = info.known_tokenizer(), name_function(model, info.label_names)
 
     def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(text)[0]
-        one_if_empty = tf.cast(count == 0, tf.int32)  # a recurrent network fails on an empty batch
-        token_ids = padded_ids(tokenizer, tf.concat([text, tf.fill((one_if_empty,), "")], 0), sequence_length)
-        return name(model(token_ids, training=False)[:count])
+        one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a recurrent network fails on an empty batch
+        token_ids = padded_ids(tokenizer, tf.concat([text, one_if_empty], 0), sequence_length)
+        return {key: value[:count] for key, value in name(model(token_ids, training=False)).items()}
 
     return classify
 
 
-def padded_ids(tokenizer: Tokenizer, text: Any, sequence_length: int) -> tf.Tensor:
+def padded_ids(tokenizer: Tokenizer, text: Any, sequence_length: int) -> Any:
     """Returns the last token ids of each text, (B,) to (B, T) int32, padded with 0."""
+    from recipes.data.labelled_texts import last_words
+
     return last_words(tokenizer, text, sequence_length).to_tensor(0)
-
-
-def tokenizer_of(info: DataInfo) -> Tokenizer:
-    """Returns the tokenizer of some data, refusing data that has none."""
-    if info.tokenizer is None:
-        raise ConfigError(f"{info.name} has no tokenizer; pass Splits whose info= has one")
-    return info.tokenizer
-
-
-def export_text_classifier(model: keras.Model, source: Source, folder: str | Path, sequence_length: int) -> Path:
-    """Writes `<folder>/<version>/`, a SavedModel for TensorFlow Serving, one version above the last, and returns it.
-
-    Its signature `serving_default` takes `text` (B,) string, in UTF-8, and answers with `label` (B,) string,
-    `probability` (B,) float32 and `probabilities` (B, classes) float32. `token_ids` takes (B, T) int32 instead.
-
-    Args:
-        model: (B, T) token ids to (B, V) logits.
-        source: The model's run, or Splits of its data.
-        folder: The base path that a server watches.
-        sequence_length: How many of a text's last words count.
-
-    Raises:
-        ExportError: See `export_signatures`.
-    """
-    if not is_chief():
-        return export_signatures([model], source.info, folder, {})
-    served, tokenizer = in_float32(model), tokenizer_of(source.info)
-    texts = tokenizer.decode(source.examples(16)).numpy()
-    token_ids = padded_ids(tokenizer, texts, sequence_length).numpy()
-    answer = {"probabilities": keras.ops.convert_to_numpy(keras.ops.softmax(served.predict(token_ids, verbose=0)))}
-    name = name_function(served, source.info.label_names)
-
-    def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return name(served(token_ids[:, -sequence_length:], training=False))
-
-    signatures = {
-        "serving_default": Signature(
-            classify_texts_function(served, source.info, sequence_length),
-            {"text": tf.TensorSpec((None,), tf.string)},
-            {"text": texts},
-            answer,
-        ),
-        "token_ids": Signature(
-            of_ids, {"token_ids": tf.TensorSpec((None, None), tf.int32)}, {"token_ids": token_ids}, answer
-        ),
-    }
-    models = [served, tokenizer.table]
-    return export_signatures(models, source.info, folder, signatures, run=getattr(model, "run", None))

@@ -1,160 +1,267 @@
-"""What language models share: text after a prompt, in the terminal, in a report and in a SavedModel."""
+"""Language models: text after a prompt, in Python, on the terminal, in a report and in a SavedModel."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from recipes.data.splits import Splits
-from recipes.data.tokenizers import Tokenizer
-from recipes.devices.workers import is_chief
-from recipes.kinds.decoding import Decoder, check_number, pick, sample_tokens
-from recipes.kinds.text_classification import tokenizer_of
-from recipes.runs.atomic_files import write_text
-from recipes.verbs.export import Signature, Source, export_signatures, in_float32
+from recipes.errors import DataError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from recipes.data.in_memory import EvaluationData
+    from recipes.data.splits import Splits
+    from recipes.data.tokenizers import Tokenizer
+    from recipes.verbs.export import Signature, Source
 
 MOST = 10_000  # tokens that a served model adds to a prompt
 
 
-def begun_prompts(tokenizer: Tokenizer, prompts: Any) -> tf.RaggedTensor:
+class TextGeneration:
+    """The kind of a model of (B, T) token ids to (B, T, V) logits of the next.
+
+    `predict` takes prompts and answers with the "text" that begins with each. Signatures of an export:
+    `serving_default` takes `prompt` (B,) string and answers with `text` (B,) string, the prompt and 200 tokens at a
+    temperature of 0.8; `generate` takes besides them the scalars `length` int32, `temperature` float32, `top_k` int32
+    (0: all), `top_p` float32 (1: all) and `seed` int32.
+
+    Args:
+        decoder: What makes a step of the model; see `decoding.Decoder`.
+    """
+
+    def __init__(self, decoder: Callable[..., Any]) -> None:
+        self.decoder = decoder
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns {"loss": nats, "bits": the same in bits} per token of the test split."""
+        from recipes.verbs.evaluate import compiled_metrics
+
+        figures = compiled_metrics(model, splits)
+        return {"bits": figures["loss"] / float(np.log(2)), **figures}
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes samples.txt: how the model continues three places of the test text, and how that continues itself."""
+        import tensorflow as tf
+
+        from recipes.runs.atomic_files import write_text
+
+        if splits.test is None or splits.info.tokenizer is None:
+            return {}
+        tokenizer = splits.info.tokenizer
+        windows = next(iter(splits.test.unbatch().batch(64)))[0]
+        texts = [text.decode() for text in tokenizer.decode(windows[:: max(1, len(windows) // 3)][:3]).numpy()]
+        prompts = tf.constant([text[: min(32, len(text) // 2)] for text in texts])
+        answers = tf.function(lambda: self.continue_texts(model, tokenizer, prompts, 400, temperature=0.8))()
+        samples = [
+            f"=== the test text:\n{text}\n=== the model, from its first {len(prompt.decode())} characters on:\n"
+            f"{answer.decode()}"
+            for text, prompt, answer in zip(texts, prompts.numpy(), answers.numpy(), strict=True)
+        ]
+        write_text(folder / "samples.txt", "\n\n".join(samples) + "\n")
+        return {"Samples (temperature 0.8)": "samples.txt"}
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns the test text of a user's data, which of one text is its end."""
+        from recipes.data.character_windows import evaluation_text
+
+        return evaluation_text(data, model)
+
+    def predict(
+        self,
+        model: keras.Model,
+        inputs: Any,
+        *,
+        length: int = 200,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (the prompt or its file, {"text"}) of prompts; for the options see `generate`."""
+        import tensorflow as tf
+
+        from recipes.kinds.inputs import predict_each, read_texts
+        from recipes.verbs.load import run_of
+
+        check_sampling(length, temperature, top_k, top_p, seed)
+        tokenizer = run_of(model).info.known_tokenizer()
+        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        continue_texts = tf.function(
+            lambda prompts: self.continue_texts(model, tokenizer, prompts, length, **sampling),
+            input_signature=[tf.TensorSpec((None,), tf.string)],
+        )
+
+        def predict(prompts: list[str]) -> list[dict[str, Any]]:
+            return [{"text": text.decode()} for text in continue_texts(tf.constant(prompts)).numpy()]
+
+        return predict_each(read_texts(inputs), predict, size=16)
+
+    def generate(
+        self,
+        model: keras.Model,
+        prompt: str = "\n",
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[str]:
+        """Returns the prompt and then, one by one as they are made, `length` tokens after it: "".join(generate()).
+
+        Args:
+            model: As a verb: what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            prompt: Any text; characters that the model does not know are skipped.
+            length: How many tokens to add, 0 or more.
+            temperature: Below 1 the likely gets likelier; 0: always the likeliest.
+            top_k: Only the k likeliest may come; 0: all.
+            top_p: Only the likeliest that together have this probability may come; 1: all.
+            seed: The same seed, the same text.
+
+        Raises:
+            ConfigError: If one of the numbers is out of range.
+        """
+        from recipes.verbs.load import run_of
+
+        check_sampling(length, temperature, top_k, top_p, seed)
+        tokenizer = run_of(model).info.known_tokenizer()
+        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        return self.stream(model, tokenizer, prompt, length, **sampling)
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns the model and its characters, and the signatures that the class docstring lists."""
+        import tensorflow as tf
+
+        from recipes.verbs.export import Signature, in_float32
+
+        served, tokenizer = in_float32(model), source.info.known_tokenizer()
+
+        def generate(prompt: Any, length: Any, **sampling: Any) -> dict[str, tf.Tensor]:
+            message = f"length is out of range; expected 0 to {MOST}"
+            in_range = [tf.debugging.assert_greater_equal(length, 0, message)]
+            in_range += [tf.debugging.assert_less_equal(length, MOST, message)]
+            with tf.control_dependencies(in_range):
+                length = tf.identity(length)
+            return {"text": self.continue_texts(served, tokenizer, prompt, length, **sampling)}
+
+        def generate_endpoint(
+            prompt: Any, length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any
+        ) -> dict[str, tf.Tensor]:
+            return generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+
+        def default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"text": self.continue_texts(served, tokenizer, prompt, 200, temperature=0.8)}
+
+        def expected(length: int, **sampling: Any) -> dict[str, np.ndarray]:
+            texts = ["".join(self.stream(served, tokenizer, prompt, length, **sampling)) for prompt in prompts]
+            return {"text": np.array([text.encode() for text in texts], object)}
+
+        prompts = [text.decode()[:8] for text in tokenizer.decode(source.examples(2)).numpy()] + [""]
+        sampling: dict[str, Any] = {"temperature": np.float32(0.8), "top_k": 5, "top_p": np.float32(0.9), "seed": 3}
+        prompt_spec = {"prompt": tf.TensorSpec((None,), tf.string)}
+        dtypes = {
+            "length": tf.int32,
+            "temperature": tf.float32,
+            "top_k": tf.int32,
+            "top_p": tf.float32,
+            "seed": tf.int32,
+        }
+        scalar_specs = {name: tf.TensorSpec((), dtype) for name, dtype in dtypes.items()}
+        signatures = {
+            "serving_default": Signature(default, prompt_spec, {"prompt": prompts}, expected(200, temperature=0.8)),
+            "generate": Signature(
+                generate_endpoint,
+                prompt_spec | scalar_specs,
+                {"prompt": prompts, "length": 20, **sampling},
+                expected(20, **sampling),
+            ),
+        }
+        return [served, tokenizer.table], signatures
+
+    def continue_texts(
+        self, model: keras.Model, tokenizer: Tokenizer, prompts: Any, length: Any, **sampling: Any
+    ) -> tf.Tensor:
+        """Returns each prompt with `length` tokens after it, (B,) string to (B,) string, in TensorFlow operations.
+
+        Args:
+            model: (B, T) token ids to (B, T, V) logits of the next.
+            tokenizer: Of its token ids.
+            prompts: (B,) string.
+            length: How many tokens to add.
+            **sampling: `seed`, `temperature`, `top_k`, `top_p`; see `decoding.sample_token`.
+        """
+        import tensorflow as tf
+
+        from recipes.kinds.decoding import sample_tokens
+
+        count = tf.shape(prompts)[0]
+        one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a loop over no text fails
+        prompt_ids = encode_prompts(tokenizer, tf.concat([prompts, one_if_empty], 0))
+        initial_state, step = self.decoder(model)
+        token_ids = sample_tokens(step, initial_state(prompt_ids.nrows(tf.int32)), prompt_ids, length, **sampling)
+        is_new = tf.ragged.range(token_ids.row_lengths()) >= prompt_ids.row_lengths()[:, tf.newaxis]
+        return tf.strings.join([prompts, tokenizer.decode(tf.ragged.boolean_mask(token_ids, is_new))[:count]])
+
+    def stream(
+        self, model: keras.Model, tokenizer: Tokenizer, prompt: str, length: int, seed: int = 0, **sampling: Any
+    ) -> Iterator[str]:
+        """Yields a prompt, then token by token what `continue_texts` adds to it."""
+        import tensorflow as tf
+
+        from recipes.kinds.decoding import sample_token
+
+        yield prompt
+        initial_state, step = self.decoder(model)
+        prompt_ids = encode_prompts(tokenizer, [prompt])[0].numpy()
+        step_in_graph = tf.function(step, reduce_retracing=True)
+        state, token = initial_state(1), None
+        for position in range(len(prompt_ids) + length - 1):
+            token = prompt_ids[position] if position < len(prompt_ids) else token
+            logits, state = step_in_graph(tf.constant([token], tf.int32), tf.constant(position), state)
+            if position >= len(prompt_ids) - 1:
+                seeds = tf.constant([[seed, position - len(prompt_ids)]])
+                token = sample_token(tf.cast(logits, tf.float32), seeds, **sampling).numpy()[0]
+                yield tokenizer.decode([[token]]).numpy()[0].decode()
+
+
+def encode_prompts(tokenizer: Tokenizer, prompts: Any) -> tf.RaggedTensor:
     """Returns the token ids of some prompts, (B,) string to (B, None); a line break in place of an empty one."""
+    import tensorflow as tf
+
     token_ids = tokenizer.encode(prompts)
-    first = tokenizer.table.lookup(tf.constant("\n"))
+    line_break = tf.maximum(tokenizer.table.lookup(tf.constant("\n")), 0)
     empty = tf.cast(token_ids.row_lengths() == 0, tf.int64)
-    instead = tf.RaggedTensor.from_row_lengths(tf.repeat(tf.maximum(first, 0), tf.reduce_sum(empty)), empty)
+    instead = tf.RaggedTensor.from_row_lengths(tf.repeat(line_break, tf.reduce_sum(empty)), empty)
     return tf.concat([token_ids, instead], 1)
 
 
-def generate_texts(
-    decoder: Decoder, model: keras.Model, tokenizer: Tokenizer, prompts: Any, length: Any, **how: Any
-) -> tf.Tensor:
-    """Returns each prompt with `length` tokens after it, (B,) string to (B,) string, in TensorFlow operations alone.
+def check_sampling(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> None:
+    """Refuses ways of sampling that mean nothing."""
+    from recipes.kinds.options import check_option
 
-    Args:
-        decoder: What makes a step of the model.
-        model: (B, T) token ids to (B, T, V) logits of the next.
-        tokenizer: Of its token ids.
-        prompts: (B,) string.
-        length: How many tokens to add.
-        **how: `seed`, `temperature`, `top_k`, `top_p`; see `decoding.pick`.
-    """
-    count = tf.shape(prompts)[0]
-    one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a loop over no text fails
-    token_ids = begun_prompts(tokenizer, tf.concat([prompts, one_if_empty], 0))
-    begin, step = decoder(model)
-    said = sample_tokens(step, begin(token_ids.nrows(tf.int32)), token_ids, length, **how)
-    added = tf.ragged.boolean_mask(said, tf.ragged.range(said.row_lengths()) >= token_ids.row_lengths()[:, tf.newaxis])
-    return tf.strings.join([prompts, tokenizer.decode(added)[:count]])
+    check_option("length", length, int, lambda value: value >= 0, "a whole number of 0 or more")
+    check_option("temperature", temperature, float, lambda value: value >= 0, "a number of 0 or more")
+    check_option("top_k", top_k, int, lambda value: value >= 0, "a whole number: 0 for all, or more")
+    check_option("top_p", top_p, float, lambda value: 0 < value <= 1, "a number of more than 0, at most 1")
+    check_option("seed", seed, int, lambda value: -(2**31) <= value < 2**31, "a whole number of at most 32 bits")
 
 
-def stream_text(
-    decoder: Decoder,
-    model: keras.Model,
-    tokenizer: Tokenizer,
-    prompt: str,
-    length: int,
-    seed: int = 0,
-    **how: Any,
-) -> Iterator[str]:
-    """Yields a prompt, then token by token what `generate_texts` would add to it."""
-    yield prompt
-    begin, step = decoder(model)
-    token_ids = begun_prompts(tokenizer, [prompt])[0].numpy()
-    once = tf.function(step, reduce_retracing=True)
-    state, token = begin(1), None
-    for place in range(len(token_ids) + length - 1):
-        token = token_ids[place] if place < len(token_ids) else token
-        logits, state = once(tf.constant([token], tf.int32), tf.constant(place), state)
-        if place >= len(token_ids) - 1:
-            seeds = tf.constant([[seed, place - len(token_ids)]])
-            token = pick(tf.cast(logits, tf.float32), seeds, **how).numpy()[0]
-            yield tokenizer.decode([[token]]).numpy()[0].decode()
+@keras.saving.register_keras_serializable("recipes", "Bits")
+class BitsOfOlderModels(keras.metrics.MeanMetricWrapper):
+    """Cross-entropy in bits: a metric that models of version 0.1 were compiled with, so that they can be loaded."""
+
+    def __init__(self, name: str = "bits", **kwargs: Any) -> None:
+        super().__init__(bits, name=name, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        return {"name": self.name, "dtype": self.dtype}
 
 
-def text_samples(decoder: Decoder, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes samples.txt: what a model goes on with after three places of the test text, and how that went on.
-
-    Returns its title -> file name; nothing without a test split.
-    """
-    if splits.test is None or splits.info.tokenizer is None:
-        return {}
-    tokenizer = splits.info.tokenizer
-    windows = next(iter(splits.test.unbatch().batch(64)))[0]
-    texts = [text.decode() for text in tokenizer.decode(windows[:: max(1, len(windows) // 3)][:3]).numpy()]
-    prompts = [text[: min(32, len(text) // 2)] for text in texts]
-    made = tf.function(lambda: generate_texts(decoder, model, tokenizer, tf.constant(prompts), 400, temperature=0.8))()
-    said = "\n\n".join(
-        f"=== the test text:\n{text}\n=== the model, from its first {len(prompt)} characters on:\n{answer.decode()}"
-        for text, prompt, answer in zip(texts, prompts, made.numpy(), strict=True)
-    )
-    write_text(folder / "samples.txt", said + "\n")
-    return {"What it goes on with (temperature 0.8)": "samples.txt"}
-
-
-def export_generator(decoder: Decoder, model: keras.Model, source: Source, folder: str | Path) -> Path:
-    """Writes `<folder>/<version>/`, a SavedModel for TensorFlow Serving, one version above the last, and returns it.
-
-    `serving_default` takes `prompt` (B,) string and answers with `text` (B,) string: the prompt and 200 tokens at a
-    temperature of 0.8. `generate` takes besides them the scalars `length` int32, `temperature` float32, `top_k` int32
-    (0: all), `top_p` float32 (1: all) and `seed` int32.
-
-    Raises:
-        ExportError: If the SavedModel does not say what the model says, token by token.
-    """
-    if not is_chief():
-        return export_signatures([model], source.info, folder, {})
-    served, tokenizer = in_float32(model), tokenizer_of(source.info)
-
-    def generate(prompt: Any, length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dict[str, tf.Tensor]:
-        how = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        message = f"length is out of range; expected 0 to {MOST}"
-        in_range = [tf.debugging.assert_greater_equal(length, 0, message)]
-        in_range += [tf.debugging.assert_less_equal(length, MOST, message)]
-        with tf.control_dependencies(in_range):
-            length = tf.identity(length)
-        return {"text": generate_texts(decoder, served, tokenizer, prompt, length, **how)}
-
-    def default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"text": generate_texts(decoder, served, tokenizer, prompt, 200, temperature=0.8)}
-
-    scalars = {"length": tf.int32, "temperature": tf.float32, "top_k": tf.int32, "top_p": tf.float32, "seed": tf.int32}
-    prompts = [text.decode()[:8] for text in tokenizer.decode(source.examples(2)).numpy()] + [""]
-    how: dict[str, Any] = {
-        "length": 20,
-        "temperature": np.float32(0.8),
-        "top_k": 5,
-        "top_p": np.float32(0.9),
-        "seed": 3,
-    }
-
-    def said(length: int, **how: Any) -> dict[str, np.ndarray]:
-        texts = ["".join(stream_text(decoder, served, tokenizer, prompt, length, **how)) for prompt in prompts]
-        return {"text": np.array([text.encode() for text in texts], object)}
-
-    signatures = {
-        "serving_default": Signature(
-            default, {"prompt": tf.TensorSpec((None,), tf.string)}, {"prompt": prompts}, said(200, temperature=0.8)
-        ),
-        "generate": Signature(
-            generate,
-            {"prompt": tf.TensorSpec((None,), tf.string)}
-            | {name: tf.TensorSpec((), dtype) for name, dtype in scalars.items()},
-            {"prompt": prompts, **how},
-            said(**how),
-        ),
-    }
-    return export_signatures(
-        [served, tokenizer.table], source.info, folder, signatures, run=getattr(model, "run", None)
-    )
-
-
-def check_how(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> None:
-    """Refuses ways of drawing that mean nothing."""
-    check_number("length", length, int, lambda value: value >= 0, "a whole number of 0 or more")
-    check_number("temperature", temperature, float, lambda value: value >= 0, "a number of 0 or more")
-    check_number("top_k", top_k, int, lambda value: value >= 0, "a whole number: 0 for all, or more")
-    check_number("top_p", top_p, float, lambda value: 0 < value <= 1, "a number of more than 0, at most 1")
-    check_number("seed", seed, int, lambda value: -(2**31) <= value < 2**31, "a whole number of at most 32 bits")
+def bits(y_true: Any, y_pred: Any) -> Any:
+    """Returns the cross-entropy of labels and logits in bits: (B, T) integer and (B, T, V) to (B, T)."""
+    return keras.ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True) / np.log(2)

@@ -10,10 +10,10 @@ from recipes.errors import ConfigError
 
 @keras.saving.register_keras_serializable("recipes")
 class MultiHeadAttention(keras.layers.Layer):
-    """Each position's weighted mean of the values, the weights from how its query meets their keys; section 3.2.2.
+    """softmax(Q K^T / sqrt(D / N)) V in each of N heads: sections 3.2.1 and 3.2.2. shakespeare_gpt has it written out.
 
     Args:
-        num_heads: H; the width D of the queries must be a multiple of it.
+        num_heads: N; the width D of the queries must be a multiple of it.
         dropout: Share of the weights dropped in training.
         init_scale: Standard deviation of the projections' first weights; None: Glorot and Bengio's.
         output_scale: That of the last of the four, W_O, where it is another.
@@ -47,7 +47,7 @@ class MultiHeadAttention(keras.layers.Layer):
             projection.build((*query_shape[:-1], width))
 
     def call(self, query: Any, memory: Any, attention_mask: Any = None, training: bool = False) -> tuple[Any, Any]:
-        """Returns (B, T, D) and the weights, (B, H, T, S) float32, which add up to one over S.
+        """Returns (B, T, D) and the weights, (B, N, T, S) float32, which add up to one over S.
 
         Args:
             query: (B, T, D).
@@ -58,25 +58,25 @@ class MultiHeadAttention(keras.layers.Layer):
         return self.attend(query, *self.project(memory), attention_mask, training)
 
     def project(self, memory: Any) -> tuple[Any, Any]:
-        """Returns the keys and values of (B, S, D), each (B, H, S, D / H): what a cache keeps."""
+        """Returns the keys and values of (B, S, D), each (B, N, S, D / N): what a cache keeps."""
         return self._split(self.key_projection(memory)), self._split(self.value_projection(memory))
 
     def attend(
         self, query: Any, keys: Any, values: Any, attention_mask: Any = None, training: bool = False
     ) -> tuple[Any, Any]:
         """Returns what `call` does, of keys and values that `project` has made."""
-        queries = self._split(self.query_projection(query))  # (B, H, T, D / H)
+        queries = self._split(self.query_projection(query))  # (B, N, T, D / N)
         scores = ops.cast(ops.matmul(queries, ops.swapaxes(keys, -1, -2)), "float32") * self.scale  # equation 1
         if attention_mask is not None:
             scores = ops.where(attention_mask, scores, -1e9)  # not infinite: where none may be looked at, all are alike
-        weights = ops.softmax(scores)  # (B, H, T, S)
+        weights = ops.softmax(scores)  # (B, N, T, S)
         context = ops.matmul(self.dropout(ops.cast(weights, self.compute_dtype), training=training), values)
         batch, _, length, _ = ops.shape(context)
         joined = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, query.shape[-1]))
         return self.output_projection(joined), weights
 
     def _split(self, x: Any) -> Any:
-        """Returns (B, S, D) as (B, H, S, D / H)."""
+        """Returns (B, S, D) as (B, N, S, D / N)."""
         batch, length, width = ops.shape(x)[0], ops.shape(x)[1], x.shape[-1]
         return ops.transpose(ops.reshape(x, (batch, length, self.num_heads, width // self.num_heads)), (0, 2, 1, 3))
 

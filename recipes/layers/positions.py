@@ -31,8 +31,8 @@ class PositionEmbedding(keras.layers.Layer):
 
     def call(self, x: Any, start: Any = 0) -> Any:
         """Returns (B, T, D) with the vectors of the positions `start`, `start + 1`, ... added."""
-        places = ops.minimum(start + ops.arange(ops.shape(x)[1]), self.length - 1)  # beyond is padding
-        return x + ops.cast(ops.take(self.positions, places, axis=0), x.dtype)
+        positions = ops.minimum(start + ops.arange(ops.shape(x)[1]), self.length - 1)  # beyond is padding
+        return x + ops.cast(ops.take(self.positions, positions, axis=0), x.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what __init__ takes."""
@@ -42,5 +42,5 @@ class PositionEmbedding(keras.layers.Layer):
 
 def sinusoids(length: int, width: int) -> np.ndarray:
     """Returns (length, width) float32: sines in even places, cosines in odd ones; wavelengths 2 pi to 20,000 pi."""
-    places = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)  # (length, width / 2)
-    return np.stack([np.sin(places), np.cos(places)], -1).reshape(length, -1)[:, :width].astype(np.float32)
+    angles = np.arange(length)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)  # (length, width / 2)
+    return np.stack([np.sin(angles), np.cos(angles)], -1).reshape(length, -1)[:, :width].astype(np.float32)

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from recipes.errors import ConfigError
 from recipes.layers.attention import MultiHeadAttention, causal_mask, normal
 
 
@@ -11,15 +12,15 @@ from recipes.layers.attention import MultiHeadAttention, causal_mask, normal
 class TransformerBlock(keras.layers.Layer):
     """Self-attention, attention to a memory where there is one, and a feed-forward network.
 
-    Vaswani et al. (2017), figure 1: the encoder's block, and with `cross` the decoder's. With `norm_first` each part
-    normalises what it reads, as in GPT-2, and not what it has added to.
+    Vaswani et al. (2017), figure 1: the encoder's block, and with `cross` the decoder's; but each part normalises what
+    it reads, as in GPT-2, and not what it has added to.
 
     Args:
-        num_heads: H, of each attention.
+        num_heads: N, of each attention.
         ff_dim: Hidden units of the feed-forward network, section 3.3.
         dropout: Share dropped of weights of attention and of what each part adds, section 5.4.
         activation: Of the hidden units.
-        norm_first: Whether to normalise before each part.
+        norm_first: Of files of version 0.1; True.
         causal: Whether no position sees its future.
         cross: Whether there is a memory.
         init_scale: See `MultiHeadAttention`; also of the feed-forward network.
@@ -32,7 +33,7 @@ class TransformerBlock(keras.layers.Layer):
         ff_dim: int,
         dropout: float = 0.0,
         activation: str = "relu",
-        norm_first: bool = False,
+        norm_first: bool = True,
         causal: bool = False,
         cross: bool = False,
         init_scale: float | None = None,
@@ -40,6 +41,8 @@ class TransformerBlock(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not norm_first:
+            raise ConfigError("norm_first=False is not there any more; expected True, normalisation before each part")
         self.settings: dict[str, Any] = {
             "num_heads": num_heads,
             "ff_dim": ff_dim,
@@ -59,8 +62,8 @@ class TransformerBlock(keras.layers.Layer):
         scales = own["init_scale"], own["output_scale"] or own["init_scale"]
         self.attentions = [
             MultiHeadAttention(own["num_heads"], own["dropout"], *scales, dtype=dtype) for _ in range(1 + own["cross"])
-        ]
-        first, last = map(normal, scales)
+        ]  # to the sequence itself, and to the memory
+        first, last = normal(scales[0]), normal(scales[1])
         self.hidden = keras.layers.Dense(own["ff_dim"], own["activation"], kernel_initializer=first, dtype=dtype)
         self.output_layer = keras.layers.Dense(shape[-1], kernel_initializer=last, dtype=dtype)
         self.norms = [keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype) for _ in range(2 + own["cross"])]
@@ -77,7 +80,7 @@ class TransformerBlock(keras.layers.Layer):
         memory_attention_mask: Any = None,
         training: bool = False,
     ) -> tuple[Any, list[Any]]:
-        """Returns (B, T, D) and the weights of each attention, (B, H, T, S) float32.
+        """Returns (B, T, D) and the weights of each attention, (B, N, T, S) float32.
 
         Args:
             x: (B, T, D).
@@ -89,53 +92,56 @@ class TransformerBlock(keras.layers.Layer):
         if self.settings["causal"]:
             past = causal_mask(keras.ops.shape(x)[1])
             attention_mask = past if attention_mask is None else past & attention_mask
-        source = self._read(x, 0)
-        added, weights = self.attentions[0](source, source, attention_mask, training=training)
-        x, seen = self._add(x, added, 0, training), [weights]
+        normalized = self.norms[0](x)
+        context, weights = self.attentions[0](normalized, normalized, attention_mask, training=training)
+        x, all_weights = x + self.dropout(context, training=training), [weights]
         if self.settings["cross"]:
-            added, weights = self.attentions[1](self._read(x, 1), memory, memory_attention_mask, training=training)
-            x, seen = self._add(x, added, 1, training), [*seen, weights]
-        return self._feed_forward(x, training), seen
+            context, weights = self.attentions[1](self.norms[1](x), memory, memory_attention_mask, training=training)
+            x = x + self.dropout(context, training=training)
+            all_weights.append(weights)
+        return self.feed_forward(x, training), all_weights
+
+    def feed_forward(self, x: Any, training: bool = False) -> Any:
+        """Returns x plus what the two-layer network makes of each position: section 3.3."""
+        hidden = self.hidden(self.norms[-1](x))
+        return x + self.dropout(self.output_layer(hidden), training=training)
 
     def fill(self, x: Any, length: int) -> tuple[Any, Any]:
-        """Returns ((B, T, D), a cache of these positions with room for `length`), for `step` to go on with."""
-        keys_and_values = keras.ops.stack(self.attentions[0].project(self._read(x, 0)), axis=1)  # (B, 2, H, T, D / H)
+        """Returns ((B, T, D), a cache of these positions with room for `length`), from which `step` continues."""
+        keys_and_values = keras.ops.stack(self.attentions[0].project(self.norms[0](x)), axis=1)  # (B, 2, N, T, D / N)
         cache = keras.ops.pad(keys_and_values, [[0, 0]] * 3 + [[0, length - x.shape[1]], [0, 0]])
         return self(x)[0], cache
 
     def step(
-        self, x: Any, cache: Any, place: Any, attention_mask: Any, memory: Any = None, memory_attention_mask: Any = None
+        self,
+        x: Any,
+        cache: Any,
+        position: Any,
+        attention_mask: Any,
+        memory: Any = None,
+        memory_attention_mask: Any = None,
     ) -> tuple[Any, Any]:
         """Returns ((B, 1, D), the cache with this position in it).
 
         Args:
             x: (B, 1, D): one position.
-            cache: Keys and values of the positions before it: (B, 2, H, T, D / H).
-            place: Scalar int: which position it is.
+            cache: Keys and values of the positions before it: (B, 2, N, T, D / N).
+            position: Scalar int: which position it is.
             attention_mask: (1, 1, 1, T) bool: which positions there are.
-            memory: Keys and values of the memory, (B, 2, H, S, D / H), with `cross`.
+            memory: Keys and values of the memory, (B, 2, N, S, D / N), with `cross`.
             memory_attention_mask: Where a position may look in the memory.
         """
-        source = self._read(x, 0)
-        here = keras.ops.stack(self.attentions[0].project(source), axis=1)  # (B, 2, H, 1, D / H)
-        places = keras.ops.arange(cache.shape[3])[:, None]
-        cache = keras.ops.where(places == place, here, cache)  # not slice_update, which only XLA can serve
-        added, _ = self.attentions[0].attend(source, cache[:, 0], cache[:, 1], attention_mask)
-        x = self._add(x, added, 0, False)
+        normalized = self.norms[0](x)
+        keys_and_values = keras.ops.stack(self.attentions[0].project(normalized), axis=1)  # (B, 2, N, 1, D / N)
+        positions = keras.ops.arange(cache.shape[3])[:, None]
+        cache = keras.ops.where(positions == position, keys_and_values, cache)  # slice_update needs XLA to be served
+        context, _ = self.attentions[0].attend(normalized, cache[:, 0], cache[:, 1], attention_mask)
+        x = x + context
         if memory is not None:
-            added, _ = self.attentions[1].attend(self._read(x, 1), memory[:, 0], memory[:, 1], memory_attention_mask)
-            x = self._add(x, added, 1, False)
-        return self._feed_forward(x, False), cache
-
-    def _feed_forward(self, x: Any, training: bool) -> Any:
-        return self._add(x, self.output_layer(self.hidden(self._read(x, -1))), -1, training)
-
-    def _read(self, x: Any, part: int) -> Any:
-        return self.norms[part](x) if self.settings["norm_first"] else x
-
-    def _add(self, x: Any, added: Any, part: int, training: bool) -> Any:
-        x = x + self.dropout(added, training=training)
-        return x if self.settings["norm_first"] else self.norms[part](x)
+            keys, values = memory[:, 0], memory[:, 1]
+            context, _ = self.attentions[1].attend(self.norms[1](x), keys, values, memory_attention_mask)
+            x = x + context
+        return self.feed_forward(x), cache
 
     def compute_output_spec(self, x: Any, *_: Any, **__: Any) -> Any:
         """Returns the shapes and dtypes of what `call` returns."""

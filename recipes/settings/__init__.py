@@ -28,6 +28,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]  # of a whole, never all of it
 ValidationShare = Annotated[float, Field(ge=0, le=0.9)]  # so much may be held out
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+VocabSize = Annotated[int, Field(ge=2)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1)]  # one number or more
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 ImageShape = tuple[Count, Count, Count]  # height, width, channels
