@@ -12,14 +12,16 @@
 # ---
 
 # %% [markdown]
-# # Squeezing an image through a small code
+# # An image through a code and back
 #
-# An encoder makes a few numbers of an image, a decoder makes an image of the numbers, and both are trained to lose as
-# little as possible between the two:
+# An encoder $f$ makes a few numbers, the *code*, of an image $x$; a decoder $g$ makes an image of the code. Here noise
+# is laid over what goes in, and the image without it is asked for:
 #
-# $$L = -\frac{1}{N} \sum_{pixels} x \log \hat x + (1 - x) \log (1 - \hat x)$$
+# $$z = f(x + \mathrm{noise}), \qquad \hat x = \sigma(g(z)), \qquad
+# L = -\frac{1}{N} \sum_{pixels} x \log \hat x + (1 - x) \log (1 - \hat x)$$
 #
-# This notebook trains on scikit-learn's small digits. For MNIST: `mnist_autoencoder.fit()`.
+# The noise of a pixel cannot be told from its neighbours, the stroke of a digit can: so the code learns strokes. This
+# notebook trains on scikit-learn's small digits. For MNIST: `mnist_autoencoder.fit()`.
 
 # %%
 import matplotlib.pyplot as plt
@@ -33,7 +35,7 @@ print(splits.info)
 
 # %% [markdown]
 # ## The data
-# What goes in, and what is asked for.
+# What goes in, and what is asked for. Training images get new noise in each epoch: `mnist_autoencoder.noisy_pairs`.
 
 # %%
 noisy, clean = next(iter(splits.test))
@@ -61,9 +63,19 @@ model.get_layer("encoder").summary()
 # In, out, and as it should be. How many numbers does the code have, against 784 pixels?
 
 # %%
-codes = mnist_autoencoder.encode(noisy, model)
+codes = mnist_autoencoder.encode(noisy, model=model)
 print(codes.shape)
-show(noisy, mnist_autoencoder.decode(codes, model), clean)
+show(noisy, mnist_autoencoder.decode(codes, model=model), clean)
+
+# %% [markdown]
+# The loss by hand, as in the formula above, and what `evaluate` says of the same images:
+
+# %%
+images = np.concatenate([image for image, _ in splits.test])
+x = np.concatenate([target for _, target in splits.test])
+x_hat = np.clip(mnist_autoencoder.reconstruct(images, model=model) / 255, 1e-7, 1 - 1e-7)
+loss = -np.mean(x * np.log(x_hat) + (1 - x) * np.log(1 - x_hat))
+print(f"{loss:.4f} {mnist_autoencoder.evaluate(model)['loss']:.4f} nats per pixel")
 
 # %% [markdown]
 # ## Change one thing and see
@@ -73,4 +85,4 @@ show(noisy, mnist_autoencoder.decode(codes, model), clean)
 # %%
 first, last = codes[0], codes[1]
 between = np.stack([first + share * (last - first) for share in np.linspace(0, 1, 8)])
-show(mnist_autoencoder.decode(between, model), mnist_autoencoder.decode(codes[:8], model))
+show(mnist_autoencoder.decode(between, model=model), mnist_autoencoder.decode(codes[:8], model=model))

@@ -322,7 +322,8 @@ recipe = Recipe(
     Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"), report=report, figures=figures
 )
 fit, load, evaluate, predict, tune, export = recipe.verbs
-encode, decode, sample = recipe.verb(kind.encode), recipe.verb(kind.decode), recipe.verb(draw_samples)
+encode, decode, reconstruct = recipe.verb(kind.encode), recipe.verb(kind.decode), recipe.verb(kind.reconstruct)
+sample = recipe.verb(draw_samples)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

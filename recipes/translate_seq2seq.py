@@ -1,20 +1,28 @@
 """Translation with recurrent networks: descriptions of photographs, from English to German.
 
-Sutskever et al., "Sequence to Sequence Learning with Neural Networks" (2014), https://arxiv.org/abs/1409.3215: an LSTM
-reads the source, another begins where it ended and writes the translation piece by piece. With `attention` it also
-looks back at every piece of the source: "bahdanau" (2015), https://arxiv.org/abs/1409.0473, section 3, before each
-step, from the last hidden state; "luong" (2015), https://arxiv.org/abs/1508.04025, section 3, after it, from the new
-one ("general" scores, input feeding). What differs: one layer, which reads in both directions (so "none" needs no
-reversed source) and hands the writer a tanh layer of where it ended; an LSTM also with "bahdanau"; pieces for words.
+An LSTM reads the source, another begins where it ended and writes the translation piece by piece (Sutskever et al.,
+"Sequence to Sequence Learning with Neural Networks" 2014, https://arxiv.org/abs/1409.3215). With attention it looks
+back at every piece of the source, for the hidden state alone cannot hold a long sentence:
+
+    alpha_t = softmax_s score(h, m_s),   c_t = sum_s alpha_ts m_s,   h~_t = tanh(W_c [h_t, c_t]),   logits = W h~_t
+
+    "bahdanau" (2015), https://arxiv.org/abs/1409.0473, section 3: before each step, from the last state,
+               score(h_t-1, m_s) = v_a . tanh(W_a h_t-1 + U_a m_s), and c_t is an input of the step
+    "luong"    (2015), https://arxiv.org/abs/1508.04025, section 3: after each step, from the new state,
+               score(h_t, m_s) = h_t . W_a m_s ("general"), and h~_t is an input of the next ("input feeding")
+
+    loss = - sum_t sum_k q_t(k) log p(k | y_<t, x),  q smoothed: the sum over a sentence, the mean of a batch
+
+What differs: one layer, which reads in both directions (so "none" needs no reversed source) and hands the writer a
+tanh layer of where it ended; an LSTM also with "bahdanau", where the paper has a GRU with maxout units; Luong's
+equation 5 for both; one embedding for both languages, pieces in place of words, label smoothing, and Adam.
 
 The data set is Multi30k, Elliott et al. (2016), https://aclanthology.org/W16-3210; scores are sacreBLEU's.
 
 Result: BLEU 30.29 on the test split (1 seed), in 56 min with other work beside, on two cores.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -22,65 +30,39 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.data.sentence_pairs import evaluation_pairs, translation_splits
-from recipes.data.splits import Splits
-from recipes.devices.strategies import training_scope
-from recipes.kinds.translation import (
-    evaluate_translator,
-    explain_translation,
-    export_translator,
-    search,
-    translate_all,
-    translation_report,
-)
-from recipes.layers.recurrent import AttentionLSTM
-from recipes.optimization.losses import Perplexity, SentenceNats
-from recipes.optimization.optimizers import Adam, one_cycle
-from recipes.runs.open_run import open_run
-from recipes.runs.run_folder import recipe_name
-from recipes.settings import change, check_config
-from recipes.verbs.fit import fit_model, follow_data
-from recipes.verbs.load import known_tokenizer, same_data, trained
-from recipes.verbs.tune import tune_model
+from recipes.data.splits import Sizes, Splits
+from recipes.errors import ConfigError
+from recipes.kinds.translation import Translation
+from recipes.optimization.losses import Perplexity, SentenceCrossentropy
+from recipes.optimization.optimizers import Adam, warmup_cosine
+from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Settings of translate_seq2seq. Change them by name: `fit(epochs=5)`, or on the command line `--epochs 5`."""
 
     # data
     dataset: str = "multi30k"  # translation data set of tensorflow-datasets, "multi30k" or "dates"
     source: str = "en"  # language to translate from, as the data set names it
     target: str = "de"  # language to translate to
-    offline: Literal["stand-in", "error"] = "stand-in"  # when the data set cannot be had: train on "dates", or stop
-    validation_fraction: float = 0.1  # share of the training split held out where the data set has no validation split
-    max_examples: int | None = None  # most pairs of each split to use; None: all
-    sequence_length: int = 100  # most pieces of a sentence, the rest is not read
-    vocab_size: int = 4_000  # pieces of both languages; follows the data
-    train_examples: int = 29_000  # follows the data; with batch_size and epochs the length of the schedule
+    validation_fraction: ValidationShare = 0.1  # share held out where the data set has no validation split
+    sequence_length: Count = 100  # most pieces of a sentence, the rest is not read
+    vocab_size: VocabSize = 4_000  # most pieces that are learned, of both languages
     # model
     attention: Literal["none", "bahdanau", "luong"] = "luong"  # how the decoder looks back at the source
-    embed_dim: int = 256  # numbers that stand for a piece
-    units: int = 256  # numbers in a hidden state
-    dropout: float = 0.3  # share of embedded pieces' numbers and of hidden states dropped in training
+    embed_dim: Count = 256  # width of the embedding of a piece
+    units: Count = 256  # width of a hidden state
+    dropout: Share = 0.3  # share of embeddings and of hidden states dropped in training
     # training
-    batch_size: int = 128  # pairs per step, over all replicas
-    epochs: int = 15  # passes over the training split, 1 or more
-    learning_rate: float = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
-    warmup_fraction: float = 0.1  # share of the steps in which the rate climbs
-    clip_norm: float = 5.0  # gradients of a greater norm are shortened to it; the loss is of sentences, so often
-    label_smoothing: float = 0.1  # probability that the targets spread evenly over all pieces
-    seed: int = 0  # decides on weights, order and dropout, 0 or more
-    strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
-    deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
-    checkpoint_seconds: float = 60.0  # a checkpoint to continue from at most so often, in seconds
-    checkpoint_steps: int | None = None  # and one every so many steps; None: by time alone
-
-    def __post_init__(self) -> None:
-        check_config(self)
+    epochs: Count = 15
+    learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
+    warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
+    clip_norm: Positive = 5.0  # gradients are clipped to this norm; often active, since the loss sums over a sentence
+    label_smoothing: Share = 0.1  # probability that the targets spread evenly over all pieces
 
 
 TINY = Config(
@@ -97,48 +79,146 @@ TINY = Config(
 
 # ---------------------------------------------------------------- data
 
+MULTI30K = Sizes(train_examples=29_000, vocab_size=4_000)
 
-def load_data(config: Config = Config(), data: Any = None, *, tokenizer: Any = None, **changes: Any) -> Splits:
+
+def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None) -> Splits:
     """Returns the batches ((source (B, S), target (B, T)), following (B, T)): int32 pieces, 0 after their end.
 
-    Args:
-        config: The settings.
-        data: Your own instead: Splits, the path of a text file of "source<tab>target" lines, lists `(sources, targets)`
-            or two or three of either (training, (validation,) test).
-        tokenizer: A trained model's, to read data as it does; None: learned from the training split.
-        **changes: Settings to change by name.
-
-    Raises:
-        ConfigError: An unknown setting, a wrong type or range.
-        DataError: The data is unknown, damaged, of the wrong kind, or cannot be had with offline="error".
+    Teacher forcing: `target` is the start and the sentence, `following` the sentence and the end. `data` may be your
+    own: the path of a text file of "source<tab>target" lines, lists `(sources, targets)`, two or three of either
+    (training, (validation,) test), or Splits. With a trained model's `tokenizer` it is read as that model reads.
     """
-    return translation_splits(change(config, **changes), data, tokenizer)
+    from recipes.data.sentence_pairs import translation_splits
+
+    return translation_splits(config, data, tokenizer)
+
+
+# ---------------------------------------------------------------- attention
+
+
+@keras.saving.register_keras_serializable("recipes")
+class AttentionLSTM(layers.Layer):
+    """An LSTM that attends to a memory in each step, or not; the formulas stand at the top of the page.
+
+    Training scans `step` over a sentence, decoding calls it piece by piece.
+
+    Args:
+        units: Width of the hidden state.
+        attention: "none", "bahdanau" or "luong".
+    """
+
+    def __init__(self, units: int, attention: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if attention not in ("none", "bahdanau", "luong"):
+            raise ConfigError(f"attention={attention!r} is unknown; expected 'none', 'bahdanau' or 'luong'")
+        self.units, self.attention = units, attention
+        self.cell = layers.LSTMCell(units, dtype=self.dtype_policy)
+        self.keys = layers.Dense(units, use_bias=False, name="keys", dtype=self.dtype_policy)  # U_a; luong's W_a
+        self.query = layers.Dense(units, name="query", dtype=self.dtype_policy)  # bahdanau's W_a
+        self.score = layers.Dense(1, use_bias=False, name="score", dtype=self.dtype_policy)  # v_a
+        self.joint = layers.Dense(units, activation="tanh", name="joint", dtype=self.dtype_policy)  # W_c
+
+    def build(self, x_shape: Any, memory_shape: Any, *_: Any) -> None:
+        """Makes the weights that the kind of attention needs."""
+        extra_input = {"none": 0, "luong": self.units, "bahdanau": memory_shape[-1]}[self.attention]
+        self.cell.build((x_shape[0], x_shape[-1] + extra_input))
+        if self.attention != "none":
+            self.keys.build(memory_shape)
+            self.joint.build((x_shape[0], self.units + memory_shape[-1]))
+        if self.attention == "bahdanau":
+            self.query.build((x_shape[0], self.units))
+            self.score.build((x_shape[0], self.units))
+
+    def call(self, x: Any, memory: Any, padding_mask: Any, hidden: Any, cell: Any) -> tuple[Any, Any]:
+        """Returns the output of each step, (B, T, units), and the attention weights, (B, T, S): all 0 with "none".
+
+        Args:
+            x: (B, T, D).
+            memory: (B, S, M).
+            padding_mask: (B, S) bool, True where the memory is of a piece.
+            hidden: (B, units), before the first step.
+            cell: (B, units).
+        """
+        projected = self.project_memory(memory, padding_mask)
+
+        def step(state: Any, x: Any) -> tuple[Any, Any]:
+            _, state = self.step(x, state, *projected)
+            return state, state
+
+        initial_state = self.initial_state(hidden, cell, padding_mask)
+        _, (_, _, outputs, weights) = ops.scan(step, initial_state, ops.transpose(x, (1, 0, 2)))
+        return ops.transpose(outputs, (1, 0, 2)), ops.transpose(weights, (1, 0, 2))
+
+    def project_memory(self, memory: Any, padding_mask: Any) -> tuple[Any, Any, Any]:
+        """Returns what stays the same in all steps: the memory's keys (B, S, units), the memory, its padding mask."""
+        return (memory if self.attention == "none" else self.keys(memory)), memory, padding_mask
+
+    def initial_state(self, hidden: Any, cell: Any, padding_mask: Any) -> tuple[Any, ...]:
+        """Returns the state before the first step: hidden, cell, output, attention weights."""
+        return hidden, cell, ops.zeros_like(hidden), ops.zeros_like(padding_mask, dtype=self.compute_dtype)
+
+    def step(self, x: Any, state: Any, keys: Any, memory: Any, padding_mask: Any) -> tuple[Any, tuple[Any, ...]]:
+        """Returns (the output (B, units), the next state) after (B, D) has been read."""
+        hidden, cell, output, weights = state
+        if self.attention == "bahdanau":  # look, then read
+            scores = self.score(ops.tanh(self.query(hidden)[:, None] + keys))[..., 0]  # (B, S)
+            context, weights = attend(scores, memory, padding_mask)
+            x = ops.concatenate([x, context], -1)
+        elif self.attention == "luong":
+            x = ops.concatenate([x, output], -1)  # input feeding, section 3.3
+        _, (hidden, cell) = self.cell(x, (hidden, cell))
+        if self.attention == "luong":  # read, then look
+            scores = ops.sum(keys * hidden[:, None], -1)  # (B, S): equation 8, "general"
+            context, weights = attend(scores, memory, padding_mask)
+        # equation 5
+        output = hidden if self.attention == "none" else self.joint(ops.concatenate([hidden, context], -1))
+        return output, (hidden, cell, output, weights)
+
+    def compute_output_shape(self, x_shape: Any, memory_shape: Any, *_: Any) -> Any:
+        """Returns the shapes of what `call` returns."""
+        return (*x_shape[:-1], self.units), (*x_shape[:-1], memory_shape[1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        return {**super().get_config(), "units": self.units, "attention": self.attention}
+
+
+def attend(scores: Any, memory: Any, padding_mask: Any) -> tuple[Any, Any]:
+    """Returns the context sum_s alpha_s m_s, (B, M), and the weights alpha = softmax(scores), (B, S), 0 at padding."""
+    masked = ops.where(padding_mask, ops.cast(scores, "float32"), -1e9)
+    weights = ops.cast(ops.softmax(masked), memory.dtype)
+    return ops.sum(weights[..., None] * memory, 1), weights
 
 
 # ---------------------------------------------------------------- model
 
 
-def build(config: Config = Config()) -> keras.Model:
+def build(config: Config = Config(), sizes: Sizes = MULTI30K) -> keras.Model:
     """Returns the compiled model: source (B, S) and target (B, T) pieces to (B, T, V) float32 logits of the next."""
-    source, target = (keras.Input((None,), dtype="int32", name=name) for name in ("source", "target"))
-    pieces = layers.Embedding(config.vocab_size, config.embed_dim, name="pieces")
-    there = ops.not_equal(source, 0)  # (B, S): no padding
+    source = keras.Input((None,), dtype="int32", name="source")
+    target = keras.Input((None,), dtype="int32", name="target")
+    pieces = layers.Embedding(sizes.vocab_size, config.embed_dim, name="pieces")
+    padding_mask = ops.not_equal(source, 0)  # (B, S)
     x = layers.Dropout(config.dropout)(pieces(source))  # (B, S, D)
     reader = layers.LSTM(config.units, return_sequences=True, return_state=True)
-    memory, *states = layers.Bidirectional(reader, name="reader")(x, mask=there)  # (B, S, 2 units), 4 times (B, units)
-    hidden, cell = (
-        layers.Dense(config.units, activation="tanh", name=name)(layers.Concatenate()(states[part::2]))
-        for part, name in enumerate(("hidden", "cell"))
-    )
+    memory, *ends = layers.Bidirectional(reader, name="reader")(x, mask=padding_mask)  # (B, S, 2 units), 4 (B, units)
+    both_hidden, both_cell = layers.Concatenate()(ends[0::2]), layers.Concatenate()(ends[1::2])
+    hidden = layers.Dense(config.units, activation="tanh", name="hidden")(both_hidden)
+    cell = layers.Dense(config.units, activation="tanh", name="cell")(both_cell)
+
     x = layers.Dropout(config.dropout)(pieces(target))  # (B, T, D)
-    x, _ = AttentionLSTM(config.units, config.attention, name="writer")(x, memory, there, hidden, cell)  # (B, T, units)
+    writer = AttentionLSTM(config.units, config.attention, name="writer")
+    x, _ = writer(x, memory, padding_mask, hidden, cell)  # (B, T, units)
     x = layers.Dropout(config.dropout)(x)
-    logits = layers.Dense(config.vocab_size, dtype="float32", name="logits")(x)  # (B, T, V)
+    logits = layers.Dense(sizes.vocab_size, dtype="float32", name="logits")(x)  # (B, T, V)
 
     model = keras.Model([source, target], logits, name="translate_seq2seq")
+    steps = sizes.steps(config.epochs, config.batch_size)
+    rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
-        optimizer=Adam(one_cycle(config), global_clipnorm=config.clip_norm),
-        loss=SentenceNats(config.label_smoothing),
+        optimizer=Adam(rate, global_clipnorm=config.clip_norm),
+        loss=SentenceCrossentropy(config.label_smoothing),
         metrics=[Perplexity()],
     )
     return model
@@ -147,34 +227,32 @@ def build(config: Config = Config()) -> keras.Model:
 def decoder(model: keras.Model) -> tuple[Any, Any]:
     """Returns (source ids -> state before the first piece, step), for `recipes.kinds.decoding`."""
     pieces, writer, logits = (model.get_layer(name) for name in ("pieces", "writer", "logits"))
-    outputs = [model.get_layer(name).output for name in ("reader", "hidden", "cell")]
-    reader = keras.Model(model.inputs[0], [outputs[0][0], *outputs[1:]])
+    memory, *_ = model.get_layer("reader").output
+    reader = keras.Model(model.inputs[0], [memory, model.get_layer("hidden").output, model.get_layer("cell").output])
 
     def encode(source: tf.Tensor) -> dict[str, Any]:
         memory, hidden, cell = reader(source, training=False)
-        there = tf.not_equal(source, 0)
-        return {"known": writer.know(memory, there), "state": writer.begin(hidden, cell, there)}
+        padding_mask = tf.not_equal(source, 0)
+        return {
+            "projected": writer.project_memory(memory, padding_mask),
+            "state": writer.initial_state(hidden, cell, padding_mask),
+        }
 
-    def step(token: tf.Tensor, place: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
-        said, following = writer.step(pieces(token), state["state"], *state["known"])
-        return logits(said), {**state, "state": following}
+    def step(token: tf.Tensor, position: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
+        output, next_state = writer.step(pieces(token), state["state"], *state["projected"])
+        return logits(output), {**state, "state": next_state}
 
     return encode, step
 
 
 def align(model: keras.Model, source: Any, target: Any) -> np.ndarray:
-    """Returns where each target piece looked, (T, S)."""
+    """Returns the attention weights of each target piece, (T, S)."""
     weights = keras.Model(model.inputs, model.get_layer("writer").output[1])([source, target], training=False)
     return ops.convert_to_numpy(weights)[0]
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:
-    """Returns the config that one Keras Tuner trial stands for.
-
-    Args:
-        hp: `keras_tuner.HyperParameters`.
-        config: What the space leaves alone: its size, for one.
-    """
+    """Returns the config that one Keras Tuner trial stands for; `config` is what the space leaves alone."""
     return replace(
         config,
         attention=hp.Choice("attention", ["bahdanau", "luong"]),
@@ -186,145 +264,10 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-
-def fit(
-    config: Config = Config(),
-    data: Any = None,
-    *,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
-    runs: str | Path = "runs",
-    resume: bool = True,
-    **changes: Any,
-) -> keras.Model:
-    """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
-
-    Args:
-        config: The settings.
-        data: Your own data; see `load_data`.
-        callbacks: Your own Keras callbacks.
-        runs: The run folder is `<runs>/translate_seq2seq/<id>`.
-        resume: Whether to continue the unfinished run of the same settings and data, where there is one.
-        **changes: Settings to change by name: `fit(epochs=5)`.
-
-    Raises:
-        ConfigError: An unknown setting, a wrong type or range.
-        DataError: See `load_data`.
-        TrainingError: Out of memory, disk full, or a loss that is no number.
-    """
-    config = change(config, **changes)
-    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
-        splits = load_data(config, data)
-        config = follow_data(config, splits)  # vocab_size, train_examples
-        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
-        keras.utils.set_random_seed(config.seed)
-        model = build(config)
-    return fit_model(model, splits, run, callbacks, pictures, figures)
-
-
-def pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes what the report shows: translations of test sentences, and where one of them looked."""
-    return translation_report(decoder, align, model, splits, folder, **search(model, Config()))
-
-
-def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
-    """Returns the loss, with label smoothing, the perplexity and sacreBLEU's score of beam search on the test split."""
-    return evaluate_translator(decoder, model, splits, **search(model, Config()))
-
-
-def evaluate(
-    model: keras.Model | str | Path | None = None, data: Any = None, *, runs: str | Path = "runs", **changes: Any
-) -> dict[str, float]:
-    """Returns {"loss": nats per sentence, "perplexity": per piece, "bleu": in [0, 100]} of the test split.
-
-    Args:
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        data: Your own data; see `load_data`. None: what the model was trained on.
-        runs: Where run folders are.
-        **changes: Settings of the data to change by name.
-
-    Raises:
-        RunError: There is no such run, or it needs data that is not passed.
-    """
-    model = trained(Config, model, runs)
-    config, data = same_data(model, Config, data, evaluation_pairs)
-    splits = load_data(config, data, tokenizer=known_tokenizer(model), **changes)
-    return figures(model, splits)
-
-
-def tune(
-    config: Config = Config(), data: Any = None, *, trials: int = 20, runs: str | Path = "runs", **changes: Any
-) -> tuple[Config, float]:
-    """Returns (config, validation perplexity) of the best of some trials of `search_space`: `fit(best)` trains it.
-
-    Args:
-        config: What the trials start from.
-        data: Your own data; see `load_data`.
-        trials: How many settings to try.
-        runs: The search is kept in `<runs>/translate_seq2seq/tune-<id>`, with the best config in best.json.
-        **changes: Settings to change by name: `tune(trials=5, epochs=3)`.
-
-    Raises:
-        TrainingError: If every trial failed.
-    """
-    config = change(config, **changes)
-    return tune_model(
-        build, search_space, load_data, config, data=data, trials=trials, objective="val_perplexity", runs=runs
-    )
-
-
-def export(
-    model: keras.Model | str | Path | None = None,
-    *,
-    path: str | Path = "saved_models",
-    runs: str | Path = "runs",
-) -> Path:
-    """Writes `<path>/translate_seq2seq/<version>/`, a SavedModel: sentences in, translations out; returns it.
-
-    Args:
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        path: The version is one above the last in `<path>/translate_seq2seq`.
-        runs: Where run folders are.
-
-    Raises:
-        ExportError: If the SavedModel does not answer as the model does; nothing is published then.
-        RunError: There is no such run.
-    """
-    model = trained(Config, model, runs)
-    source = getattr(model, "run", None) or load_data()
-    return export_translator(decoder, model, source, Path(path) / recipe_name(Config), **search(model, Config()))
-
-
-def translate(
-    texts: Sequence[str],
-    beam_width: int = 4,
-    length_penalty: float = 0.6,
-    model: keras.Model | str | Path | None = None,
-    *,
-    runs: str | Path = "runs",
-) -> list[str]:
-    """Returns the translations of some sentences.
-
-    Args:
-        texts: Any number, of any length; of each, `sequence_length` pieces are read.
-        beam_width: Translations that are followed up at a time; 1: greedy search.
-        length_penalty: 0: none, which favours short translations.
-        model: What `fit` returned, a run's folder, or None for the newest finished run in `runs`.
-        runs: Where run folders are.
-
-    Raises:
-        ConfigError: If one of the numbers is out of range.
-    """
-    found = trained(Config, model, runs)
-    return translate_all(decoder, found, texts, **search(found, Config(), beam_width, length_penalty))
-
-
-def explain(
-    text: str, model: keras.Model | str | Path | None = None, *, runs: str | Path = "runs"
-) -> tuple[list[str], list[str], np.ndarray]:
-    """Returns the T pieces of a sentence's translation, its own S, and where each of the first looked, (T, S)."""
-    found = trained(Config, model, runs)
-    return explain_translation(decoder, align, found, text, **search(found, Config()))
-
+kind = Translation(decoder, align, Config.sequence_length)
+recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
+fit, load, evaluate, predict, tune, export = recipe.verbs
+translate, explain = recipe.verb(kind.translate), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

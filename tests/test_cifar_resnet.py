@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from recipes import cifar_resnet
 from recipes.errors import ConfigError
+from recipes.settings import with_changes
 
 
 def trainable(model):
@@ -50,9 +53,26 @@ def test_stages_have_half_the_pixels_and_twice_the_filters():
 
 
 def test_the_papers_rate_is_divided_by_ten_twice():
-    config = cifar_resnet.change(cifar_resnet.PAPER, epochs=4, train_examples=100, batch_size=10)
-    rate = cifar_resnet.build(config).optimizer._learning_rate
+    config = with_changes(cifar_resnet.PAPER, epochs=4, batch_size=10)
+    rate = cifar_resnet.build(config, replace(cifar_resnet.CIFAR10, train_examples=100)).optimizer._learning_rate
     assert [float(rate(step)) for step in (0, 19, 21, 29, 31, 39)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
+
+
+def test_the_papers_training():
+    config, optimizer = cifar_resnet.PAPER, cifar_resnet.build(cifar_resnet.PAPER).optimizer
+    assert cifar_resnet.CIFAR10.steps(config.epochs, config.batch_size) == pytest.approx(64_000, rel=0.01)
+    assert (config.batch_size, config.epochs) == (128, 182)
+    assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
+    # A step takes rate * decay off a kernel; momentum adds up L2's gradient of 1e-4 to 1 / (1 - 0.9) of that.
+    assert optimizer.weight_decay == pytest.approx(1e-4 / (1 - 0.9))
+
+
+def test_a_warm_up_without_effect_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"warmup_fraction=0\.5 would change nothing: schedule='steps' has no warm-up"
+    ):
+        cifar_resnet.Config(schedule="steps", warmup_fraction=0.5)
+    assert with_changes(cifar_resnet.PAPER, schedule="cycle", warmup_fraction=0.5).warmup_fraction == 0.5
 
 
 def test_other_depths_and_no_filters_are_refused():

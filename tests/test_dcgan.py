@@ -8,7 +8,6 @@ from keras import layers
 
 from recipes import dcgan, mnist_dense
 from recipes.errors import ConfigError, DataError
-from recipes.tasks.adversaries import Adversaries
 
 
 def kinds(network):
@@ -18,12 +17,12 @@ def kinds(network):
 @pytest.mark.parametrize("setting", ["Config", "CIFAR"])
 def test_the_papers_rules(setting):
     """Radford et al. (2016), section 3: the box of architecture guidelines."""
-    model = dcgan.build(dcgan.CIFAR if setting == "CIFAR" else dcgan.Config())
+    model = dcgan.build(dcgan.CIFAR, dcgan.CIFAR10) if setting == "CIFAR" else dcgan.build()
     generator, discriminator = model.generator, model.discriminator
     assert not [kind for kind in kinds(generator) + kinds(discriminator) if "Pool" in kind or "Upsampl" in kind]
     assert kinds(generator).count("Dense") == kinds(discriminator).count("Dense") == 1, "no hidden dense layer"
     assert kinds(discriminator)[1:3] == ["Conv2D", "LeakyReLU"], "no batch normalisation of the images"
-    assert kinds(generator)[-3:] == ["Conv2DTranspose", "CenterCrop", "Activation"], "nor of what is made"
+    assert kinds(generator)[-3:] == ["Conv2DTranspose", "CenterCrop", "Activation"], "nor of what is generated"
     assert generator.layers[-1].activation is keras.activations.tanh
     normalised = kinds(discriminator).count("BatchNormalization")
     assert normalised == kinds(discriminator).count("Conv2D") - 1
@@ -46,7 +45,7 @@ def test_sizes_and_parameters_by_hand():
     discriminator = (32 * 16 + 32) + (32 * 64 * 16 + 2 * 64) + (64 * 128 * 16 + 2 * 128) + (4 * 4 * 128 + 1)
     for network, by_hand in ((model.generator, generator), (model.discriminator, discriminator)):
         assert sum(int(np.prod(weight.shape)) for weight in network.trainable_weights) == by_hand
-    assert dcgan.build(dcgan.CIFAR).generator.output_shape == (None, 32, 32, 3)
+    assert dcgan.build(dcgan.CIFAR, dcgan.CIFAR10).generator.output_shape == (None, 32, 32, 3)
 
 
 def test_the_generator_draws_no_checkerboards():
@@ -58,39 +57,34 @@ def test_the_generator_draws_no_checkerboards():
 
     assert np.unique(covered(4)) == [4]
     assert len(np.unique(covered(5))) > 1
-    generator = dcgan.build(dcgan.CIFAR).generator
+    generator = dcgan.build(dcgan.CIFAR, dcgan.CIFAR10).generator
     sizes = [layer.kernel_size for layer in generator.layers if isinstance(layer, layers.Conv2DTranspose)]
     assert sizes == [(4, 4)] * 3
 
 
-class Constant(layers.Layer):
-    """Says the same of every image."""
-
-    def __init__(self, logit):
-        super().__init__()
-        self.logit = logit
-
-    def call(self, images):
-        return tf.fill((tf.shape(images)[0], 1), self.logit)
-
-
-def adversaries(logit, label_smoothing):
-    noise, image = keras.Input((2,)), keras.Input((4, 4, 1))
-    generator = keras.Model(noise, layers.Reshape((4, 4, 1))(layers.Dense(16, activation="tanh")(noise)))
-    return Adversaries(generator, keras.Model(image, Constant(logit)(image)), label_smoothing, seed=0)
-
-
 def test_losses_by_hand():
-    real, noise = tf.zeros((3, 4, 4, 1)), tf.ones((3, 2))
-    _, undecided = adversaries(0.0, 0.1).play(real, noise, training=False)
-    assert float(undecided["loss"]) == pytest.approx(np.log(2))
-    assert float(undecided["discriminator_loss"]) == pytest.approx(2 * np.log(2))
-    logit, p = 1.5, 1 / (1 + np.exp(-1.5))
-    _, sure = adversaries(logit, 0.2).play(real, noise, training=False)
-    assert float(sure["loss"]) == pytest.approx(-np.log(p), rel=1e-5), "not saturating: -log D(G(z))"
-    expected = -0.8 * np.log(p) - 0.2 * np.log(1 - p) - np.log(1 - p)  # real images smoothed, made ones not
-    assert float(sure["discriminator_loss"]) == pytest.approx(expected, rel=1e-5)
-    assert float(sure["told_apart"]) == 0.5, "right on the real, wrong on the made"
+    undecided = tf.zeros((3, 1))
+    assert float(dcgan.generator_loss(undecided)) == pytest.approx(np.log(2))
+    assert float(dcgan.discriminator_loss(undecided, undecided, 0.1)) == pytest.approx(2 * np.log(2))
+    real, generated = tf.constant([[1.5], [1.5]]), tf.constant([[-0.5], [-0.5]])
+    d_real, d_generated = 1 / (1 + np.exp(-1.5)), 1 / (1 + np.exp(0.5))
+    assert float(dcgan.generator_loss(generated)) == pytest.approx(-np.log(d_generated)), "not saturating: -log D(G(z))"
+    # real images smoothed, generated ones not
+    expected = -0.8 * np.log(d_real) - 0.2 * np.log(1 - d_real) - np.log(1 - d_generated)
+    assert float(dcgan.discriminator_loss(real, generated, 0.2)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_accuracy_by_hand():
+    real, generated = tf.constant([[2.0], [-1.0]]), tf.constant([[3.0], [-3.0], [-1.0], [-2.0]])
+    assert float(dcgan.discriminator_accuracy(real, generated)) == pytest.approx(4 / 6)
+
+
+def test_a_generator_that_is_found_out_still_has_a_gradient():
+    """Where D(G(z)) is near 0, log(1 - D(G(z))) is flat and -log D(G(z)) has a slope of -1."""
+    logit = tf.Variable([[-20.0]])
+    with tf.GradientTape() as tape:
+        loss = dcgan.generator_loss(logit)
+    assert float(tape.gradient(loss, logit)[0, 0]) == pytest.approx(-1)
 
 
 def test_each_optimizer_moves_its_own_network_alone():
@@ -112,10 +106,24 @@ def test_a_sample_follows_its_seed_alone(fitted):
     assert four.shape == (4, 28, 28, 1)
     assert 0 <= four.min() <= four.max() <= 255
     np.testing.assert_allclose(dcgan.sample(2, seed=7, model=model), four[2:], atol=1e-3)
-    codes = dcgan.codes(tf.range(1000, dtype=tf.int64), 4).numpy()
-    assert len(np.unique(codes, axis=0)) == 1000
-    assert codes.mean() == pytest.approx(0, abs=0.05)
-    assert codes.std() == pytest.approx(3**-0.5, abs=0.02)
+    assert dcgan.sample(257, model=model).shape == (257, 28, 28, 1), "in more than one batch"
+    noise = dcgan.noise_of(tf.range(1000, dtype=tf.int64), 4).numpy()
+    assert len(np.unique(noise, axis=0)) == 1000
+    assert noise.mean() == pytest.approx(0, abs=0.05)
+    assert noise.std() == pytest.approx(3**-0.5, abs=0.02)
+
+
+def test_predict_takes_seeds(fitted):
+    model = fitted(dcgan)
+    samples = dcgan.sample(3, seed=7, model=model)
+    for inputs in ([7, "9"], np.array([7, 9]), iter((7, 9)), tf.constant([7, 9])):
+        first, last = dcgan.predict(inputs, model)
+        np.testing.assert_allclose([first["image"], last["image"]], samples[[0, 2]], atol=1e-3)
+    assert dcgan.predict(-1, model)[0]["image"].shape == (28, 28, 1)
+    with pytest.raises(
+        DataError, match=r"3 of 4 inputs cannot be read: 'x' is no seed; expected a whole number.*; 1.5 "
+    ):
+        dcgan.predict(["x", 3, 1.5, 2**63], model)
 
 
 def test_it_learns_and_shows_its_samples(tmp_path):
@@ -149,25 +157,38 @@ def test_a_judge_without_test_images_is_refused_as_any_evaluation_is(fitted):
         dcgan.evaluate(fitted(dcgan), splits, judge=fitted(mnist_dense))
 
 
-def test_a_collapse_is_said(fitted, tmp_path, capsys):
+def test_a_collapse_is_reported(fitted, tmp_path, capsys):
     model = keras.models.load_model(fitted(dcgan).run.folder / "model.keras")
     kernel = model.generator.layers[-3].kernel
     kernel.assign(tf.zeros_like(kernel))
-    shown = dcgan.pictures(model, dcgan.load_data(dcgan.TINY), tmp_path)
-    assert "COLLAPSED, the samples are alike" in " ".join(shown)
+    titles = dcgan.recipe.report(model, dcgan.load_data(dcgan.TINY), tmp_path)
+    assert "COLLAPSED, the samples are alike" in " ".join(titles)
     assert "COLLAPSED" in capsys.readouterr().out
 
 
-def test_the_generator_is_served_from_seeds_to_png(fitted, tmp_path):
+def test_the_generator_is_served_from_seeds_to_png(fitted, exported):
     model = fitted(dcgan)
-    served = tf.saved_model.load(str(dcgan.export(model, path=tmp_path))).signatures["serving_default"]
+    served = tf.saved_model.load(str(exported(dcgan))).signatures["serving_default"]
     answer = served(seed=tf.constant([3, 2**40, 3], tf.int64))
     images = answer["image"].numpy()
     np.testing.assert_allclose(images[0], dcgan.sample(1, seed=3, model=model)[0], atol=1e-2)
     np.testing.assert_array_equal(images[0], images[2])
     for png, image in zip(answer["image_bytes"].numpy(), images, strict=True):
         np.testing.assert_array_equal(tf.io.decode_png(png), np.rint(image))
-    assert served(seed=tf.constant([], tf.int64))["image_bytes"].shape == (0,)
+    empty = served(seed=tf.constant([], tf.int64))
+    assert (empty["image_bytes"].shape, empty["image"].shape) == ((0,), (0, 28, 28, 1))
+
+
+def test_a_generator_trained_in_bfloat16_predicts_in_float32_as_it_is_served(tmp_path):
+    model = dcgan.fit(dcgan.TINY, precision="mixed_bfloat16")
+    served = tf.saved_model.load(str(dcgan.export(model, path=tmp_path))).signatures["serving_default"]
+    [prediction] = dcgan.predict(3, model)
+    np.testing.assert_allclose(prediction["image"], served(seed=tf.constant([3], tf.int64))["image"][0], atol=1e-3)
+
+
+@pytest.mark.parametrize(("dataset", "standin"), [("mnist", "digits"), ("cifar10", "shapes")])
+def test_the_stand_in_looks_like_the_data(dataset, standin):
+    assert dcgan.load_data(dcgan.Config(dataset=dataset)).info.name == standin
 
 
 def test_more_filters_than_an_image_can_be_halved_are_refused():

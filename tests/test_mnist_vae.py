@@ -4,10 +4,8 @@ import pytest
 import tensorflow as tf
 
 from recipes import mnist_vae
-from recipes.data.augment import binary_pairs
+from recipes.data.splits import Sizes
 from recipes.errors import ConfigError
-from recipes.kinds.autoencoding import draw_walks
-from recipes.optimization.losses import importance_weighted_bound, pixel_nats
 
 
 def test_kl_of_known_normals():
@@ -18,10 +16,20 @@ def test_kl_of_known_normals():
     assert float(narrow[0]) == pytest.approx(0.5 * (0.01 - 1) - np.log(0.1), rel=1e-5)
 
 
-def test_nats_of_coins():
-    fair = pixel_nats(np.ones((2, 3, 3, 1)), np.zeros((2, 3, 3, 1)))
+def test_the_parameters_are_those_of_the_two_networks():
+    """3x3 convolutions with a bias each, two dense layers on each side of the code; 4x4 kernels back."""
+    encoder = (9 * 32 + 32) + (9 * 32 * 64 + 64) + (7 * 7 * 64 * 256 + 256) + 2 * (256 * 32 + 32)
+    decoder = (
+        (32 * 256 + 256) + (256 * 7 * 7 * 64 + 7 * 7 * 64) + (64 * 64 * 16 + 64) + (64 * 32 * 16 + 32) + (9 * 32 + 1)
+    )
+    model = mnist_vae.build()
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == encoder + decoder
+
+
+def test_cross_entropy_of_coins():
+    fair = mnist_vae.pixel_cross_entropy(np.ones((2, 3, 3, 1)), np.zeros((2, 3, 3, 1)))
     assert np.asarray(fair) == pytest.approx([9 * np.log(2)] * 2)
-    sure = pixel_nats(np.ones((1, 1, 1, 1)), np.full((1, 1, 1, 1), 3.0))
+    sure = mnist_vae.pixel_cross_entropy(np.ones((1, 1, 1, 1)), np.full((1, 1, 1, 1), 3.0))
     assert float(sure[0]) == pytest.approx(-np.log(1 / (1 + np.exp(-3.0))), rel=1e-5)
 
 
@@ -33,30 +41,41 @@ def test_the_loss_is_the_reconstruction_plus_beta_times_the_kl(fitted):
 
 def test_pixels_are_drawn_with_their_brightness_as_probability():
     images = tf.fill((4, 50, 50, 1), tf.constant(51, tf.uint8))  # a fifth
-    inputs, targets = binary_pairs(images, tf.constant([0, 1], tf.int64))
+    inputs, targets = mnist_vae.binary_pairs(images, tf.constant([0, 1], tf.int64))
     assert set(np.unique(targets)) == {0, 1}
     np.testing.assert_array_equal(inputs, 255 * targets)
     assert float(tf.reduce_mean(targets)) == pytest.approx(0.2, abs=0.02)
-    again, _ = binary_pairs(images, tf.constant([0, 2], tf.int64))
+    again, _ = mnist_vae.binary_pairs(images, tf.constant([0, 2], tf.int64))
     assert (again != inputs).numpy().any()
-    second, _ = binary_pairs(images[2:], tf.constant([0, 1], tf.int64), 1, 2)
+    second, _ = mnist_vae.binary_pairs(images[2:], tf.constant([0, 1], tf.int64), 1, 2)
     np.testing.assert_array_equal(second, inputs[2:])
 
 
 def test_the_importance_weighted_bound_tends_to_the_true_likelihood():
-    """A decoder that does not look at its code has log p(x) = log p(x|z), whatever the encoder says."""
+    """A decoder that does not look at its code has log p(x) = log p(x|z), whatever the encoder's distribution is."""
 
     def constant(value, units=1):
         return keras.layers.Dense(units, "linear", True, "zeros", keras.initializers.Constant(value))
 
     image, z = keras.Input((2, 2, 1)), keras.Input((1,))
     flat = keras.layers.Flatten()(image)
-    encoder = keras.Model(image, [constant(0.5)(flat), constant(0.0)(flat)])  # N(0.5, 1)
-    decoder = keras.Model(z, keras.layers.Reshape((2, 2, 1))(constant(0.5, 4)(z)))
+    encoder = keras.Model(image, [constant(0.5)(flat), constant(0.0)(flat)], name="encoder")  # N(0.5, 1)
+    decoder = keras.Model(z, keras.layers.Reshape((2, 2, 1))(constant(0.5, 4)(z)), name="decoder")
+    model = keras.Model(image, decoder(encoder(image)[0]))
     target = np.array([[1, 0], [0, 1]], np.float32).reshape(1, 2, 2, 1)
     batches = tf.data.Dataset.from_tensors((255 * target, target))
-    truth = float(pixel_nats(target, np.full((1, 2, 2, 1), 0.5, np.float32))[0])
-    assert importance_weighted_bound(encoder, decoder, batches, 2000) == pytest.approx(truth, abs=0.04)
+    truth = float(mnist_vae.pixel_cross_entropy(target, np.full((1, 2, 2, 1), 0.5, np.float32))[0])
+    assert mnist_vae.importance_weighted_bound(model, batches, 2000) == pytest.approx(truth, abs=0.04)
+
+
+def test_gradients_reach_mean_and_variance_through_a_draw():
+    z_mean, z_log_var = tf.constant([[1.0]]), tf.constant([[2 * np.log(3.0)]], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch([z_mean, z_log_var])
+        z = mnist_vae.reparametrise(z_mean, z_log_var, tf.constant([[0.5]]))
+    assert float(z[0, 0]) == pytest.approx(1 + 3 * 0.5)
+    of_mean, of_log_var = tape.gradient(z, [z_mean, z_log_var])
+    assert (float(of_mean[0, 0]), float(of_log_var[0, 0])) == (1, pytest.approx(0.5 * 3 * 0.5)), "d sigma / d log var"
 
 
 def test_draws_differ_in_training_and_are_the_same_outside():
@@ -79,26 +98,29 @@ def test_samples_follow_their_seed_and_pictures_are_shown(fitted):
         assert name in report
 
 
-def test_walks_go_along_the_numbers_that_are_used(tmp_path):
+def test_walks_go_along_the_numbers_that_are_used():
     codes = np.random.default_rng(0).normal(size=(100, 3)) * [0.001, 1, 0.5]
-    asked = []
-
-    def decode(walked):
-        asked.append(walked)
-        return np.zeros((len(walked), 4, 4, 1))
-
-    [title] = draw_walks(decode, codes, tmp_path)
-    assert title.endswith("2 of 3 are used")
-    first, second, third = asked[0].reshape(3, 11, 3)
-    np.testing.assert_allclose(first[:, 1], np.linspace(-2.5, 2.5, 11))
-    np.testing.assert_allclose(first[:, [0, 2]], np.tile(codes[0, [0, 2]], (11, 1)))
-    assert np.ptp(second[:, 2]) == np.ptp(third[:, 0]) == 5
-    assert (tmp_path / "traversals.png").exists()
+    steps = np.linspace(-2.5, 2.5, 11)
+    walked, walks = mnist_vae.walk_along(codes, steps)
+    assert walked.tolist() == [1, 2, 0], "that which varies most first"
+    np.testing.assert_allclose(walks[0][:, 1], steps)
+    np.testing.assert_allclose(walks[0][:, [0, 2]], np.tile(codes[0, [0, 2]], (11, 1)))
+    assert np.ptp(walks[1][:, 2]) == np.ptp(walks[2][:, 0]) == 5
+    assert mnist_vae.walk_along(np.zeros((2, 32)), steps)[1].shape == (8, 11, 32)
 
 
 def test_evaluate_adds_the_bound(fitted):
-    figures = mnist_vae.evaluate(fitted(mnist_vae), samples=2)
+    model = fitted(mnist_vae)
+    figures = mnist_vae.evaluate(model, samples=2)
     assert figures["bound"] == pytest.approx(figures["loss"], rel=0.01)
+    assert figures.items() >= model.run.metrics["test"].items()
+
+
+def test_evaluate_asks_a_judge(fitted):
+    judge = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    figures = mnist_vae.evaluate(fitted(mnist_vae), judge=judge)
+    assert figures["frechet"] > figures["frechet_of_real"] > 0
+    assert "bound" not in figures
 
 
 def test_it_learns_and_both_halves_are_served(tmp_path):
@@ -107,11 +129,26 @@ def test_it_learns_and_both_halves_are_served(tmp_path):
     served = tf.saved_model.load(str(mnist_vae.export(model, path=tmp_path))).signatures
     image = 255 * np.random.default_rng(0).integers(0, 2, (2, 28, 28, 1))
     answer = served["image"](image=tf.constant(image, tf.float32))
-    np.testing.assert_allclose(answer["code"], mnist_vae.encode(image, model), atol=1e-4)
-    decoded = mnist_vae.decode(answer["code"].numpy(), model)
+    np.testing.assert_allclose(answer["code"], mnist_vae.encode(image, model=model), atol=1e-4)
+    decoded = mnist_vae.decode(answer["code"].numpy(), model=model)
     np.testing.assert_allclose(served["decode"](code=answer["code"])["image"], decoded, atol=1e-2)
+    reconstructed = mnist_vae.reconstruct(image, model=model)
+    np.testing.assert_allclose(answer["image"], reconstructed, atol=1e-2)
+    np.testing.assert_allclose(mnist_vae.predict(image, model)[1]["image"], reconstructed[1], atol=1e-2)
+
+
+def test_an_empty_batch_has_an_empty_answer(fitted, exported):
+    model = fitted(mnist_vae)
+    served = tf.saved_model.load(str(exported(mnist_vae))).signatures
+    for name, dtype in (("image", tf.float32), ("image_uint8", tf.uint8)):
+        answer = served[name](image=tf.zeros((0, 28, 28, 1), dtype))
+        assert (answer["code"].shape, answer["image"].shape) == ((0, 32), (0, 28, 28, 1))
+    assert served["serving_default"](image_bytes=tf.constant([], tf.string))["image"].shape == (0, 28, 28, 1)
+    assert served["decode"](code=tf.zeros((0, 32)))["image"].shape == (0, 28, 28, 1)
+    assert mnist_vae.encode(np.zeros((0, 28, 28, 1)), model=model).shape == (0, 32)
+    assert mnist_vae.decode(np.zeros((0, 32)), model=model).shape == (0, 28, 28, 1)
 
 
 def test_images_that_cannot_be_halved_are_refused():
     with pytest.raises(ConfigError, match="2 filters halve a 30x28 image as often; expected sides that are multiples"):
-        mnist_vae.build(mnist_vae.Config(image_shape=(30, 28, 1)))
+        mnist_vae.build(sizes=Sizes(image_shape=(30, 28, 1)))

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from recipes.data.in_memory import Arrays, Columns, EvaluationData
-from recipes.data.labelled_texts import TextSettings
 from recipes.data.lazy_images import Photographs, of_array, of_builder, photographs
 from recipes.data.sources import Kind, find_arrays
 from recipes.data.splits import DataInfo
@@ -16,18 +15,11 @@ from recipes.data.text_files import check_texts, decoded, read_text_file, shorte
 from recipes.errors import DataError
 
 
-class CaptionSettings(TextSettings, Protocol):
-    """The fields of a recipe's Config that decide on its captions."""
-
-    @property
-    def image_size(self) -> int: ...  # noqa: D102
-
-
-def find_captions(config: CaptionSettings, data: Any = None) -> tuple[Arrays, DataInfo, Photographs]:
+def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Photographs]:
     """Returns (columns: row of the image, its captions; what they are; the images).
 
     Args:
-        config: Reads `dataset`: "flickr8k", "scenes", or a tensorflow-datasets name of a set with an "image" and
+        config: Reads `offline`, `image_size` and `dataset`: "flickr8k", "scenes", or a tensorflow-datasets name of a set with an "image" and
             "captions", such as "coco_captions".
         data: A user's own: `(images, captions)`, the path of a text file of "photo.jpg<tab>caption" lines, or two or
             three of either: training, (validation,) test. Images are (N, H, W, 3) in [0, 255] or paths of files, the

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.caption_sources import CaptionSettings, find_captions
+from recipes.data.caption_sources import find_captions
 from recipes.data.in_memory import Columns, fingerprint, three_way
 from recipes.data.labelled_texts import sequence_splits
 from recipes.data.lazy_images import Photographs
-from recipes.data.sentence_pairs import ended, shifted
+from recipes.data.sentence_pairs import teacher_forcing_pair, with_end
 from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import Splits
 from recipes.data.standins.scenes import SIZE
@@ -24,16 +24,16 @@ LOOKED_AT = 100  # test images that are kept to be looked at
 
 @dataclass(frozen=True)
 class Gallery:
-    """The images of a test split, to caption and to compare with what people said."""
+    """The images of a test split, to caption and to compare with people's captions."""
 
     inputs: np.ndarray  # (N, ...): what the model reads in place of them, or they themselves
     images: np.ndarray  # (n, H, W, 3) uint8: the first of them
-    references: tuple[tuple[str, ...], ...]  # (N,): what people said of each, words in small letters
+    references: tuple[tuple[str, ...], ...]  # (N,): people's captions of each, words in small letters
     scenes: tuple[Any, ...] = ()  # of generated ones: (N,) what is there, `recipes.data.standins.scenes.Scene`
 
 
 def caption_splits(
-    config: CaptionSettings,
+    config: Any,
     data: Any = None,
     tokenizer: Tokenizer | None = None,
     annotate: Callable[[Photographs], np.ndarray] | None = None,
@@ -44,8 +44,8 @@ def caption_splits(
     `annotate` makes of it. Generated scenes are not annotated: a network that is trained along reads them.
 
     Args:
-        config: Reads the fields of `CaptionSettings`; `sequence_length` is the most words of a caption, and
-            `max_examples` counts images.
+        config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples` (images), `image_size`,
+            `sequence_length` (the most words of a caption), `vocab_size`, `batch_size` and `seed`.
         data: A user's own: Splits, or see `find_captions`.
         tokenizer: A trained model's; None: words are learned from the training split.
         annotate: N images -> (N, ...) float, what the model reads in place of them.
@@ -66,26 +66,27 @@ def caption_splits(
         needed = len(used) * 3 * size**2
         refuse_if_too_large(f"{info.name} at image_size={size}", needed, "choose a smaller image_size")
     bank = used.stacked() if annotate is None else annotate(used)
-    place_of = dict(zip(used.rows.tolist(), range(len(used)), strict=True))
+    position_of = dict(zip(used.rows.tolist(), range(len(used)), strict=True))
     words = tokenizer or Sentences.learn([text for texts in splits[0][1] for text in texts], config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:
         rows, captions = split[:2]
-        token_ids = written(words, [text for texts in captions for text in texts], config.sequence_length)
-        return [token_ids, np.repeat([place_of[row] for row in rows], [len(texts) for texts in captions])]
+        token_ids = with_start_and_end(words, [text for texts in captions for text in texts], config.sequence_length)
+        return [token_ids, np.repeat([position_of[row] for row in rows], [len(texts) for texts in captions])]
 
     info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})
-    found = sequence_splits(config, info, splits, columns, beside(bank))
-    known = fingerprint(np.frombuffer(found.info.fingerprint.encode(), np.uint8), bank)
+    batches = sequence_splits(config, info, splits, columns, image_and_caption_batch(bank))
+    with_images = fingerprint(np.frombuffer(batches.info.fingerprint.encode(), np.uint8), bank)
     rows, captions, *truth = splits[2]
-    places = np.array([place_of[row] for row in rows])
+    positions = np.array([position_of[row] for row in rows])
     gallery = Gallery(
-        bank[places],
-        used[places[:LOOKED_AT]].stacked(),
+        bank[positions],
+        used[positions[:LOOKED_AT]].stacked(),
         tuple(tuple(text.decode() for text in in_words(texts)) for texts in captions),
         tuple(truth[0]) if truth else (),
     )
-    return replace(found, info=replace(found.info, fingerprint=known), gallery=gallery)
+    info = replace(batches.info, fingerprint=with_images)
+    return replace(batches, info=info, originals=gallery, first_images=gallery.images)
 
 
 def in_words(texts: Any) -> np.ndarray:
@@ -93,14 +94,14 @@ def in_words(texts: Any) -> np.ndarray:
     return tf.strings.reduce_join(split_words(list(texts)), axis=-1, separator=" ").numpy()
 
 
-def written(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
+def with_start_and_end(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
     """Returns START, the words of each text, at most so many, and END: (B,) string to (B, None) int32."""
-    found = ended(words, texts, sequence_length)
-    return tf.concat([tf.fill((found.nrows(), 1), START), found], 1)
+    token_ids = with_end(words, texts, sequence_length)
+    return tf.concat([tf.fill((token_ids.nrows(), 1), START), token_ids], 1)
 
 
-def beside(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]:
-    """Returns the function (captions (B, T + 1), places (B,)) -> ((image, captions less the last), less the first).
+def image_and_caption_batch(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]:
+    """Returns the function (captions (B, T + 1), positions (B,)) -> ((image, captions less the last), less the first).
 
     Args:
         bank: (N, ...) images, or what stands for them; one that is read from a disk is, batch by batch.
@@ -109,20 +110,20 @@ def beside(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.T
     held = None if on_disk else tf.constant(bank)
     shape, dtype = bank.shape[1:], tf.float32 if np.issubdtype(bank.dtype, np.floating) else tf.uint8
 
-    def look(places: tf.Tensor) -> tf.Tensor:
+    def images_at(positions: tf.Tensor) -> tf.Tensor:
         if not on_disk:
-            return tf.cast(tf.gather(held, places), dtype)
-        found = tf.numpy_function(lambda rows: bank[rows].astype(np.float32), [places], tf.float32, stateful=False)
-        return tf.ensure_shape(found, (None, *shape))
+            return tf.cast(tf.gather(held, positions), dtype)
+        images = tf.numpy_function(lambda rows: bank[rows].astype(np.float32), [positions], tf.float32, stateful=False)
+        return tf.ensure_shape(images, (None, *shape))
 
-    def arrange(captions: tf.Tensor, places: tf.Tensor) -> tuple[Any, tf.Tensor]:
+    def arrange(captions: tf.Tensor, positions: tf.Tensor) -> tuple[Any, tf.Tensor]:
         captions = captions[:, : tf.reduce_max(tf.math.count_nonzero(captions, 1))]  # no padding that all have
-        return shifted(look(places), captions)
+        return teacher_forcing_pair(images_at(positions), captions)
 
     return arrange
 
 
-def _own_splits(splits: Splits, config: CaptionSettings) -> Splits:
+def _own_splits(splits: Splits, config: Any) -> Splits:
     """Returns a user's own Splits with what the config must follow, refusing those that do not fit."""
     spec = splits.train.element_spec
     ranks = tf.nest.map_structure(lambda part: part.shape.rank, spec)

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, three_way
-from recipes.data.labelled_texts import TextSettings, sequence_splits
+from recipes.data.labelled_texts import sequence_splits
 from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
@@ -18,22 +18,14 @@ from recipes.data.tokenizers import END, START, Subwords, Tokenizer
 from recipes.errors import DataError
 
 
-class TranslationSettings(TextSettings, Protocol):
-    """The fields of a recipe's Config that decide on its pairs."""
-
-    @property
-    def source(self) -> str: ...  # noqa: D102
-    @property
-    def target(self) -> str: ...  # noqa: D102
-
-
-def translation_splits(config: TranslationSettings, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
+def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
     """Returns batches of ((source (B, S), target (B, T)), following (B, T)), int32, padded with 0 after their end.
 
     `target` is the start and the sentence, `following` the sentence and the end. Both languages share a vocabulary.
 
     Args:
-        config: Reads the fields of `TranslationSettings`; `sequence_length` is the most pieces of a sentence.
+        config: Reads `dataset`, `source`, `target`, `offline`, `validation_fraction`, `max_examples`, `vocab_size`,
+            `sequence_length` (the most pieces of a sentence), `batch_size` and `seed`.
         data: A user's own: Splits, or see `find_pairs`.
         tokenizer: A trained model's; None: pieces are learned from the training split.
 
@@ -47,27 +39,27 @@ def translation_splits(config: TranslationSettings, data: Any = None, tokenizer:
     pieces = tokenizer or Subwords.learn(np.concatenate(splits[0]), config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:
-        source, target = (ended(pieces, side, config.sequence_length) for side in split)
+        source, target = (with_end(pieces, side, config.sequence_length) for side in split)
         return [source, tf.concat([tf.fill((len(split[0]), 1), START), target], 1)]
 
     info = replace(info, tokenizer=pieces, follows={"vocab_size": len(pieces.vocabulary)})
     source, target = (tuple(map(str, side)) for side in splits[2])
-    return replace(sequence_splits(config, info, splits, columns, shifted), texts=(source, target))
+    return replace(sequence_splits(config, info, splits, columns, teacher_forcing_pair), originals=(source, target))
 
 
-def ended(pieces: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
+def with_end(pieces: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
     """Returns the pieces of each text, at most so many, and END: (B,) string to (B, None) int32."""
-    found = pieces.encode(texts)[:, :sequence_length]
-    return tf.concat([found, tf.fill((found.nrows(), 1), END)], 1)
+    token_ids = pieces.encode(texts)[:, :sequence_length]
+    return tf.concat([token_ids, tf.fill((token_ids.nrows(), 1), END)], 1)
 
 
-def shifted(source: tf.Tensor, target: tf.Tensor) -> tuple[Any, tf.Tensor]:
+def teacher_forcing_pair(source: tf.Tensor, target: tf.Tensor) -> tuple[Any, tf.Tensor]:
     """Returns ((source, target without its last token), target without its first)."""
-    inputs = tf.where(target[:, :-1] == END, 0, target[:, :-1])  # a shorter sentence's end is asked for, not told
+    inputs = tf.where(target[:, :-1] == END, 0, target[:, :-1])  # a shorter sentence's end is a target, never an input
     return (source, inputs), target[:, 1:]
 
 
-def find_pairs(config: TranslationSettings, data: Any = None) -> tuple[Arrays, DataInfo]:
+def find_pairs(config: Any, data: Any = None) -> tuple[Arrays, DataInfo]:
     """Returns (source, target) columns of text and what they are.
 
     Args:

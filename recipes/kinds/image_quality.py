@@ -16,8 +16,6 @@ from recipes.data.splits import Splits
 from recipes.devices.keras_fixes import read_model
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.autoencoding import predict_in_batches
-from recipes.kinds.plots import draw_images
-from recipes.runs.atomic_files import save_picture
 
 #: Squared bandwidths of the kernel, as shares of the number of pixels. Two MNIST images differ by 0.5 on average.
 BANDWIDTHS = 0.05, 0.2, 0.8
@@ -160,6 +158,9 @@ class SampleGrids(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes the epoch's grid; of several workers the chief alone does."""
+        from recipes.kinds.plots import draw_images
+        from recipes.runs.atomic_files import save_picture
+
         run = self.model.run
         if run.writes:
             (run.folder / "samples").mkdir(exist_ok=True)

@@ -1,128 +1,282 @@
-"""What translators share: translations by beam search, scores, a report and a SavedModel of strings."""
+"""Translators: translations by beam search, their scores, a report, and a SavedModel of strings."""
 
-from collections.abc import Callable, Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-import tensorflow as tf
+from recipes.errors import ConfigError, DataError
 
-from recipes.data.sentence_pairs import ended
-from recipes.data.splits import Splits
-from recipes.data.text_files import shortened
-from recipes.data.tokenizers import END, PAD, START, Tokenizer
-from recipes.devices.workers import is_chief
-from recipes.errors import ConfigError
-from recipes.kinds.decoding import Decoder, beam_search, check_number
-from recipes.kinds.plots import draw_attention
-from recipes.kinds.text_classification import tokenizer_of
-from recipes.runs.atomic_files import save_picture, write_text
-from recipes.runs.finish import evaluate_model
-from recipes.verbs.export import Signature, Source, export_signatures, in_float32
-from recipes.verbs.load import run_of
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
 
-#: (model, source ids (1, S), target ids (1, T)) -> where each target piece looked, (T, S); all 0 for nowhere
-Align = Callable[[keras.Model, tf.Tensor, tf.Tensor], np.ndarray]
+    from recipes.data.in_memory import EvaluationData
+    from recipes.data.splits import Splits
+    from recipes.data.tokenizers import Tokenizer
+    from recipes.verbs.export import Signature, Source
 
-LOOKED_AT = 100  # test sentences in a report
+SHOWN = 100  # test sentences that a report is made from
 MORE = 20  # pieces that a translation may have beyond its source's number
+BEAM_WIDTH, LENGTH_PENALTY = 4, 0.6  # of the published Transformer: Vaswani et al. (2017), section 6.1
 
 
-def search(model: keras.Model, config: Any, beam_width: int = 4, length_penalty: float = 0.6) -> dict[str, Any]:
-    """Returns how a model searches for translations, refusing what means nothing; `config` is for one without a run."""
-    check_number("beam_width", beam_width, int, lambda value: value >= 1, "a whole number of 1, greedy search, or more")
-    check_number("length_penalty", length_penalty, float, lambda value: value >= 0, "a number of 0 or more")
-    run = getattr(model, "run", None)
-    length = (run.config if run else config).sequence_length
-    return {"sequence_length": length, "beam_width": beam_width, "length_penalty": length_penalty}
+class Translation:
+    """The kind of a model of [source (B, S), target (B, T)] token ids to (B, T, V) logits of the next.
 
-
-def translate_texts(
-    decoder: Decoder,
-    model: keras.Model,
-    tokenizer: Tokenizer,
-    texts: Any,
-    sequence_length: int,
-    beam_width: int,
-    length_penalty: float,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns (the translations, their log-probabilities), (B,) string to (B,) string and (B,) float32.
-
-    In TensorFlow operations alone. The log-probability is divided by a power of the length; see `beam_search`.
+    `predict` answers with the "translation" of a text and its "log_probability", divided by a power of the length. The
+    signature of an export, `serving_default`, takes `text` (B,) string and answers with `translation` (B,) string and
+    `log_probability` (B,) float32. The beam search is in the graph.
 
     Args:
-        decoder: What makes a step of the model.
-        model: Its inputs are source and target ids.
-        tokenizer: Of both languages.
-        texts: (B,) string.
-        sequence_length: The most pieces of a source that are read.
-        beam_width: 1: greedy search.
-        length_penalty: See `beam_search`.
+        decoder: What makes a step of the model; see `decoding.Decoder`.
+        align: (model, source ids (1, S), target ids (1, T)) -> the attention weights of each target piece, (T, S); all
+            0 for none.
+        sequence_length: The most pieces of a source that a model without a run reads.
     """
-    encode, step = decoder(model)
-    source = ended(tokenizer, texts, sequence_length).to_tensor(PAD)
-    length = tf.minimum(tf.math.count_nonzero(source, 1, dtype=tf.int32) + MORE, sequence_length)
-    start = tf.fill((tf.shape(source)[0],), START)
-    said, scores = beam_search(step, encode(source), start, length, beam_width, length_penalty)
-    nothing = source[:, 0] == END  # to nothing
-    return tf.where(nothing, "", tokenizer.decode(said[:, 0])), tf.where(nothing, 0.0, scores[:, 0])
 
+    def __init__(self, decoder: Callable[..., Any], align: Callable[..., np.ndarray], sequence_length: int) -> None:
+        self.decoder, self.align, self.sequence_length = decoder, align, sequence_length
 
-def translate_all(
-    decoder: Decoder,
-    model: keras.Model,
-    texts: Sequence[str],
-    tokenizer: Tokenizer | None = None,
-    batch_size: int = 64,
-    **how: Any,
-) -> list[str]:
-    """Returns the translations of any number of sentences, those of about one length together.
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns {"loss": nats per sentence, "perplexity": per piece, "bleu": in [0, 100]} of the test split.
 
-    Args:
-        decoder: What makes a step of the model.
-        model: The translator.
-        texts: Its sources.
-        tokenizer: None: of the model's run.
-        batch_size: How many are translated at a time.
-        **how: See `translate_texts`.
+        Prints sacreBLEU's signature.
+        """
+        from recipes.verbs.evaluate import compiled_metrics
 
-    Raises:
-        ConfigError: If they are no list of str.
-    """
-    if isinstance(texts, (str, bytes)) or not all(isinstance(text, str) for text in texts):
-        raise ConfigError(f"texts is {shortened(repr(texts))}; expected a list of str: translate([...])")
-    pieces = tokenizer or tokenizer_of(run_of(model).info)
-    once = _in_graph(decoder, model, pieces, **how)
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    said: list[str] = [""] * len(texts)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        answers = once(tf.constant([texts[row] for row in rows])).numpy()
-        for row, answer in zip(rows, answers, strict=True):
-            said[row] = answer.decode()
-    return said
+        figures = compiled_metrics(model, splits)
+        sources, targets = sentences(splits)
+        translations = self.translate_all(model, sources, splits.info.known_tokenizer())
+        score, signature = bleu([translation for translation, _ in translations], targets)
+        print(f"sacreBLEU {score:.2f}   {signature}")
+        return {**figures, "bleu": score}
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes translations.txt and alignment.png, of some test sentences."""
+        import numpy as np
+        from sacrebleu.metrics import CHRF
+
+        from recipes.kinds.plots import draw_attention
+        from recipes.runs.atomic_files import save_picture, write_text
+
+        if splits.test is None or splits.info.tokenizer is None:
+            return {}
+        tokenizer, (sources, targets) = splits.info.tokenizer, sentences(splits)
+        spread = np.unique(np.linspace(0, len(sources) - 1, min(SHOWN, len(sources))).astype(int))
+        rows = sorted(spread, key=lambda row: -len(sources[row]))
+        translations = [text for text, _ in self.translate_all(model, [sources[row] for row in rows], tokenizer)]
+        triples = [(sources[row], targets[row], text) for row, text in zip(rows, translations, strict=True)]
+        _, signature = bleu(translations, [target for _, target, _ in triples])
+        chrf = CHRF()
+        worst = sorted(triples, key=lambda triple: chrf.sentence_score(triple[2], [triple[1]]).score)
+        sections = {
+            f"Of {len(triples)} test sentences, from the longest to the shortest": triples[
+                :: max(1, len(triples) // 20)
+            ],
+            "Of these, the farthest from their references (chrF)": worst[:5],
+        }
+        text = "\n".join(f"=== {title}\n\n{in_lines(some)}" for title, some in sections.items())
+        write_text(folder / "translations.txt", f"{text}\nsacreBLEU's signature: {signature}\n")
+        titles = {"Translations and mistakes": "translations.txt"}
+        source, _, translation = triples[len(triples) // 2]
+        *pieces, weights = self.attention_of(model, tokenizer, source, translation)
+        if weights.any():
+            save_picture(draw_attention(weights, *pieces), folder / "alignment.png")
+            titles["Where each piece of a translation (row) looks in its source (column)"] = "alignment.png"
+        return titles
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns the test split of a user's pairs, or all of them."""
+        from recipes.data.sentence_pairs import evaluation_pairs
+
+        return evaluation_pairs(data, model)
+
+    def predict(
+        self,
+        model: keras.Model,
+        inputs: Any,
+        *,
+        beam_width: int = BEAM_WIDTH,
+        length_penalty: float = LENGTH_PENALTY,
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (the text or its file, {"translation", "log_probability"}); for the options see `translate`."""
+        from recipes.kinds.inputs import predict_each, read_texts
+        from recipes.verbs.load import run_of
+
+        check_beam(beam_width, length_penalty)
+        tokenizer = run_of(model).info.known_tokenizer()
+
+        def predict(texts: list[str]) -> list[dict[str, Any]]:
+            translations = self.translate_all(model, texts, tokenizer, beam_width, length_penalty)
+            return [{"translation": text, "log_probability": score} for text, score in translations]
+
+        return predict_each(read_texts(inputs), predict, size=1024)
+
+    def translate(
+        self,
+        model: keras.Model,
+        texts: Sequence[str],
+        beam_width: int = BEAM_WIDTH,
+        length_penalty: float = LENGTH_PENALTY,
+    ) -> list[str]:
+        """Returns the translations of some sentences.
+
+        Args:
+            model: As a verb: what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            texts: Any number, of any length; of each, `sequence_length` pieces are read.
+            beam_width: Translations that are followed up at a time; 1: greedy search.
+            length_penalty: 0: none, which favours short translations.
+
+        Raises:
+            ConfigError: If one of the numbers is out of range, or the texts are no list of str.
+        """
+        from recipes.data.text_files import shortened
+        from recipes.verbs.load import run_of
+
+        check_beam(beam_width, length_penalty)
+        if isinstance(texts, (str, bytes)) or not all(isinstance(text, str) for text in texts):
+            raise ConfigError(f"texts is {shortened(repr(texts))}; expected a list of str: translate([...])")
+        tokenizer = run_of(model).info.known_tokenizer()
+        return [text for text, _ in self.translate_all(model, texts, tokenizer, beam_width, length_penalty)]
+
+    def explain(self, model: keras.Model, text: str) -> tuple[list[str], list[str], np.ndarray]:
+        """Returns the T pieces of a sentence's translation, its own S, and where each of the first looks, (T, S).
+
+        Args:
+            model: As a verb: what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            text: The sentence.
+        """
+        from recipes.verbs.load import run_of
+
+        [translation] = self.translate(model, [text])
+        return self.attention_of(model, run_of(model).info.known_tokenizer(), text, translation)
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns the model and its pieces, and the signature that the class docstring describes."""
+        import tensorflow as tf
+
+        from recipes.verbs.export import Signature, in_float32
+
+        served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
+
+        def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            translation, scores = self.translate_in_graph(served, tokenizer, text, length, BEAM_WIDTH, LENGTH_PENALTY)
+            return {"translation": translation, "log_probability": scores}
+
+        texts = tokenizer.decode(source.examples(8)).numpy()
+        answer = {name: value.numpy() for name, value in translate(tf.constant(texts)).items()}
+        spec = {"text": tf.TensorSpec((None,), tf.string)}
+        return [served, tokenizer.table], {"serving_default": Signature(translate, spec, {"text": texts}, answer)}
+
+    def translate_in_graph(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        texts: Any,
+        sequence_length: int,
+        beam_width: int,
+        length_penalty: float,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns (the translations, their log-probabilities), (B,) string to (B,) string and (B,) float32.
+
+        In TensorFlow operations alone. The log-probability is divided by a power of the length; see
+        `decoding.beam_search`.
+        """
+        import tensorflow as tf
+
+        from recipes.data.sentence_pairs import with_end
+        from recipes.data.tokenizers import END, PAD, START
+        from recipes.kinds.decoding import beam_search
+
+        encode, step = self.decoder(model)
+        source = with_end(tokenizer, texts, sequence_length).to_tensor(PAD)  # (B, S)
+        length = tf.minimum(tf.math.count_nonzero(source, 1, dtype=tf.int32) + MORE, sequence_length)
+        start = tf.fill((tf.shape(source)[0],), START)
+        beams, scores = beam_search(
+            step, encode(source), start, length, beam_width, length_penalty
+        )  # (B, K, T), (B, K)
+        is_empty = source[:, 0] == END  # and its translation too
+        return tf.where(is_empty, "", tokenizer.decode(beams[:, 0])), tf.where(is_empty, 0.0, scores[:, 0])
+
+    def translate_all(
+        self,
+        model: keras.Model,
+        texts: Sequence[str],
+        tokenizer: Tokenizer,
+        beam_width: int = BEAM_WIDTH,
+        length_penalty: float = LENGTH_PENALTY,
+        batch_size: int = 64,
+    ) -> list[tuple[str, float]]:
+        """Returns (translation, log-probability) of any number of sentences, those of about one length together."""
+        import tensorflow as tf
+
+        translate = _graph_of(self, model, tokenizer, self.length_of(model), beam_width, length_penalty)
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        results: list[tuple[str, float]] = [("", 0.0)] * len(texts)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            translations, scores = translate(tf.constant([texts[row] for row in rows]))
+            for row, translation, score in zip(rows, translations.numpy(), scores.numpy(), strict=True):
+                results[row] = translation.decode(), float(score)
+        return results
+
+    def attention_of(
+        self, model: keras.Model, tokenizer: Tokenizer, text: str, translation: str
+    ) -> tuple[list[str], list[str], np.ndarray]:
+        """Returns the pieces of a translation, those of its source, and the attention weights, (T, S)."""
+        import tensorflow as tf
+
+        from recipes.data.sentence_pairs import with_end
+        from recipes.data.tokenizers import PAD, START
+
+        length = self.length_of(model)
+        target, source = (with_end(tokenizer, [side], length).to_tensor(PAD) for side in (translation, text))
+        weights = self.align(model, source, tf.concat([[[START]], target[:, :-1]], 1))
+        target_pieces, source_pieces = (
+            [piece.decode() or "(end)" for piece in tokenizer.texts_of(token_ids[0]).numpy()]
+            for token_ids in (target, source)
+        )
+        return target_pieces, source_pieces, weights
+
+    def length_of(self, model: keras.Model) -> int:
+        """Returns the most pieces of a source that a model reads."""
+        run = getattr(model, "run", None)
+        return run.config.sequence_length if run else self.sequence_length
 
 
 @lru_cache(maxsize=1)  # a graph takes seconds to make: the last is kept
-def _in_graph(decoder: Decoder, model: keras.Model, tokenizer: Tokenizer, **how: Any) -> Callable[..., tf.Tensor]:
+def _graph_of(kind: Translation, model: keras.Model, tokenizer: Tokenizer, *search: Any) -> Callable[..., Any]:
+    import tensorflow as tf
+
     return tf.function(
-        lambda texts: translate_texts(decoder, model, tokenizer, texts, **how)[0],
+        lambda texts: kind.translate_in_graph(model, tokenizer, texts, *search),
         input_signature=[tf.TensorSpec((None,), tf.string)],
     )
 
 
+def check_beam(beam_width: Any, length_penalty: Any) -> None:
+    """Refuses settings of a beam search that mean nothing."""
+    from recipes.kinds.options import check_option
+
+    check_option("beam_width", beam_width, int, lambda value: value >= 1, "a whole number of 1, greedy search, or more")
+    check_option("length_penalty", length_penalty, float, lambda value: value >= 0, "a number of 0 or more")
+
+
 def sentences(splits: Splits) -> tuple[list[str], list[str]]:
     """Returns the sources and targets of the test split as they were written; of a user's Splits, as they are read."""
-    if splits.texts is not None:
-        return list(splits.texts[0]), list(splits.texts[1])
-    tokenizer = tokenizer_of(splits.info)
-    found: tuple[list[str], list[str]] = ([], [])
-    for (source, _), following in splits.test or ():
-        for side, texts in zip((source, following), found, strict=True):
-            texts += [text.decode() for text in tokenizer.decode(side).numpy()]
-    return found
+    if splits.originals is not None:
+        return list(splits.originals[0]), list(splits.originals[1])
+    tokenizer = splits.info.known_tokenizer()
+    sources: list[str] = []
+    targets: list[str] = []
+    for (source, _), target in splits.test or ():
+        sources += [text.decode() for text in tokenizer.decode(source).numpy()]
+        targets += [text.decode() for text in tokenizer.decode(target).numpy()]
+    return sources, targets
 
 
 def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float, str]:
@@ -134,110 +288,9 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> tuple[float,
     return float(score), str(metric.get_signature())
 
 
-def evaluate_translator(decoder: Decoder, model: keras.Model, splits: Splits, **how: Any) -> dict[str, float]:
-    """Returns the loss, the perplexity and "bleu" on the test split, and prints sacreBLEU's signature."""
-    figures = evaluate_model(model, splits)
-    sources, targets = sentences(splits)
-    score, signature = bleu(translate_all(decoder, model, sources, tokenizer_of(splits.info), **how), targets)
-    print(f"sacreBLEU {score:.2f}   {signature}")
-    return {**figures, "bleu": score}
-
-
-def translation_report(
-    decoder: Decoder,
-    align: Align,
-    model: keras.Model,
-    splits: Splits,
-    folder: Path,
-    **how: Any,
-) -> dict[str, str]:
-    """Writes translations.txt and alignment.png, of some test sentences; returns titles -> file names.
-
-    Args:
-        decoder: What makes a step of the model.
-        align: See `Align`.
-        model: The translator.
-        splits: Its data.
-        folder: Where they are written.
-        **how: See `translate_texts`.
-    """
-    if splits.test is None or splits.info.tokenizer is None:
-        return {}
-    tokenizer, (sources, targets) = splits.info.tokenizer, sentences(splits)
-    places = np.unique(np.linspace(0, len(sources) - 1, min(LOOKED_AT, len(sources))).astype(int))
-    rows = sorted(places, key=lambda row: -len(sources[row]))
-    made = translate_all(decoder, model, [sources[row] for row in rows], tokenizer, **how)
-    told = [(sources[row], targets[row], text) for row, text in zip(rows, made, strict=True)]
-    _, signature = bleu(made, [target for _, target, _ in told])
-    from sacrebleu.metrics import CHRF
-
-    chrf = CHRF()
-    worst = sorted(told, key=lambda three: chrf.sentence_score(three[2], [three[1]]).score)
-    shown = {
-        f"Of {len(told)} test sentences, from the longest to the shortest": told[:: max(1, len(told) // 20)],
-        "Of these, the farthest from their references (chrF)": worst[:5],
-    }
-    said = "\n".join(f"=== {title}\n\n{_in_lines(some)}" for title, some in shown.items())
-    text = f"{said}\nsacreBLEU's signature: {signature}\n"
-    write_text(folder / "translations.txt", text)
-    found = {"Translations and mistakes": "translations.txt"}
-    source, _, translation = told[len(told) // 2]
-    *names, weights = _looks(align, model, tokenizer, source, translation, how["sequence_length"])
-    if weights.any():
-        save_picture(draw_attention(weights, *names), folder / "alignment.png")
-        found["Where each piece of a translation (row) looked in its source (column)"] = "alignment.png"
-    return found
-
-
-def explain_translation(
-    decoder: Decoder, align: Align, model: keras.Model, text: str, **how: Any
-) -> tuple[list[str], list[str], np.ndarray]:
-    """Returns the T pieces of a sentence's translation, its own S, and where each of the first looked, (T, S)."""
-    pieces = tokenizer_of(run_of(model).info)
-    [translation] = translate_all(decoder, model, [text], pieces, **how)
-    return _looks(align, model, pieces, text, translation, how["sequence_length"])
-
-
-def _looks(
-    align: Align, model: keras.Model, pieces: Tokenizer, text: str, translation: str, sequence_length: int
-) -> tuple[list[str], list[str], np.ndarray]:
-    target, source = (ended(pieces, [side], sequence_length).to_tensor(PAD) for side in (translation, text))
-    weights = align(model, source, tf.concat([[[START]], target[:, :-1]], 1))
-    rows, columns = ([name.decode() or "(end)" for name in pieces.texts_of(ids[0]).numpy()] for ids in (target, source))
-    return rows, columns, weights
-
-
-def _in_lines(told: Sequence[tuple[str, str, str]]) -> str:
-    return "\n".join(f"source:     {one}\nreference:  {two}\ntranslated: {three}\n" for one, two, three in told)
-
-
-def export_translator(decoder: Decoder, model: keras.Model, source: Source, folder: str | Path, **how: Any) -> Path:
-    """Writes `<folder>/<version>/`, a SavedModel for TensorFlow Serving, one version above the last, and returns it.
-
-    `serving_default` takes `text` (B,) string and answers with `translation` (B,) string and `log_probability` (B,)
-    float32, by length. The beam search is in the graph.
-
-    Args:
-        decoder: What makes a step of the model.
-        model: The translator.
-        source: The model's run, or Splits of its data.
-        folder: The base path that a server watches.
-        **how: See `translate_texts`.
-
-    Raises:
-        ExportError: If the SavedModel does not translate as the model does.
-    """
-    if not is_chief():
-        return export_signatures([model], source.info, folder, {})
-    served, tokenizer = in_float32(model), tokenizer_of(source.info)
-
-    def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        said, scores = translate_texts(decoder, served, tokenizer, text, **how)
-        return {"translation": said, "log_probability": scores}
-
-    texts = tokenizer.decode(source.examples(8)).numpy()
-    answer = {name: value.numpy() for name, value in translate(tf.constant(texts)).items()}
-    spec = {"text": tf.TensorSpec((None,), tf.string)}
-    signatures = {"serving_default": Signature(translate, spec, {"text": texts}, answer)}
-    models = [served, tokenizer.table]
-    return export_signatures(models, source.info, folder, signatures, run=getattr(model, "run", None))
+def in_lines(triples: Sequence[tuple[str, str, str]]) -> str:
+    """Returns (source, reference, translation) triples in three lines each."""
+    return "\n".join(
+        f"source:     {source}\nreference:  {reference}\ntranslated: {translation}\n"
+        for source, reference, translation in triples
+    )

@@ -1,4 +1,4 @@
-"""Networks that have learned to see on ImageNet, as readers of images: a vector for each place, an annotation."""
+"""Encoders pretrained on ImageNet: a vector for each place of an image, an annotation."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -65,18 +65,20 @@ def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:
     return computed_once(encoder, f"{digest(encoder)}-{images.key}", len(images), images.batches())
 
 
-def read_by(config: Any) -> tuple[Any, Any]:
+def encoder_inputs(name: str, image_size: int, fine_tune: bool) -> tuple[Any, Any]:
     """Returns (the input of a model, the annotations (B, L, D)): two Keras tensors, or the same one twice.
 
     Args:
-        config: Names `encoder` and `image_size`. With `fine_tune`, the model takes images and trains the network along,
-            but for its batch norms; else it takes annotations.
+        name: One of `BACKBONES`.
+        image_size: H and W of the images.
+        fine_tune: Whether the model takes images and trains the network along, but for its batch norms; else it takes
+            annotations.
     """
-    backbone, size = BACKBONES[config.encoder], config.image_size
-    if not config.fine_tune:
-        annotations = keras.Input(((size // backbone.stride) ** 2, backbone.width), name="annotations")
+    backbone = BACKBONES[name]
+    if not fine_tune:
+        annotations = keras.Input(((image_size // backbone.stride) ** 2, backbone.width), name="annotations")
         return annotations, annotations
-    image, encoder = keras.Input((size, size, 3), name="image"), encoder_of(config.encoder, size)
+    image, encoder = keras.Input((image_size, image_size, 3), name="image"), encoder_of(name, image_size)
     for layer in encoder.layers:
         layer.trainable = not isinstance(layer, layers.BatchNormalization)  # these stay as they are
     return image, layers.Identity(name="annotations")(encoder(image))
@@ -84,10 +86,10 @@ def read_by(config: Any) -> tuple[Any, Any]:
 
 def digest(encoder: keras.Model) -> str:
     """Returns a short text that differs where the weights do."""
-    found = hashlib.blake2b(digest_size=8)
+    checksum = hashlib.blake2b(digest_size=8)
     for weight in encoder.get_weights():
-        found.update(weight.tobytes())
-    return found.hexdigest()
+        checksum.update(weight.tobytes())
+    return checksum.hexdigest()
 
 
 def _lite0(image_size: int, pretrained: bool) -> keras.Model:

@@ -1,4 +1,4 @@
-"""What a network says to many images, computed once and kept on disk."""
+"""Disk cache of an encoder's features."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def cache_dir() -> Path:
 def computed_once(
     encoder: keras.Model, key: str, count: int, batches: Iterator[tuple[np.ndarray, np.ndarray]]
 ) -> np.ndarray:
-    """Returns what a network says to images, (N, L, D) float16 read from disk as it is needed.
+    """Returns an encoder's features of images, (N, L, D) float16 read from disk as they are needed.
 
     Where the file is there, nothing is computed. It is written whole or not at all; processes that want the same at
     once compute it once.
@@ -44,7 +44,7 @@ def computed_once(
                 _compute(encoder, count, batches, path)
     except OSError as error:
         raise DataError(
-            f"cannot keep what {encoder.name} says to {count:,} images in {path}: {error}. Make space there, or set "
+            f"cannot keep the features of {encoder.name} for {count:,} images in {path}: {error}. Make space there, or set "
             "RECIPES_CACHE_DIR to another folder"
         ) from error
     try:
@@ -55,18 +55,18 @@ def computed_once(
 
 def _compute(encoder: keras.Model, count: int, batches: Iterator, path: Path) -> None:
     """Writes the file, or leaves nothing."""
-    say = tf.function(lambda image: encoder(image, training=False), reduce_retracing=True)
+    encode = tf.function(lambda image: encoder(image, training=False), reduce_retracing=True)
     part = path.with_suffix(".part")
     try:
-        kept = np.lib.format.open_memmap(part, "w+", np.float16, (count, *encoder.output_shape[1:]))
+        features = np.lib.format.open_memmap(part, "w+", np.float16, (count, *encoder.output_shape[1:]))
         if hasattr(os, "posix_fallocate"):  # a disk that is too full says so now, not by a signal that kills later
             with part.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
         with tqdm(total=count, desc=f"{encoder.name} reads", unit=" images", mininterval=1.0, disable=None) as bar:
             for places, images in batches:
-                kept[places] = say(tf.cast(images, tf.float32)).numpy()
+                features[places] = encode(tf.cast(images, tf.float32)).numpy()
                 bar.update(len(places))
-        kept.flush()
+        features.flush()
         part.replace(path)
     finally:
         with suppress(OSError):

@@ -26,7 +26,7 @@ from recipes.runs.open_run import open_run
 from recipes.runs.progress import Progress, StopOnNaN
 from recipes.runs.report import HistoryFile
 from recipes.runs.run_folder import Run, locked_folder
-from recipes.settings import with_changes
+from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ def fit_recipe(
 def follow_stand_in(config: Any, info: DataInfo) -> Any:
     """Returns the config with the settings that the data decides: generated scenes have an encoder of their own."""
     names = {field.name for field in fields(config)} - {field.name for field in fields(Sizes)}
-    return with_changes(config, **{name: value for name, value in info.follows.items() if name in names})
+    changes = {name: value for name, value in info.follows.items() if name in names}
+    while True:
+        try:
+            return with_changes(config, **changes)
+        except WithoutEffectError as error:  # a setting of what the data has no use for
+            changes[error.name] = getattr(type(config)(), error.name)
 
 
 def fit_model(

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from recipes.data.images import decode_file, decode_image, read_images
+from recipes.data.images import decode_file, decode_image, read_images, resized
 from recipes.errors import DataError
 
 
@@ -22,6 +22,28 @@ def test_colour_becomes_grey_by_luma_and_grey_becomes_colour():
     assert decode_image(red, (2, 2, 1)).numpy().ravel().tolist() == [76.0] * 4  # 0.299 * 255
     grey = tf.io.encode_png(np.full((2, 2, 1), 9, np.uint8))
     assert decode_image(grey, (2, 2, 3)).numpy().ravel().tolist() == [9.0] * 12
+
+
+def test_images_in_memory_are_resized_by_hand():
+    half = np.array([[0, 100]], np.uint8).reshape(1, 1, 2, 1)
+    assert resized(half, (1, 2, 1)) is half
+    assert resized(half, (1, 1, 1)).tolist() == [[[[50]]]]
+    assert resized(half, (1, 2, 3)).tolist() == [[[[0] * 3, [100] * 3]]]
+    red = np.array([255, 0, 0], np.uint8).reshape(1, 1, 1, 3)
+    assert resized(red, (2, 2, 1)).ravel().tolist() == [76] * 4, "0.299 * 255, a whole number as the pixels are"
+    as_float = resized(red.astype(np.float32), (1, 1, 1))
+    assert as_float.dtype == np.float32
+    assert as_float.item() == pytest.approx(76.245)
+    many = np.broadcast_to((np.arange(600) % 256).astype(np.uint8)[:, None, None, None], (600, 2, 2, 1))
+    np.testing.assert_array_equal(resized(many, (3, 1, 1))[:, 2, 0, 0], np.arange(600) % 256, "in several parts")
+
+
+def test_channels_that_no_image_file_has_are_not_made_up():
+    with pytest.raises(DataError, match=r"image files are read in 1 or 3 channels; .* \(2, 2, 4\)"):
+        resized(np.zeros((1, 2, 2, 3), np.uint8), (2, 2, 4))
+    with pytest.raises(DataError, match="images have 2 channels; expected 1 or 3, to make 3 of"):
+        resized(np.zeros((1, 2, 2, 2), np.uint8), (2, 2, 3))
+    assert resized(np.ones((1, 2, 2, 5), np.uint8), (1, 1, 5)).tolist() == [[[[1] * 5]]], "the same number stays"
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])

@@ -6,10 +6,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes import cifar_convnet
+from recipes import cifar_convnet, mnist_dense
 from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import eval_batches, image_splits, train_batches
-from recipes.data.splits import Splits
+from recipes.data.splits import DataInfo, Splits
 from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError
 
@@ -99,7 +99,9 @@ def test_validation_and_training_share_no_example_and_do_not_depend_on_the_seed(
     held = []
     for seed in (0, 1):
         config = cifar_convnet.Config(validation_fraction=fraction, batch_size=1, seed=seed, crop_padding=0)
-        splits = image_splits(config, ((images, labels), (images[:3], labels[:3])), standin="shapes")
+        splits = image_splits(
+            config, ((images, labels), (images[:3], labels[:3])), standin="shapes", image_shape=(32, 32, 3)
+        )
         validation = [] if splits.validation is None else [int(y) for _, y in splits.validation.unbatch()]
         train = np.ravel(labels_of(splits.train, splits.steps_per_epoch)).tolist()
         assert sorted(train + validation) == list(range(100))
@@ -111,13 +113,13 @@ def test_validation_and_training_share_no_example_and_do_not_depend_on_the_seed(
 def test_a_batch_larger_than_the_data_is_refused():
     images, labels = numbered(10)
     with pytest.raises(DataError, match="batch_size=256 is more than the 8 training examples of your own arrays"):
-        cifar_convnet.load_data(data=(images, labels), crop_padding=0)
+        cifar_convnet.load_data(cifar_convnet.Config(crop_padding=0), (images, labels))
 
 
 def test_settings_and_data_that_do_not_fit_each_other_are_explained():
     images, labels = numbered(100)
     with pytest.raises(DataError, match="crop_padding=2 is no less than the 1x1 images of your own arrays"):
-        cifar_convnet.load_data(data=(images, labels), batch_size=8)
+        cifar_convnet.load_data(cifar_convnet.Config(batch_size=8), (images, labels))
     with pytest.raises(DataError, match="4 examples are too few to hold out a test split"):
         cifar_convnet.load_data(data=(images[:4], labels[:4]))
 
@@ -132,18 +134,45 @@ def test_a_small_test_split_can_be_shared_by_replicas():
             eval_batches((images[:1], labels[:1]), 32)
 
 
-def test_a_users_own_splits_pass_through_and_the_config_follows_them():
+def test_a_users_own_splits_pass_through_and_their_sizes_are_read():
     dataset = tf.data.Dataset.from_tensor_slices(numbered(5)).batch(2)
-    splits = cifar_convnet.load_data(data=Splits(dataset), batch_size=2)
+    splits = cifar_convnet.load_data(cifar_convnet.Config(batch_size=2), Splits(dataset))
     assert splits.train is dataset
-    assert splits.info.follows == {"image_shape": (1, 1, 1), "train_examples": 6}
+    assert splits.info.follows == {"image_shape": (1, 1, 1), "num_classes": 5, "train_examples": 6}
+    assert splits.info.sizes(cifar_convnet.CIFAR10).num_classes == 5
     assert splits.examples(3).shape == (3, 1, 1, 1)
+
+
+def test_how_many_classes_an_endless_split_has_is_read_from_one_epoch_or_told():
+    endless = tf.data.Dataset.from_tensor_slices((np.zeros((6, 9, 9, 1)), [0, 0, 0, 3, 0, 9])).batch(2).repeat()
+    read = cifar_convnet.load_data(data=Splits(endless, steps_per_epoch=2))
+    assert (read.info.follows["num_classes"], read.info.follows["train_examples"]) == (4, 2 * 256)
+    twenty = DataInfo("mine", follows={"num_classes": 20})
+    told = cifar_convnet.load_data(data=Splits(endless, steps_per_epoch=2, info=twenty))
+    assert told.info.follows["num_classes"] == 20
+    one_class = tf.data.Dataset.from_tensors((np.zeros((2, 9, 9, 1)), [0, 0]))
+    assert cifar_convnet.load_data(data=Splits(one_class)).info.follows["num_classes"] == 2, "the fewest there are"
 
 
 def test_labels_beyond_the_classes_are_refused():
     dataset = tf.data.Dataset.from_tensor_slices((np.zeros((4, 9, 9, 1)), [0, 1, 2, 12])).batch(4)
-    with pytest.raises(DataError, match="the labels of train reach 12 and num_classes=10; set num_classes"):
-        cifar_convnet.load_data(data=Splits(dataset))
+    ten = DataInfo("mine", label_names=tuple("0123456789"))
+    with pytest.raises(DataError, match="the labels of train reach 12, and its info names 10 classes"):
+        cifar_convnet.load_data(data=Splits(dataset, info=ten))
+
+
+def test_images_are_resized_where_the_config_says_so():
+    grey = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None, None], (100, 2, 2, 1))
+    config = mnist_dense.Config(image_shape=(5, 4, 3), crop_padding=0, batch_size=4)
+    splits = mnist_dense.load_data(config, (grey, np.arange(100) % 2))
+    for split in (splits.train.take(1), splits.validation, splits.test):
+        for image, label in split:
+            assert image.shape[1:] == (5, 4, 3)
+            np.testing.assert_array_equal(image, np.broadcast_to(image[:, :1, :1, :1], image.shape))
+            np.testing.assert_array_equal(image[:, 0, 0, 0] % 2, label)
+    sizes = splits.info.sizes(mnist_dense.MNIST)
+    assert (sizes.image_shape, sizes.num_classes, sizes.train_examples) == ((5, 4, 3), 2, 81)
+    assert mnist_dense.build(config, sizes).input_shape == (None, 5, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +192,7 @@ def test_a_few_examples_are_of_all_classes():
     images, _ = numbered(200)
     config = cifar_convnet.Config(max_examples=50, batch_size=1, validation_fraction=0.0, crop_padding=0)
     by_class = (images, np.repeat([0, 1, 2, 3], 50))
-    test = image_splits(config, (by_class, by_class), standin="shapes").test
+    test = image_splits(config, (by_class, by_class), standin="shapes", image_shape=(32, 32, 3)).test
     found = np.bincount([int(label) for _, label in test.unbatch()])
     assert found.sum() == 50
     assert min(found) >= 5

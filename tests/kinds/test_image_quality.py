@@ -4,7 +4,14 @@ import pytest
 import tensorflow as tf
 
 from recipes.errors import ConfigError
-from recipes.kinds.image_quality import BANDWIDTHS, KernelDistance, classifier_score, frechet_distance, judged, spread
+from recipes.kinds.image_quality import (
+    BANDWIDTHS,
+    KernelDistance,
+    classifier_metrics,
+    classifier_score,
+    frechet_distance,
+    mean_pairwise_distance,
+)
 
 
 def test_classifier_score_runs_from_one_to_the_number_of_classes():
@@ -26,19 +33,17 @@ def test_frechet_distance_of_known_sets():
 
 def test_kernel_distance_is_that_of_the_kernel():
     rng = np.random.default_rng(0)
-    real, made = (
-        rng.uniform(-1, 1, (40, 4, 4, 1)).astype("float32"),
-        rng.uniform(-1, 0.5, (40, 4, 4, 1)).astype("float32"),
-    )
+    real = rng.uniform(-1, 1, (40, 4, 4, 1)).astype("float32")
+    generated = rng.uniform(-1, 0.5, (40, 4, 4, 1)).astype("float32")
 
     def kernel(one, other):
         squared = np.square(one.reshape(40, 1, 16) - other.reshape(1, 40, 16)).sum(-1)
         return np.mean([np.exp(-squared / (2 * 16 * bandwidth)) for bandwidth in BANDWIDTHS])
 
-    exact = np.sqrt(kernel(real, real) + kernel(made, made) - 2 * kernel(real, made))
+    exact = np.sqrt(kernel(real, real) + kernel(generated, generated) - 2 * kernel(real, generated))
     metric = KernelDistance(features=4096)
-    metric.update_state(real[:25], made[:25])
-    metric.update_state(real[25:], made[25:])
+    metric.update_state(real[:25], generated[:25])
+    metric.update_state(real[25:], generated[25:])
     assert float(metric.result()) == pytest.approx(exact, rel=0.05)
     metric.reset_state()
     metric.update_state(real, real[::-1].copy())
@@ -50,23 +55,23 @@ def test_kernel_distance_survives_serialisation():
     assert metric.features == 8
 
 
-def test_spread_by_hand():
+def test_mean_pairwise_distance_by_hand():
     images = np.stack([np.zeros((2, 2, 1)), np.full((2, 2, 1), 255.0)])
-    assert spread(images) == pytest.approx(2)
-    assert spread(np.stack([images[0]] * 3)) == 0
+    assert mean_pairwise_distance(images) == pytest.approx(2)
+    assert mean_pairwise_distance(np.stack([images[0]] * 3)) == 0
 
 
-def test_the_judge_tells_made_from_real():
-    """A judge of one pixel: what it says of images is known."""
+def test_the_judge_tells_generated_images_from_real_ones():
+    """A judge of one pixel, whose answers are known."""
     image = keras.Input((1, 1, 2))
     logits = keras.layers.Dense(2, kernel_initializer="identity")(keras.layers.Flatten()(image))
     judge = keras.Model(image, logits)
     real = 255 * np.eye(2)[np.arange(40) % 2].reshape(40, 1, 1, 2)
-    figures = judged(real[::-1], real, judge)
+    figures = classifier_metrics(real[::-1], real, judge)
     assert figures["score"] == figures["score_of_real"] == pytest.approx(2)
     assert figures["classes"] == 2
     assert figures["frechet"] == pytest.approx(figures["frechet_of_real"], abs=1e-3)
-    collapsed = judged(real[:1].repeat(40, 0), real, judge)
+    collapsed = classifier_metrics(real[:1].repeat(40, 0), real, judge)
     assert collapsed["score"] == pytest.approx(1)
     assert (collapsed["classes"], collapsed["classes_of_real"]) == (1, 2)
     assert collapsed["frechet"] > 1000
@@ -75,19 +80,19 @@ def test_the_judge_tells_made_from_real():
 def test_what_is_no_judge_is_refused(tmp_path):
     images = np.zeros((4, 28, 28, 1))
     with pytest.raises(ConfigError, match="holds no classifier .*; expected the folder of a finished run"):
-        judged(images, images, tmp_path)
+        classifier_metrics(images, images, tmp_path)
     wrong = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     with pytest.raises(
         ConfigError, match=r"the judge takes \(8, 8, 1\) to \(10,\); expected a classifier of \(28, 28, 1\)"
     ):
-        judged(images, images, wrong)
+        classifier_metrics(images, images, wrong)
 
 
 def test_kernel_distance_is_the_same_on_two_replicas():
     images = tf.random.stateless_normal((8, 4, 4, 1), [0, 0])
-    made = tf.random.stateless_normal((8, 4, 4, 1), [0, 1])
+    generated = tf.random.stateless_normal((8, 4, 4, 1), [0, 1])
     whole = KernelDistance(features=16)
-    whole.update_state(images, made)
+    whole.update_state(images, generated)
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     strategy = tf.distribute.MirroredStrategy(devices, tf.distribute.ReductionToOneDevice())
     with strategy.scope():
@@ -95,8 +100,8 @@ def test_kernel_distance_is_the_same_on_two_replicas():
 
     @tf.function
     def update():
-        number = tf.distribute.get_replica_context().replica_id_in_sync_group
-        parts.update_state(images[4 * number :][:4], made[4 * number :][:4])
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        parts.update_state(images[4 * replica :][:4], generated[4 * replica :][:4])
 
     strategy.run(update)
     assert float(parts.result()) == pytest.approx(float(whole.result()), rel=1e-4)

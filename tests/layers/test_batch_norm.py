@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from recipes.devices.keras_fixes import read_model
 from recipes.layers.batch_norm import BatchNormalization
 
 
@@ -49,9 +50,10 @@ def test_what_the_kernel_cannot_do_is_left_to_keras(settings):
     np.testing.assert_array_equal(ours(inputs, training=True), theirs(inputs, training=True))
 
 
-def test_it_is_saved_and_read_back(tmp_path):
+def test_a_saved_model_opens_with_keras_alone_and_with_ours(tmp_path):
     model = keras.Sequential([keras.Input((2,)), BatchNormalization(momentum=0.7)])
     model.save(tmp_path / "model.keras")
-    [layer] = keras.saving.load_model(tmp_path / "model.keras").layers
-    assert type(layer) is BatchNormalization
-    assert (layer.momentum, layer.synchronized) == (0.7, False)
+    for read, kind in ((keras.saving.load_model, keras.layers.BatchNormalization), (read_model, BatchNormalization)):
+        [layer] = read(tmp_path / "model.keras").layers
+        assert type(layer) is kind
+        assert (layer.momentum, layer.synchronized) == (0.7, False)
