@@ -372,6 +372,7 @@ class WordVectors:
         from recipes.data.plain_text import find_text, text_of
 
         arrays, _ = find_text("", "error", data)
+        assert arrays.test  # the end of the text, where no other is passed
         run = getattr(model, "run", None)
         lines = text_of(arrays.test).splitlines()
         words = known_words(run.tokenizer, lines) if run and run.tokenizer else lines

@@ -19,8 +19,8 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
     """Returns (columns: row of the image, its captions; what they are; the images).
 
     Args:
-        config: Reads `offline`, `image_size` and `dataset`: "flickr8k", "scenes", or a tensorflow-datasets name of a set with an "image" and
-            "captions", such as "coco_captions".
+        config: Reads `offline`, `image_size` and `dataset`: "flickr8k", "scenes", or a tensorflow-datasets name of a
+            set with an "image" and "captions", such as "coco_captions".
         data: A user's own: `(images, captions)`, the path of a text file of "photo.jpg<tab>caption" lines, or two or
             three of either: training, (validation,) test. Images are (N, H, W, 3) in [0, 255] or paths of files, the
             captions of each a str or a list of them.
@@ -29,24 +29,26 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
         parts = data if _several(data) else [data]
         if len(parts) > 3:
             raise DataError(f"data holds {len(parts)} splits; expected one, or training, (validation,) test")
-        found = {id(part): own_part(part, config.image_size) for part in parts}  # one that is passed twice is read once
-        arrays, images = _joined([found[id(part)] for part in parts])
+        read_parts = {
+            id(part): own_part(part, config.image_size) for part in parts
+        }  # one that is passed twice is read once
+        arrays, images = _joined([read_parts[id(part)] for part in parts])
         return arrays, DataInfo("your own captions"), images
     import recipes.data.tfds.flickr8k  # noqa: F401 - makes the name known
 
-    seen: list[Photographs] = []
+    read_images: list[Photographs] = []
 
     def read(builder: Any) -> Arrays:
         arrays, images = _read(builder, config.image_size)
-        seen.append(images)
+        read_images.append(images)
         return arrays
 
     kind = Kind(_check, read, {"scenes": scenes})
     arrays, info = find_arrays(config.dataset, kind, standin="scenes", offline=config.offline)
-    if not seen:  # generated: the first column is the images
+    if not read_images:  # generated: the first column is the images
         arrays, images = _joined([(of_array(split[0], SIZE), *split[1:]) for split in arrays.named.values()])
         return arrays, info, images
-    return arrays, info, seen[0]
+    return arrays, info, read_images[0]
 
 
 def evaluation_captions(data: Any, model: Any) -> EvaluationData:
@@ -66,12 +68,12 @@ def own_part(part: Any, image_size: int) -> tuple[Photographs, np.ndarray]:
     images, captions = part
     if len(images) != len(captions) or not len(images):
         raise DataError(f"data holds {len(images)} images and the captions of {len(captions)}; {expected}")
-    told = np.empty(len(captions), object)
+    of_each = np.empty(len(captions), object)
     for row, texts in enumerate(captions):
-        told[row] = tuple(check_texts([texts] if isinstance(texts, str) else texts))
-        if not told[row]:
+        of_each[row] = tuple(check_texts([texts] if isinstance(texts, str) else texts))
+        if not of_each[row]:
             raise DataError(f"image {row} has no caption; expected one or more of each")
-    return photographs(images, image_size), told
+    return photographs(images, image_size), of_each
 
 
 def _several(data: Any) -> bool:
@@ -112,9 +114,9 @@ def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Arrays, Photographs]:
             first = rows_of[id(images)][0]
             yield from images.read(rows[np.isin(rows, rows_of[id(images)])] - first)
 
-    train, *rest = [(rows_of[id(images)], *told) for images, *told in parts]
+    train, *rest = [(rows_of[id(images)], *columns) for images, *columns in parts]
     arrays = Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)
-    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.known for images in sources))
+    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.identity for images in sources))
 
 
 def _check(builder: Any) -> None:
@@ -123,8 +125,10 @@ def _check(builder: Any) -> None:
 
     features = dict(builder.info.features)
     captions = features.get("captions")
-    told = getattr(captions, "feature", None)
-    texts = dict(told).get("text") if isinstance(told, tfds.features.FeaturesDict) else told  # COCO: with a number
+    feature = getattr(captions, "feature", None)
+    texts = (
+        dict(feature).get("text") if isinstance(feature, tfds.features.FeaturesDict) else feature
+    )  # COCO: with a number
     if not isinstance(features.get("image"), tfds.features.Image) or not isinstance(texts, tfds.features.Text):
         raise DataError(
             f"{builder.name} has the features {', '.join(features)}; expected a data set with an 'image' and 'captions'"
@@ -144,16 +148,16 @@ def _read(builder: Any, image_size: int) -> tuple[Arrays, Photographs]:
         # TFDS reads the files of a split in their order here and in `of_builder`, so rows are the same.
         data = builder.as_dataset(split, decoders=tfds.decode.PartialDecoding({"captions": True}), shuffle_files=False)
         captions = [features["captions"] for features in data.as_numpy_iterator()]
-        texts = [found["text"] if isinstance(found, dict) else found for found in captions]
-        told = np.empty(len(texts), object)
-        for row, found in enumerate(texts):
-            told[row] = tuple(decoded(found))
-        if len(told) != there[split].num_examples:
-            raise ValueError(f"{split} has {len(told)} examples, {there[split].num_examples} were expected")
-        told_of = np.array([row for row, texts in enumerate(told) if texts], int)
-        if len(told_of):  # COCO's own test split keeps its captions to itself
-            columns[name] = first + told_of, told[told_of]
-        first += len(told)
+        texts = [some["text"] if isinstance(some, dict) else some for some in captions]
+        of_each = np.empty(len(texts), object)
+        for row, some in enumerate(texts):
+            of_each[row] = tuple(decoded(some))
+        if len(of_each) != there[split].num_examples:
+            raise ValueError(f"{split} has {len(of_each)} examples, {there[split].num_examples} were expected")
+        captioned = np.array([row for row, texts in enumerate(of_each) if texts], int)
+        if len(captioned):  # COCO's own test split keeps its captions to itself
+            columns[name] = first + captioned, of_each[captioned]
+        first += len(of_each)
     if "train" not in columns:
         raise DataError(f"the training split of {builder.name} has no captions; expected one or more of each image")
     return Arrays(columns["train"], columns.get("validation"), columns.get("test")), of_builder(

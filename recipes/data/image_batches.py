@@ -27,7 +27,7 @@ def image_splits(
     data: Any = None,
     *,
     standin: str,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     augment: Augment | None = None,
     pairing: Pairing | None = None,
 ) -> Splits:
@@ -50,7 +50,7 @@ def image_splits(
 
     if isinstance(data, Splits):
         return _described(data, config)
-    shape = config.image_shape or image_shape
+    shape: Any = config.image_shape or image_shape
     arrays, info = find_images(config.dataset, standin=standin, offline=config.offline, image_shape=shape, data=data)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
@@ -155,7 +155,6 @@ def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray
 
 def _described(splits: Splits, config: Any) -> Splits:
     """Returns a user's own Splits with the sizes that a model must have, refusing those that do not fit."""
-    assert splits.train is not None
     spec = splits.train.element_spec
     rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
     if rank != 4 or None in spec[0].shape[1:]:

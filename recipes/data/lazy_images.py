@@ -18,22 +18,22 @@ class Photographs:
     Args:
         read: Rows of the source, in ascending order -> its images there, one after the other.
         rows: Which they are, each once.
-        known: What tells the source from all others.
+        identity: Text that differs from that of all other sources.
     """
 
-    def __init__(self, read: Callable[[np.ndarray], Iterator[np.ndarray]], rows: np.ndarray, known: str) -> None:
-        self.read, self.rows, self.known = read, np.asarray(rows), known
+    def __init__(self, read: Callable[[np.ndarray], Iterator[np.ndarray]], rows: np.ndarray, identity: str) -> None:
+        self.read, self.rows, self.identity = read, np.asarray(rows), identity
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, places: Any) -> "Photographs":
-        return Photographs(self.read, self.rows[places], self.known)
+        return Photographs(self.read, self.rows[places], self.identity)
 
     @property
     def key(self) -> str:
         """A text that tells these images from all others."""
-        return fingerprint(np.frombuffer(self.known.encode(), np.uint8), self.rows)
+        return fingerprint(np.frombuffer(self.identity.encode(), np.uint8), self.rows)
 
     def batches(self, size: int = 64) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields (places in `rows`, images (B, H, W, 3) uint8), in the order of the source."""
@@ -85,7 +85,7 @@ def of_array(images: Any, image_size: int) -> Photographs:
 def of_files(paths: list[Path], image_size: int) -> Photographs:
     """Returns the images of some files; each is looked for at once, and read when it is needed."""
     try:
-        known = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
+        identity = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
     except OSError as error:
         raise DataError(f"cannot read {error.filename}: {error.strerror}; expected an image file") from None
 
@@ -93,7 +93,7 @@ def of_files(paths: list[Path], image_size: int) -> Photographs:
         for row in rows:
             yield np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
 
-    return Photographs(read, np.arange(len(paths)), f"{known} {image_size}")
+    return Photographs(read, np.arange(len(paths)), f"{identity} {image_size}")
 
 
 def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photographs:

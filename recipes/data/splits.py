@@ -89,7 +89,7 @@ class Splits:
     [0, num_classes); of text: (B, T) int32 token ids, and what the recipe's `load_data` says.
     """
 
-    train: tf.data.Dataset | None
+    train: Any  # a tf.data.Dataset; None with a `train_step`
     validation: tf.data.Dataset | None = None  # for choosing; None: none was held out
     test: tf.data.Dataset | None = None  # for reporting, once
     info: DataInfo = DataInfo("your own Splits")
@@ -129,7 +129,6 @@ def train_examples(splits: Splits, batch_size: int) -> dict[str, Any]:
     Raises:
         DataError: If `train` is endless and no steps_per_epoch says where an epoch ends.
     """
-    assert splits.train is not None
     steps = splits.steps_per_epoch or int(splits.train.cardinality())
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError("train is endless; give Splits a steps_per_epoch")

@@ -1,4 +1,4 @@
-"""How near captions come to what people said: BLEU, METEOR, ROUGE-L and CIDEr; and of generated scenes, the truth."""
+"""Scores of captions against people's: BLEU, METEOR, ROUGE-L and CIDEr; of generated scenes, whether they are true."""
 
 import shutil
 from collections.abc import Sequence
@@ -61,14 +61,17 @@ def coco_scores(captions: Sequence[str], references: Sequence[Sequence[str]], me
     except ImportError:
         print(MISSING.format("pycocoevalcap is not installed"))
         return {}
-    said = {number: [caption] for number, caption in enumerate(captions)}
-    told = {number: list(texts) for number, texts in enumerate(references)}
-    found = {"meteor": meteor_score(said, told)} if meteor else {}
-    found |= {name: metric().compute_score(told, said)[0] for name, metric in (("rouge_l", Rouge), ("cider", Cider))}
-    return {name: 100 * float(score) for name, score in found.items() if score is not None}
+    candidates = {number: [caption] for number, caption in enumerate(captions)}
+    by_number = {number: list(texts) for number, texts in enumerate(references)}
+    scores = {"meteor": meteor_score(candidates, by_number)} if meteor else {}
+    scores |= {
+        name: metric().compute_score(by_number, candidates)[0]
+        for name, metric in (("rouge_l", Rouge), ("cider", Cider))
+    }
+    return {name: 100 * float(score) for name, score in scores.items() if score is not None}
 
 
-def meteor_score(said: dict[int, list[str]], told: dict[int, list[str]]) -> float | None:
+def meteor_score(candidates: dict[int, list[str]], references: dict[int, list[str]]) -> float | None:
     """Returns METEOR in [0, 1]; None, and says so, where its program cannot be run."""
     from pycocoevalcap.meteor.meteor import Meteor
 
@@ -77,9 +80,9 @@ def meteor_score(said: dict[int, list[str]], told: dict[int, list[str]]) -> floa
         return None
     program = Meteor()
     try:
-        return program.compute_score(told, said)[0]
+        return program.compute_score(references, candidates)[0]
     except (OSError, ValueError) as error:
-        print(f"METEOR is left out: its program broke off ({error}); it needs Java 8 or newer and 2 GiB of memory")
+        print(f"METEOR is left out: its program failed ({error}); it needs Java 8 or newer and 2 GiB of memory")
         return None
     finally:
         if program.lock.locked():  # or it would wait for itself when it is deleted
@@ -99,11 +102,11 @@ def truth_scores(captions: Sequence[str], attention: Sequence[np.ndarray], scene
         attention: (N,) of (T, rows, columns), where each word looked.
         scenes: (N,) what is there.
     """
-    right, looked = [], []
+    true, looked_at = [], []
     for caption, maps, scene in zip(captions, attention, scenes, strict=True):
-        right.append(scene.is_told(caption))
+        true.append(scene.is_true_caption(caption))
         words = caption.split()
-        for place in range(1, len(words)):
-            lies = scene.lies_on(" ".join(words[place - 1 : place + 1]), int(maps[place].argmax()), maps.shape[-1])
-            looked += [] if lies is None else [lies]
-    return {"true": float(np.mean(right)), "looked_at": float(np.mean(looked or [False]))}
+        for i in range(1, len(words)):
+            lies = scene.lies_on(" ".join(words[i - 1 : i + 1]), int(maps[i].argmax()), maps.shape[-1])
+            looked_at += [] if lies is None else [lies]
+    return {"true": float(np.mean(true)), "looked_at": float(np.mean(looked_at or [False]))}

@@ -1,33 +1,26 @@
-"""What captioners share: captions by beam search with where each word looked, scores, a report, a SavedModel."""
+"""Captioners: captions by beam search with where each word looks, their scores, a report, and a SavedModel."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import keras
-import numpy as np
-import tensorflow as tf
-from matplotlib.figure import Figure  # not pyplot: no display, no state
+from recipes.errors import DataError, ExportError
 
-from recipes.data.lazy_images import photographs
-from recipes.data.splits import Splits
-from recipes.data.tokenizers import END, PAD, START, Tokenizer
-from recipes.devices.workers import is_chief
-from recipes.errors import ExportError
-from recipes.kinds.caption_scores import caption_scores, truth_scores
-from recipes.kinds.decoding import Decoder, beam_search
-from recipes.kinds.image_classification import image_signatures
-from recipes.kinds.plots import show
-from recipes.kinds.text_classification import tokenizer_of
-from recipes.pretrained.encoders import encoder_of
-from recipes.runs.atomic_files import save_picture, write_text
-from recipes.runs.finish import evaluate_model
-from recipes.verbs.export import Source, export_signatures, in_float32
-from recipes.verbs.load import run_of
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from matplotlib.figure import Figure
+
+    from recipes.data.in_memory import EvaluationData
+    from recipes.data.splits import Splits
+    from recipes.data.tokenizers import Tokenizer
+    from recipes.verbs.export import Signature, Source
 
 SHOWN = 3  # test images of a kind in a report
-_encoder = lru_cache(maxsize=1)(encoder_of)  # its weights take seconds to read: the last is kept
 
 
 class Captions(NamedTuple):
@@ -36,156 +29,302 @@ class Captions(NamedTuple):
     captions: list[str]
     log_probability: np.ndarray  # (N,)
     words: list[list[str]]  # (N,) of T
-    attention: list[np.ndarray]  # (N,) of (T, rows, columns): where each word looked
+    attention: list[np.ndarray]  # (N,) of (T, rows, columns): where each word looks
 
 
-def describe(
-    decoder: Decoder,
-    model: keras.Model,
-    tokenizer: Tokenizer,
-    inputs: tf.Tensor,
-    sequence_length: int,
-    beam_width: int,
-    length_penalty: float,
-) -> dict[str, tf.Tensor]:
-    """Returns "caption" (B,), "log_probability" (B,), "words" (B, T) and "attention" (B, T, rows, columns).
+class Captioning:
+    """The kind of a model of [image or annotations, words (B, T)] to {"logits": (B, T, V), "looks": (B, T, L), ...}.
 
-    In TensorFlow operations alone. After a caption's last word, words are "" and attention is 0.
+    `predict` answers with the "caption" of an image, its "log_probability" in nats, its "words", and the "attention"
+    (T, rows, columns) of each. Signatures of an export: `serving_default` takes `image_bytes` (B,) string, encoded
+    JPEG, PNG or GIF; `image` takes (B, H, W, 3) float32 in [0, 255] and `image_uint8` uint8. All answer with `caption`,
+    `log_probability`, `words` and `attention`; encoder and beam search are in the graph.
 
     Args:
-        decoder: What makes a step of the model.
-        model: A captioner: what it reads and words to {"logits", "weights", "looks"}.
-        tokenizer: Of its captions.
-        inputs: (B, ...), what the model reads.
-        sequence_length: The most words.
-        beam_width: 1: greedy search.
-        length_penalty: See `beam_search`.
+        decoder: What makes a step of the model; see `decoding.Decoder`.
+        config: Its `encoder`, `image_size` and `sequence_length` are those of a model without a run.
+        beam_width: Captions that are followed up at a time.
+        length_penalty: See `decoding.beam_search`; 0 favours short captions.
     """
-    encode, step = decoder(model)
-    count = tf.shape(inputs)[0]
-    one_if_empty = tf.cast(count == 0, tf.int32)  # oneDNN's fused convolutions fail on an empty batch
-    some = tf.pad(inputs, [[0, one_if_empty]] + [[0, 0]] * (len(inputs.shape) - 1))
-    start = tf.fill((tf.shape(some)[0],), START)
-    said, scores = beam_search(step, encode(some), start, sequence_length, beam_width, length_penalty)
-    best = said[:, 0]  # (B, T)
-    length = tf.math.count_nonzero(best, 1, dtype=tf.float32)
-    there = (best != PAD) & (best != END)
-    before = tf.concat([start[:, tf.newaxis], tf.where(there, best, PAD)[:, :-1]], 1)
-    looks = model([some, before], training=False)["looks"]  # (B, T, L)
-    looks = tf.where(there[..., tf.newaxis], looks, 0.0)
-    side = round(looks.shape[-1] ** 0.5)
-    return {
-        "caption": tokenizer.decode(best)[:count],
-        "log_probability": (scores[:, 0] * ((5 + length) / 6) ** length_penalty)[:count],
-        "words": tokenizer.texts_of(best)[:count],
-        "attention": tf.reshape(looks, (-1, tf.shape(best)[1], side, side))[:count],
-    }
+
+    def __init__(self, decoder: Callable[..., Any], config: Any, beam_width: int, length_penalty: float) -> None:
+        self.decoder, self.config = decoder, config
+        self.beam_width, self.length_penalty = beam_width, length_penalty
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns {"loss": nats of a caption and its penalty, "perplexity": of a word, "bleu1", ..., "meteor", ...}.
+
+        Of the test split; see `caption_scores`. Of generated scenes also the shares of captions that are "true" and of
+        objects that are "looked_at", in [0, 1]. Of a user's own Splits without images: the first two alone.
+        """
+        from recipes.kinds.caption_scores import caption_scores, truth_scores
+        from recipes.verbs.evaluate import compiled_metrics
+
+        figures, gallery = compiled_metrics(model, splits), splits.originals
+        if gallery is None:
+            return figures
+        results = self.caption_all(model, splits.info.known_tokenizer(), gallery.inputs)
+        if not gallery.scenes:
+            return figures | caption_scores(results.captions, gallery.references)
+        figures |= caption_scores(results.captions, gallery.references, meteor=False)  # their words have no synonyms
+        return figures | truth_scores(results.captions, results.attention, gallery.scenes)
+
+    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
+        """Writes captions.txt, and good1.png, bad1.png and so on with where their words look."""
+        import numpy as np
+        from sacrebleu.metrics import CHRF
+
+        from recipes.runs.atomic_files import save_picture, write_text
+
+        gallery = splits.originals
+        if gallery is None:
+            return {}
+        count = len(gallery.images)
+        results = self.caption_all(model, splits.info.known_tokenizer(), gallery.inputs[:count])
+        chrf = CHRF()
+        scores = [
+            chrf.sentence_score(caption, list(references)).score
+            for caption, references in zip(results.captions, gallery.references[:count], strict=True)
+        ]
+        order = np.argsort(scores, kind="stable")[::-1]
+        shown = order[:: max(1, count // 20)]
+        write_text(folder / "captions.txt", "\n".join(in_lines(row, results, gallery.references) for row in shown))
+        titles = {f"Captions of {len(shown)} test images, from the nearest to people's to the farthest": "captions.txt"}
+        for name, kind, rows in (("good", "near", order[:SHOWN]), ("bad", "far", order[::-1][:SHOWN])):
+            for number, row in enumerate(rows, 1):
+                strip = draw_strip(gallery.images[row], results.words[row], results.attention[row])
+                save_picture(strip, folder / f"{name}{number}.png")
+                titles[f"Where each word looks: {kind}, {number}"] = f"{name}{number}.png"
+        return titles
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
+        """Returns the test split of a user's captions, or all of them."""
+        from recipes.data.caption_sources import evaluation_captions
+
+        return evaluation_captions(data, model)
+
+    def predict(
+        self,
+        model: keras.Model,
+        inputs: Any,
+        *,
+        beam_width: int | None = None,
+        length_penalty: float | None = None,
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (name, {"caption", "log_probability", "words", "attention"}) of images; see `inputs.read_images`."""
+        import numpy as np
+
+        from recipes.kinds.inputs import predict_each, read_images
+        from recipes.verbs.load import run_of
+
+        search = self.search(beam_width, length_penalty)
+        tokenizer, encoder, size = run_of(model).info.known_tokenizer(), self.encoder_for(model), self.size_of(model)
+
+        def predict(images: list[np.ndarray]) -> list[dict[str, Any]]:
+            results = self.caption_all(model, tokenizer, encode_images(encoder, np.stack(images)), *search)
+            return [
+                {"caption": caption, "log_probability": float(score), "words": words, "attention": attention}
+                for caption, score, words, attention in zip(*results, strict=True)
+            ]
+
+        return predict_each(read_images(inputs, (size, size, 3)), predict, size=32)
+
+    def caption(
+        self, model: keras.Model, images: Any, beam_width: int | None = None, length_penalty: float | None = None
+    ) -> list[str]:
+        """Returns the captions of some images.
+
+        Args:
+            model: As a verb: what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
+            images: As `predict` takes them: paths, bytes, arrays, PIL images; one or many.
+            beam_width: Captions that are followed up at a time; 1: greedy search; None: the recipe's.
+            length_penalty: 0 favours short captions; None: the recipe's.
+
+        Raises:
+            ConfigError: If one of the numbers is out of range.
+            DataError: If an image cannot be read.
+        """
+        captions = []
+        for _, answer in self.predict(model, images, beam_width=beam_width, length_penalty=length_penalty):
+            if isinstance(answer, DataError):
+                raise answer
+            captions.append(answer["caption"])
+        return captions
+
+    def explain(self, model: keras.Model, image: Any) -> tuple[str, Figure]:
+        """Returns (an image's caption, a Figure of where each word looks: the paper's figure 2)."""
+        from recipes.kinds.inputs import read_images
+
+        size = self.size_of(model)
+        [(_, pixels)] = read_images(image, (size, size, 3))
+        [(_, answer)] = self.predict(model, image)
+        if isinstance(answer, DataError):
+            raise answer
+        assert not isinstance(pixels, DataError)
+        return answer["caption"], draw_strip(pixels, answer["words"], answer["attention"])
+
+    def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
+        """Returns the model, its words and its encoder, and the signatures that the class docstring lists."""
+        import tensorflow as tf
+
+        from recipes.kinds.image_classification import image_signatures
+        from recipes.verbs.export import in_float32
+
+        served, tokenizer, encoder = in_float32(model), source.info.known_tokenizer(), self.encoder_for(model)
+        size, search = self.size_of(model), (self.length_of(model), self.beam_width, self.length_penalty)
+
+        def caption(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.caption_in_graph(served, tokenizer, encode_image(encoder, image), *search)
+
+        images = source.examples(8)
+        if images.ndim != 4:
+            raise ExportError(
+                f"the data holds annotations {images.shape}, which are no images; fit on images to export"
+            )
+        answer = {name: value.numpy() for name, value in tf.function(caption)(tf.constant(images)).items()}
+        models = [served, tokenizer.table, *([encoder] if encoder else [])]
+        return models, image_signatures(caption, (size, size, 3), images, answer)
+
+    def caption_in_graph(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        inputs: tf.Tensor,
+        sequence_length: int,
+        beam_width: int,
+        length_penalty: float,
+    ) -> dict[str, tf.Tensor]:
+        """Returns "caption" (B,), "log_probability" (B,), "words" (B, T) and "attention" (B, T, rows, columns).
+
+        In TensorFlow operations alone, of what the model reads, (B, ...). After a caption's last word, words are "" and
+        attention is 0.
+        """
+        import tensorflow as tf
+
+        from recipes.data.tokenizers import END, PAD, START
+        from recipes.kinds.decoding import beam_search
+        from recipes.kinds.image_classification import with_one_if_empty
+
+        encode, step = self.decoder(model)
+
+        def answer(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            start = tf.fill((tf.shape(inputs)[0],), START)
+            beams, scores = beam_search(step, encode(inputs), start, sequence_length, beam_width, length_penalty)
+            best = beams[:, 0]  # (B, T)
+            length = tf.math.count_nonzero(best, 1, dtype=tf.float32)
+            is_word = (best != PAD) & (best != END)
+            before = tf.concat([start[:, tf.newaxis], tf.where(is_word, best, PAD)[:, :-1]], 1)
+            attention = model([inputs, before], training=False)["looks"]  # (B, T, L)
+            attention = tf.where(is_word[..., tf.newaxis], attention, 0.0)
+            side = round(attention.shape[-1] ** 0.5)
+            return {
+                "caption": tokenizer.decode(best),
+                "log_probability": scores[:, 0] * ((5 + length) / 6) ** length_penalty,
+                "words": tokenizer.texts_of(best),
+                "attention": tf.reshape(attention, (-1, tf.shape(best)[1], side, side)),
+            }
+
+        return with_one_if_empty(answer, inputs)
+
+    def caption_all(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        inputs: np.ndarray,
+        beam_width: int | None = None,
+        length_penalty: float | None = None,
+        batch_size: int = 50,
+    ) -> Captions:
+        """Returns the captions of any number of images, of what the model reads of them, (N, ...)."""
+        import numpy as np
+        import tensorflow as tf
+
+        search = self.search(beam_width, length_penalty)
+        caption = _graph_of(self, model, tokenizer, inputs.shape[1:], self.length_of(model), *search)
+        results = Captions([], np.zeros(len(inputs), np.float32), [], [])
+        for first in range(0, len(inputs), batch_size):
+            batch = tf.constant(inputs[first : first + batch_size])
+            answer = {name: value.numpy() for name, value in caption(batch).items()}
+            results.log_probability[first : first + batch_size] = answer["log_probability"]
+            for text, words, attention in zip(answer["caption"], answer["words"], answer["attention"], strict=True):
+                length = int((words != b"").sum())
+                results.captions.append(text.decode())
+                results.words.append([word.decode() for word in words[:length]])
+                results.attention.append(attention[:length])
+        return results
+
+    def search(self, beam_width: int | None, length_penalty: float | None) -> tuple[int, float]:
+        """Returns the beam's width and the length penalty, None being the recipe's; refuses what means nothing."""
+        from recipes.kinds.translation import check_beam
+
+        width = self.beam_width if beam_width is None else beam_width
+        penalty = self.length_penalty if length_penalty is None else length_penalty
+        check_beam(width, penalty)
+        return width, penalty
+
+    def encoder_for(self, model: keras.Model) -> keras.Model | None:
+        """Returns the pretrained encoder whose annotations a captioner reads; None for one that reads images itself."""
+        if len(model.inputs[0].shape) == 4:
+            return None
+        config = self.config_of(model)
+        return _encoder(config.encoder, config.image_size)
+
+    def size_of(self, model: keras.Model) -> int:
+        """Returns the height and width of the images that a captioner is shown."""
+        shape = model.inputs[0].shape
+        return shape[1] if len(shape) == 4 else self.config_of(model).image_size
+
+    def length_of(self, model: keras.Model) -> int:
+        """Returns the most words of a caption."""
+        return self.config_of(model).sequence_length
+
+    def config_of(self, model: keras.Model) -> Any:
+        """Returns the config of a model's run, or of a model without one."""
+        run = getattr(model, "run", None)
+        return run.config if run else self.config
 
 
-def caption_all(
-    decoder: Decoder, model: keras.Model, tokenizer: Tokenizer, inputs: np.ndarray, batch_size: int = 50, **how: Any
-) -> Captions:
-    """Returns the captions of any number of images; see `describe`."""
-    once = _in_graph(decoder, model, tokenizer, inputs.shape[1:], **how)
-    found = Captions([], np.zeros(len(inputs), np.float32), [], [])
-    for first in range(0, len(inputs), batch_size):
-        answer = {name: value.numpy() for name, value in once(tf.constant(inputs[first : first + batch_size])).items()}
-        found.log_probability[first : first + batch_size] = answer["log_probability"]
-        for caption, words, attention in zip(answer["caption"], answer["words"], answer["attention"], strict=True):
-            length = int((words != b"").sum())
-            found.captions.append(caption.decode())
-            found.words.append([word.decode() for word in words[:length]])
-            found.attention.append(attention[:length])
-    return found
+@lru_cache(maxsize=1)  # its weights take seconds to read: the last is kept
+def _encoder(name: str, image_size: int) -> keras.Model:
+    from recipes.pretrained.encoders import encoder_of
+
+    return encoder_of(name, image_size)
 
 
-def eyes(model: keras.Model, config: Any) -> keras.Model | None:
-    """Returns the pretrained encoder whose annotations a captioner reads; None for one that reads images itself.
+@lru_cache(maxsize=1)  # a graph takes seconds to make: the last is kept
+def _graph_of(kind: Captioning, model: keras.Model, tokenizer: Tokenizer, shape: tuple, *search: Any) -> Any:
+    import tensorflow as tf
 
-    Args:
-        model: The captioner.
-        config: Names `encoder` and `image_size` of one without a run.
-    """
-    config = getattr(getattr(model, "run", None), "config", config)
-    return None if len(model.inputs[0].shape) == 4 else _encoder(config.encoder, config.image_size)
+    return tf.function(
+        lambda inputs: kind.caption_in_graph(model, tokenizer, tf.cast(inputs, tf.float32), *search),
+        reduce_retracing=True,
+    )
 
 
-def look(encoder: keras.Model | None, image: tf.Tensor) -> tf.Tensor:
-    """Returns what a captioner reads of images, (B, H, W, 3) in [0, 255]; float32, in training rounded to float16."""
+def encode_image(encoder: keras.Model | None, image: Any) -> Any:
+    """Returns what a captioner reads of images, (B, H, W, 3) in [0, 255]: annotations, or the images; float32."""
+    import tensorflow as tf
+
     image = tf.cast(image, tf.float32)
     return image if encoder is None else encoder(image, training=False)
 
 
-def caption_images(decoder: Decoder, model: keras.Model, images: Any, **how: Any) -> tuple[np.ndarray, Captions]:
-    """Returns (images (N, H, W, 3) uint8 as they are read, their captions).
+def encode_images(encoder: keras.Model | None, images: np.ndarray, batch_size: int = 32) -> np.ndarray:
+    """Returns `encode_image` of any number of images, batch by batch."""
+    import numpy as np
 
-    Args:
-        decoder: What makes a step of the model.
-        model: The captioner, of a run.
-        images: (N, H, W, 3) in [0, 255], or paths of files.
-        **how: See `describe`.
-    """
-    run = run_of(model)
-    encoder = eyes(model, run.config)
-    pixels = photographs(images, run.config.image_size).stacked()
-    inputs = np.concatenate([look(encoder, pixels[row : row + 32]) for row in range(0, len(pixels), 32)])
-    return pixels, caption_all(decoder, model, tokenizer_of(run.info), inputs, **how)
+    starts = range(0, len(images), batch_size)
+    return np.concatenate([encode_image(encoder, images[start : start + batch_size]) for start in starts])
 
 
-@lru_cache(maxsize=1)  # a graph takes seconds to make: the last is kept
-def _in_graph(decoder: Decoder, model: keras.Model, tokenizer: Tokenizer, shape: tuple, **how: Any) -> Any:
-    return tf.function(
-        lambda inputs: describe(decoder, model, tokenizer, tf.cast(inputs, tf.float32), **how), reduce_retracing=True
-    )
-
-
-def evaluate(decoder: Decoder, model: keras.Model, splits: Splits, **how: Any) -> dict[str, float]:
-    """Returns the loss, the perplexity and, of captions of the test split by beam search, all their scores.
-
-    See `caption_scores`, and `truth_scores` for generated scenes. Of a user's own Splits without a gallery: the first
-    two alone.
-    """
-    figures, gallery = evaluate_model(model, splits), splits.gallery
-    if gallery is None:
-        return figures
-    made = caption_all(decoder, model, tokenizer_of(splits.info), gallery.inputs, **how)
-    if not gallery.scenes:
-        return figures | caption_scores(made.captions, gallery.references)
-    figures |= caption_scores(made.captions, gallery.references, meteor=False)  # their words have no synonyms
-    return figures | truth_scores(made.captions, made.attention, gallery.scenes)
-
-
-def report(decoder: Decoder, model: keras.Model, splits: Splits, folder: Path, **how: Any) -> dict[str, str]:
-    """Writes captions.txt, and good.png and bad.png with where their words looked; returns titles -> file names."""
-    gallery = splits.gallery
-    if gallery is None:
-        return {}
-    from sacrebleu.metrics import CHRF
-
-    count = len(gallery.images)
-    made = caption_all(decoder, model, tokenizer_of(splits.info), gallery.inputs[:count], **how)
-    near = [CHRF().sentence_score(text, list(gallery.references[row])).score for row, text in enumerate(made.captions)]
-    order = np.argsort(near, kind="stable")[::-1]
-    lines = [_told(row, made, gallery.references) for row in order[:: max(1, count // 20)]]
-    write_text(folder / "captions.txt", "\n".join(lines))
-    found = {
-        f"Captions of {len(lines)} test images, from the nearest to what people said to the farthest": "captions.txt"
-    }
-    for name, rows in (("good", order[:SHOWN]), ("bad", order[::-1][:SHOWN])):
-        strips = [draw_strip(gallery.images[row], made.words[row], made.attention[row]) for row in rows]
-        for number, strip in enumerate(strips, 1):
-            save_picture(strip, folder / f"{name}{number}.png")
-            found[f"Where each word looked: {'near' if name == 'good' else 'far'}, {number}"] = f"{name}{number}.png"
-    return found
-
-
-def _told(row: int, made: Captions, references: Sequence[Sequence[str]]) -> str:
-    said = "\n".join(f"    people:   {text}" for text in references[row])
-    return f"image {row}: {made.captions[row]}   ({made.log_probability[row]:.1f} nats)\n{said}\n"
+def in_lines(row: int, results: Captions, references: Sequence[Sequence[str]]) -> str:
+    """Returns the caption of an image and people's, in lines."""
+    people = "\n".join(f"    people:   {text}" for text in references[row])
+    return f"image {row}: {results.captions[row]}   ({results.log_probability[row]:.1f} nats)\n{people}\n"
 
 
 def draw_strip(image: np.ndarray, words: Sequence[str], attention: np.ndarray, columns: int = 8) -> Figure:
-    """Draws an image and, for each word of its caption, where it looked: bright; as the paper's figure 2.
+    """Draws an image and, for each word of its caption, where it looks: bright; as the paper's figure 2.
 
     Args:
         image: (H, W, 3) in [0, 255].
@@ -193,18 +332,22 @@ def draw_strip(image: np.ndarray, words: Sequence[str], attention: np.ndarray, c
         attention: (T, rows, columns) in [0, 1].
         columns: Pictures in a row.
     """
+    from matplotlib.figure import Figure  # not pyplot: no display, no state
+
+    from recipes.kinds.plots import show
+
     height, width = image.shape[:2]
     rows = -(-(len(words) + 1) // columns)
     figure = Figure(figsize=(1.5 * columns, 1.75 * rows), layout="constrained")
-    for place, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
-        if place > len(words):
+        if i > len(words):
             continue
         show(axes, image)
-        if place:
-            seen = attention[place - 1]
+        if i:
+            weights = attention[i - 1]
             axes.imshow(
-                seen / max(float(seen.max()), 1e-9),
+                weights / max(float(weights.max()), 1e-9),
                 cmap="gray",
                 alpha=0.7,
                 interpolation="bicubic",
@@ -212,39 +355,5 @@ def draw_strip(image: np.ndarray, words: Sequence[str], attention: np.ndarray, c
                 vmin=0,
                 vmax=1,
             )
-            axes.set_title(words[place - 1], fontsize=9)
+            axes.set_title(words[i - 1], fontsize=9)
     return figure
-
-
-def export(decoder: Decoder, model: keras.Model, config: Any, source: Source, folder: str | Path, **how: Any) -> Path:
-    """Writes `<folder>/<version>/`, a SavedModel for TensorFlow Serving, one version above the last, and returns it.
-
-    `serving_default` takes `image_bytes` (B,) string, encoded JPEG, PNG or GIF; `image` takes (B, H, W, 3) float32 in
-    [0, 255] and `image_uint8` uint8. All answer with what `describe` returns; encoder and beam search are in the graph.
-
-    Args:
-        decoder: What makes a step of the model.
-        model: The captioner.
-        config: Of a captioner without a run; see `eyes`.
-        source: The captioner's run, or Splits of its data.
-        folder: The base path that a server watches.
-        **how: See `describe`.
-
-    Raises:
-        ExportError: If the SavedModel does not answer as the model does.
-    """
-    if not is_chief():
-        return export_signatures([model], source.info, folder, {})
-    served, tokenizer, encoder = in_float32(model), tokenizer_of(source.info), eyes(model, config)
-    size = (encoder or model).inputs[0].shape[1]
-
-    def caption(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        return describe(decoder, served, tokenizer, look(encoder, image), **how)
-
-    images = source.examples(8)
-    if images.ndim != 4:
-        raise ExportError(f"the data holds annotations {images.shape}, which are no images; fit on images to export")
-    answer = {name: value.numpy() for name, value in tf.function(caption)(tf.constant(images)).items()}
-    signatures = image_signatures(caption, (size, size, 3), images, answer)
-    models = [served, tokenizer.table, *([encoder] if encoder else [])]
-    return export_signatures(models, source.info, folder, signatures, run=getattr(model, "run", None))

@@ -129,8 +129,8 @@ class TextGeneration:
 
         check_sampling(length, temperature, top_k, top_p, seed)
         tokenizer = run_of(model).info.known_tokenizer()
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        return self.stream(model, tokenizer, prompt, length, **sampling)
+        sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return self.stream(model, tokenizer, prompt, length, seed, **sampling)
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model and its characters, and the signatures that the class docstring lists."""

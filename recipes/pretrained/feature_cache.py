@@ -44,8 +44,8 @@ def computed_once(
                 _compute(encoder, count, batches, path)
     except OSError as error:
         raise DataError(
-            f"cannot keep the features of {encoder.name} for {count:,} images in {path}: {error}. Make space there, or set "
-            "RECIPES_CACHE_DIR to another folder"
+            f"cannot keep the features of {encoder.name} for {count:,} images in {path}: {error}. Make space there, or "
+            "set RECIPES_CACHE_DIR to another folder"
         ) from error
     try:
         return np.load(path, mmap_mode="r")

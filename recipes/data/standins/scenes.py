@@ -3,8 +3,8 @@
 A scene is two of eight shapes in two of seven colours, one left of, right of, above or below the other. Its five
 captions say so in different words, and begin with the object whose colour is the more striking, the earlier in
 `COLOURS`: a captioner that looks before it reads its last word must be able to know which object that named. Position,
-size, rotation, colour, ground, lighting and noise vary. `SCENES` of show_attend_tell told 99.2 % of the test scenes
-exactly (`benchmarks/accuracy.py show_attend_tell --setting SCENES`).
+size, rotation, colour, ground, lighting and noise vary. `SCENES` of show_attend_tell described 99.2 % of the test
+scenes exactly (`benchmarks/accuracy.py show_attend_tell --setting SCENES`).
 """
 
 from typing import NamedTuple
@@ -50,12 +50,12 @@ class Scene(NamedTuple):
         dy, dx = (one - other for one, other in zip(*self.centres))
         return RELATIONS[(0 if dx < 0 else 1) if abs(dx) > abs(dy) else (2 if dy < 0 else 3)]
 
-    def said(self, first: int) -> tuple[str, str, str]:
+    def relation_from(self, first: int) -> tuple[str, str, str]:
         """Returns (an object, its relation to the other, the other), seen from the first, 0, or the second, 1."""
         names = [f"{colour} {kind}" for colour, kind in zip(self.colours, self.kinds)]
         return names[first], RELATIONS[RELATIONS.index(self.relation) ^ first], names[1 - first]
 
-    def is_told(self, caption: str) -> bool:
+    def is_true_caption(self, caption: str) -> bool:
         """Returns whether a caption, in small letters, is one of the true ones, to the letter."""
         return caption in [describe(self, form, first) for form in FORMS for first in (0, 1)]
 
@@ -70,7 +70,7 @@ class Scene(NamedTuple):
         edge = SIZE / cells
         corner = np.array(divmod(cell, cells)) * edge
         for which in (0, 1):
-            if name == self.said(which)[0]:
+            if name == self.relation_from(which)[0]:
                 nearest = np.clip(self.centres[which], corner, corner + edge)  # the cell's point nearest to it
                 return bool(np.hypot(*(nearest - self.centres[which])) <= self.radii[which])
         return None
@@ -93,22 +93,22 @@ def captioned(count: int, seed: int) -> Columns:
     """Returns (images (N, 56, 56, 3) uint8, captions (N,) of five str each, (N,) `Scene`)."""
     rng = np.random.default_rng(seed)
     kind, colour, centre, radius = objects(count, rng)
-    told, captions, paints = np.empty(count, object), np.empty(count, object), list(COLOURS)
+    scenes_drawn, captions, paints = np.empty(count, object), np.empty(count, object), list(COLOURS)
     forms = rng.permuted(np.tile(np.arange(len(FORMS)), (count, 1)), axis=1)
     for row in range(count):
         (one, other), (paint, second) = kind[row], colour[row]
         (y, x), (v, u) = centre[row].tolist()
-        told[row] = Scene(
+        scenes_drawn[row] = Scene(
             (KINDS[one], KINDS[other]), (paints[paint], paints[second]), ((y, x), (v, u)), tuple(radius[row].tolist())
         )
         first = int(paint > second)
-        captions[row] = tuple(describe(told[row], FORMS[form], first) for form in forms[row])
-    return draw(kind, colour, centre, radius, rng), captions, told
+        captions[row] = tuple(describe(scenes_drawn[row], FORMS[form], first) for form in forms[row])
+    return draw(kind, colour, centre, radius, rng), captions, scenes_drawn
 
 
 def describe(scene: Scene, form: str, first: int) -> str:
     """Returns a true caption, seen from the first object, 0, or the second, 1."""
-    one, relation, other = scene.said(first)
+    one, relation, other = scene.relation_from(first)
     return form.format(a=one, r=relation, b=other).replace("a orange", "an orange")
 
 
