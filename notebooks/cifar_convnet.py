@@ -12,14 +12,15 @@
 # ---
 
 # %% [markdown]
-# # A convolutional network sees shapes
+# # A convolutional network that learns fast
 #
-# A convolution looks at every 3x3 neighbourhood of an image with the same weights:
+# The network of a first lecture (`cifar_lecture`) takes 25 epochs to 75 % on CIFAR-10, this one ten to 90 %. Two things
+# let it take large steps. *Batch normalisation* keeps what each layer reads at a mean of 0 and a variance of 1 over the
+# batch, however far the layers before it have moved, and learns a scale and a shift of its own:
 #
-# $$y_{ijk} = \sum_{u,v \in \{-1,0,1\}} \sum_c w_{uvck}\; x_{i+u,\,j+v,\,c}$$
+# $$y = \gamma \, \frac{x - \mu_{\text{batch}}}{\sqrt{\sigma^2_{\text{batch}} + \varepsilon}} + \beta$$
 #
-# So a shape is the same shape wherever it stands. Pooling halves the image by keeping the largest of each four, and
-# after a few rounds one number per filter is left to decide on.
+# And the *learning rate* climbs to a peak that would be too high at the beginning, and falls to 0 at the end.
 #
 # This notebook runs in seconds with a narrow network on generated scenes. For CIFAR-10 and the full network:
 # `cifar_convnet.fit()`.
@@ -56,8 +57,18 @@ for row, batch, row_labels in zip(panels, (images, trained_on), (labels, trained
 # Follow the shape of the image down the table. Where are most of the weights, and where is most of the work?
 
 # %%
-model = cifar_convnet.build(config)
+model = cifar_convnet.build(config, splits.info.sizes(cifar_convnet.CIFAR10))
 model.summary()
+
+# %% [markdown]
+# The schedule of its learning rate, over all steps of the training. Who decides how many there are?
+
+# %%
+steps = np.arange(config.epochs * splits.steps_per_epoch + 1)
+plt.figure(figsize=(5, 2))
+plt.plot(steps, [float(model.optimizer._learning_rate(step)) for step in steps])
+plt.xlabel("step")
+plt.ylabel("learning rate")
 
 # %% [markdown]
 # ## Fit

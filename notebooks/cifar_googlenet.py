@@ -44,7 +44,7 @@ print(f"{straight:,} weights straight, {squeezed:,} with the squeeze: {straight 
 
 # %%
 image = keras.Input((16, 16, 64))
-module = keras.Model(image, cifar_googlenet.inception(image, cifar_googlenet.TABLE_1[0], cifar_googlenet.Config()))
+module = keras.Model(image, cifar_googlenet.inception(image, cifar_googlenet.TABLE_1[0], width=1.0))
 for layer in module.layers:
     if isinstance(layer, keras.layers.Conv2D):
         print(f"{layer.kernel_size[0]}x{layer.kernel_size[1]}  {layer.input.shape[-1]:>4} -> {layer.filters}")

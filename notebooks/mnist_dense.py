@@ -26,7 +26,6 @@
 
 # %%
 import matplotlib.pyplot as plt
-import numpy as np
 
 from recipes import mnist_dense
 
@@ -48,10 +47,11 @@ for panel, image, label in zip(panels, images.numpy(), labels.numpy(), strict=Fa
 
 # %% [markdown]
 # ## The model
-# `build` returns a compiled Keras model. How many of its weights are in the first layer?
+# `build` returns a compiled Keras model, for settings and for the sizes of the data. How many of its weights are in the
+# first layer?
 
 # %%
-model = mnist_dense.build(config)
+model = mnist_dense.build(config, splits.info.sizes(mnist_dense.MNIST))
 model.summary()
 
 # %% [markdown]
@@ -66,13 +66,13 @@ model = mnist_dense.fit(config)
 # The test digits it is least sure of, with what it says and, in brackets, what they are.
 
 # %%
-logits = model.predict(images, verbose=0)
-probabilities = np.exp(logits - logits.max(-1, keepdims=True))
-probabilities /= probabilities.sum(-1, keepdims=True)
+predictions = mnist_dense.predict(images, model)
+print(predictions[0])
+unsure = sorted(range(len(predictions)), key=lambda index: predictions[index]["probability"])
 figure, panels = plt.subplots(1, 8, figsize=(10, 1.6))
-for panel, index in zip(panels, probabilities.max(-1).argsort(), strict=False):
+for panel, index in zip(panels, unsure, strict=False):
     panel.imshow(images[index, ..., 0], cmap="gray_r")
-    panel.set_title(f"{probabilities[index].argmax()} ({labels[index]})")
+    panel.set_title(f"{predictions[index]['label']} ({labels[index]})")
     panel.axis("off")
 
 # %% [markdown]

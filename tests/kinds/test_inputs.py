@@ -70,8 +70,15 @@ def test_arrays_of_every_rank(dtype):
 
 @pytest.mark.parametrize(
     ("mode", "pixel"),
-    [("1", [255] * 3), ("L", [124] * 3), ("LA", [124] * 3), ("P", [204, 102, 51]), ("RGB", [200, 100, 50])]
-    + [("RGBA", [200, 100, 50]), ("CMYK", [200, 100, 50])],
+    [
+        ("1", [255] * 3),
+        ("L", [124] * 3),
+        ("LA", [124] * 3),
+        ("P", [204, 102, 51]),
+        ("RGB", [200, 100, 50]),
+        ("RGBA", [200, 100, 50]),
+        ("CMYK", [200, 100, 50]),
+    ],
 )
 def test_pil_images(mode, pixel):
     """A palette's nearest colour is a little off."""
