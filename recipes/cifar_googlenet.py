@@ -29,6 +29,7 @@ from pydantic import Field
 from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
+from recipes.devices.keras_fixes import named_in_files
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import SmoothedCrossentropy
@@ -197,7 +198,7 @@ def auxiliary_head(x: keras.KerasTensor, num_classes: int, width: float) -> kera
     return layers.Dense(num_classes, dtype="float32")(x)
 
 
-@keras.saving.register_keras_serializable("recipes", "WithAuxiliary")  # its name in files, from the first on
+@named_in_files("WithAuxiliary")
 class AuxiliaryHeads(keras.Model):
     """A network whose further outputs are classifiers that count only while it trains.
 

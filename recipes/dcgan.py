@@ -44,6 +44,7 @@ from keras import layers
 from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
+from recipes.devices.keras_fixes import named_in_files
 from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.image_quality import KernelDistance
@@ -177,7 +178,7 @@ def discriminator_accuracy(logits_real: Any, logits_generated: Any) -> Any:
     return tf.reduce_mean(tf.cast(is_right, tf.float32))
 
 
-@keras.saving.register_keras_serializable("recipes", "Adversaries")  # its name in files, from the first on
+@named_in_files("Adversaries")
 class GAN(keras.Model):
     """A generator and a discriminator that learn from each other; called on images in [0, 255], it judges them.
 

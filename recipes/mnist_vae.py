@@ -37,6 +37,7 @@ from keras import layers, ops
 from recipes.data.augment import crop_and_flip, draw_per_pixel
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
+from recipes.devices.keras_fixes import named_in_files
 from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
@@ -147,7 +148,7 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     return model
 
 
-@keras.saving.register_keras_serializable("recipes", "Draw")  # its name in files, from the first on
+@named_in_files("Draw")
 class Sampling(layers.Layer):
     """Draws a code from each image's Gaussian, and adds beta times the KL term to the model's loss (section 2.4)."""
 
@@ -187,7 +188,7 @@ def pixel_cross_entropy(target: Any, logits: Any) -> Any:
     return ops.sum(ops.softplus(logits) - target * logits, axis=(1, 2, 3))
 
 
-@keras.saving.register_keras_serializable("recipes", "PixelNats")
+@named_in_files("PixelNats")
 class PixelCrossentropy(keras.losses.Loss):
     """The mean of `pixel_cross_entropy`."""
 

@@ -32,6 +32,7 @@ from keras import layers, ops
 from pydantic import Field
 
 from recipes.data.splits import Sizes, Splits
+from recipes.devices.keras_fixes import named_in_files
 from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 from recipes.kinds.captioning import Captioning
@@ -136,7 +137,7 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
 # ---------------------------------------------------------------- attention
 
 
-@keras.saving.register_keras_serializable("recipes", "LookingLSTM")  # its name in files, from the first on
+@named_in_files("LookingLSTM")
 class CaptionLSTM(layers.Layer):
     """An LSTM that attends to the places of an image before it reads each word; Xu et al. (2015), section 3.1.2.
 
@@ -321,7 +322,7 @@ def normalized_convolution(x: Any, filters: int) -> Any:
 # ---------------------------------------------------------------- objective
 
 
-@keras.saving.register_keras_serializable("recipes", "CaptionNats")  # its name in files, from the first on
+@named_in_files("CaptionNats")
 class CaptionLoss(layers.Layer):
     """The loss of a caption in nats; sections 4.1 and 4.2.1. A layer, for it holds the baseline.
 

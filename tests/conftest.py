@@ -61,9 +61,7 @@ def recipe(request):
 def bare(recipe, fitted, monkeypatch):
     """The recipe without its report's pictures, and without scores that need translations."""
     fitted(recipe)  # with them: not for the first time after this
-    page = recipe.fit.__self__
-    monkeypatch.setattr(page, "report", lambda model, splits, folder: {})
-    monkeypatch.setattr(page, "figures", compiled_metrics)
+    strip_report(recipe, monkeypatch)
     return recipe
 
 
@@ -90,6 +88,13 @@ def fitted(tmp_path_factory):
 def exported(fitted, tmp_path_factory):
     """Returns a function: recipe -> the folder of its TINY model's SavedModel, exported once in a session."""
     return cache(lambda recipe: recipe.export(fitted(recipe), path=tmp_path_factory.mktemp("saved_models")))
+
+
+def strip_report(recipe, monkeypatch):
+    """Takes the pictures from a recipe's report, and the scores that need translations: they take their time."""
+    page = recipe.fit.__self__
+    monkeypatch.setattr(page, "report", lambda model, splits, folder: {})
+    monkeypatch.setattr(page, "figures", compiled_metrics)
 
 
 def runs_of(model) -> Path:

@@ -1,15 +1,17 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from recipes import imdb_lstm
-from recipes.tasks.norms import norms_function
+from recipes.data.splits import Sizes
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_changes_nothing(cell, bidirectional):
-    model = imdb_lstm.build(imdb_lstm.change(imdb_lstm.TINY, cell=cell, bidirectional=bidirectional, num_layers=2))
+    model = imdb_lstm.build(replace(imdb_lstm.TINY, cell=cell, bidirectional=bidirectional, num_layers=2))
     token_ids = np.array([[5, 3, 9, 2]])
     np.testing.assert_allclose(model(np.pad(token_ids, [[0, 0], [0, 7]])), model(token_ids), atol=1e-6)
 
@@ -43,13 +45,15 @@ def test_gradients_reach_back_through_an_lstm_that_forgets_nothing(forget_bias, 
 
 def reader(cell):
     keras.utils.set_random_seed(0)
-    return imdb_lstm.build(imdb_lstm.change(imdb_lstm.TINY, cell=cell, bidirectional=False, units=16, vocab_size=200))
+    return imdb_lstm.build(
+        replace(imdb_lstm.TINY, cell=cell, bidirectional=False, units=16), Sizes(num_classes=2, vocab_size=200)
+    )
 
 
 def reach(model):
     """How large the gradient at the first of 60 words is, for that at the last."""
     token_ids = np.random.default_rng(0).integers(2, 200, (16, 60))
-    by_place, hidden, of_weights = norms_function(model)(token_ids, np.zeros(16, int))
+    by_place, hidden, of_weights = imdb_lstm.gradient_norms_function(model)(token_ids, np.zeros(16, int))
     assert by_place.shape == (60,)
     assert min(hidden, of_weights) > 0
     return by_place[-1] / by_place[0]
@@ -57,9 +61,9 @@ def reach(model):
 
 def test_the_norm_of_gradients_is_that_of_the_step():
     """A step of plain gradient descent moves the weights by as much."""
-    model = imdb_lstm.build(imdb_lstm.change(imdb_lstm.TINY, dropout=0.0, vocab_size=50))
+    model = imdb_lstm.build(replace(imdb_lstm.TINY, dropout=0.0), Sizes(num_classes=2, vocab_size=50))
     token_ids, labels = np.random.default_rng(0).integers(2, 50, (8, 12)), np.arange(8) % 2
-    _, _, of_weights = norms_function(model)(token_ids, labels)
+    _, _, of_weights = imdb_lstm.gradient_norms_function(model)(token_ids, labels)
     before = model.get_weights()
     model.compile(keras.optimizers.SGD(1.0), loss=model.loss)
     model.train_on_batch(token_ids, labels)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from recipes.errors import ConfigError
 
 
 def test_padding_changes_nothing():
-    model = imdb_transformer.build(imdb_transformer.change(imdb_transformer.TINY, num_layers=2))
+    model = imdb_transformer.build(replace(imdb_transformer.TINY, num_layers=2))
     token_ids = np.array([[5, 3, 9, 2]])
     np.testing.assert_allclose(model(np.pad(token_ids, [[0, 0], [0, 7]])), model(token_ids), atol=1e-5)
 
@@ -21,12 +23,12 @@ def test_parameters_by_hand():
 def test_a_length_need_not_be_a_multiple_of_what_batches_are_padded_to():
     model = imdb_transformer.fit(imdb_transformer.TINY, sequence_length=13)
     long = "a film that nobody who has seen it will forget so soon and so on and on"
-    words, weights = imdb_transformer.explain(long, model)
+    words, weights = imdb_transformer.explain(long, model=model)
     assert len(words) == 13 == weights[0].shape[-1]
 
 
 def test_words_are_dropped_whole_and_only_while_it_trains():
-    model = imdb_transformer.build(imdb_transformer.change(imdb_transformer.TINY, dropout=0.0, word_dropout=0.9))
+    model = imdb_transformer.build(replace(imdb_transformer.TINY, dropout=0.0, word_dropout=0.9))
     token_ids = np.arange(2, 18)[None]
     assert len({float(model(token_ids, training=True)[0, 0]) for _ in range(8)}) > 1
     assert len({float(model(token_ids, training=False)[0, 0]) for _ in range(8)}) == 1
@@ -34,7 +36,7 @@ def test_words_are_dropped_whole_and_only_while_it_trains():
 
 def test_each_word_looks_at_all_and_the_report_shows_it(fitted):
     model = fitted(imdb_transformer)
-    words, weights = imdb_transformer.explain("The plot was NOT dull!", model)
+    words, weights = imdb_transformer.explain("The plot was NOT dull!", model=model)
     assert words == ["the", "plot", "was", "not", "dull"]
     assert [layer.shape for layer in weights] == [(2, 5, 5)]
     np.testing.assert_allclose(weights[0].sum(-1), 1, rtol=1e-5)
@@ -64,4 +66,4 @@ def test_it_learns_what_counting_words_cannot():
 
 def test_heads_that_cannot_share_the_width_are_refused():
     with pytest.raises(ConfigError, match="embed_dim=8 cannot be shared by num_heads=3"):
-        imdb_transformer.build(imdb_transformer.change(imdb_transformer.TINY, num_heads=3))
+        imdb_transformer.build(replace(imdb_transformer.TINY, num_heads=3))

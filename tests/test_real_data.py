@@ -5,7 +5,7 @@ import pytest
 
 from recipes import cifar_convnet, imdb_lstm, mnist_dense, shakespeare_gpt, show_attend_tell, translate_seq2seq
 from recipes.data.caption_sources import find_captions
-from recipes.data.character_windows import find_text
+from recipes.data.plain_text import find_text
 from recipes.data.sentence_pairs import find_pairs
 from recipes.data.sources import data_dir, prepared_datasets
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import strip_report
 
 from recipes import shakespeare_gpt
-from recipes.runs.finish import no_pictures
 
 
 def test_parameters_are_nanogpts():
@@ -41,7 +41,7 @@ def test_the_cache_says_what_the_whole_says_and_reads_the_later_half_again_when_
 
 
 def test_xla_trains_the_same(monkeypatch):
-    monkeypatch.setattr(shakespeare_gpt, "pictures", no_pictures)
+    strip_report(shakespeare_gpt, monkeypatch)
     one, other = (shakespeare_gpt.fit(shakespeare_gpt.TINY, jit_compile=wanted) for wanted in (False, True))
     assert (one.jit_compile, other.jit_compile) == (False, True)
     for weight, compiled in zip(one.get_weights(), other.get_weights(), strict=True):
@@ -52,5 +52,5 @@ def test_it_learns(tmp_path):
     model = shakespeare_gpt.fit(
         shakespeare_gpt.TINY, max_examples=2000, embed_dim=32, epochs=3, learning_rate=3e-3, sequence_length=32
     )
-    assert model.run.metrics["test"]["loss"] < 3.0 < np.log(model.run.config.vocab_size)
+    assert model.run.metrics["test"]["loss"] < 3.0 < np.log(model.run.info.sizes.vocab_size)
     assert "=== the model, from its first" in (model.run.folder / "report.md").read_text()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,7 +25,7 @@ def test_no_position_sees_its_future():
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_a_step_at_a_time_says_what_the_whole_says(cell):
-    model = shakespeare_lstm.build(shakespeare_lstm.change(shakespeare_lstm.TINY, cell=cell))
+    model = shakespeare_lstm.build(replace(shakespeare_lstm.TINY, cell=cell))
     begin, step = shakespeare_lstm.decoder(model)
     text = np.random.default_rng(0).integers(0, 60, (2, 20)).astype(np.int32)
     state, whole = begin(2), model(text)

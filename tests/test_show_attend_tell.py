@@ -1,31 +1,32 @@
 import shutil
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import runs_of
+from conftest import runs_of, strip_report
 
 from recipes import show_attend_tell as recipe
 from recipes.cli import main
-from recipes.data.splits import Splits
+from recipes.data.splits import Sizes, Splits
 from recipes.data.standins.scenes import captioned
 from recipes.data.tokenizers import END, START, Sentences
 from recipes.errors import ConfigError, DataError, ExportError
-from recipes.kinds.captioning import caption_all, draw_strip, eyes, look
+from recipes.kinds.captioning import draw_strip
 from recipes.kinds.decoding import beam_search
 from recipes.pretrained.encoders import encoder_of
-from recipes.runs import finish as outcome
 
 KINDS = ("soft", "hard")
-SMALL = recipe.replace(recipe.TINY, image_size=16, vocab_size=12)
+SMALL = replace(recipe.TINY, image_size=16)
 
 
-def built(attention="soft", **changes):
+def built(attention="soft", vocab_size=12, **changes):
     keras.utils.set_random_seed(0)
-    return recipe.build(recipe.change(SMALL, attention=attention, **changes))
+    return recipe.build(replace(SMALL, attention=attention, **changes), Sizes(vocab_size=vocab_size))
 
 
 def images(count=2, size=16):
@@ -109,8 +110,8 @@ def test_a_wide_beam_finds_the_likeliest_caption_of_all(kind):
 
 def test_captions_come_with_their_log_probability_and_attention():
     model, words = built(vocab_size=8), Sentences(("", "[UNK]", "[START]", "[END]", "a", "dog", "red", "star"))
-    how = {"sequence_length": 4, "beam_width": 2, "length_penalty": 0.7}
-    made = caption_all(recipe.decoder, model, words, images(3), batch_size=2, **how)
+    model.run = SimpleNamespace(config=replace(SMALL, sequence_length=4))
+    made = recipe.kind.caption_all(model, words, images(3), beam_width=2, length_penalty=0.7, batch_size=2)
     for row, text in enumerate(made.captions):
         tokens = words.encode([text])[0].numpy().tolist() if text else []
         assert made.words[row] == text.split()
@@ -139,12 +140,12 @@ def test_hard_attention_learns_where_to_look_and_a_run_of_it_goes_on(plain):
     """Every weight of the network that scores the places gets a gradient, and the baseline moves."""
     model = recipe.fit(recipe.TINY, attention="hard", max_examples=32)
     keras.utils.set_random_seed(model.run.config.seed)
-    untrained = recipe.build(model.run.config)  # as it was when training began
+    untrained = recipe.build(model.run.config, model.run.info.sizes)  # as it was when training began
     for layer in ("keys", "query", "score"):
         before, after = (getattr(found.get_layer("writer"), layer).kernel.numpy() for found in (untrained, model))
         assert np.abs(after - before).max() > 1e-4, layer
     assert model.cost.baseline.numpy() < -1
-    again = recipe.trained(recipe.Config, model.run.folder)
+    again = recipe.load(model.run.folder)
     assert again.cost.attention == "hard"
     assert again.cost.baseline.numpy() == model.cost.baseline.numpy()
     np.testing.assert_allclose(recipe.evaluate(again)["loss"], model.run.metrics["test"]["loss"], rtol=1e-5)
@@ -158,8 +159,7 @@ PRETRAINED = {"encoder": "efficientnet_lite0", "image_size": 64, "batch_size": 4
 @pytest.fixture
 def plain(monkeypatch):
     """Neither scores nor pictures, which take their time."""
-    monkeypatch.setattr(recipe, "pictures", outcome.no_pictures)
-    monkeypatch.setattr(recipe, "figures", outcome.evaluate_model)
+    strip_report(recipe, monkeypatch)
 
 
 def fit_pretrained(**changes):
@@ -169,7 +169,7 @@ def fit_pretrained(**changes):
 def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(plain, tmp_path):
     model = fit_pretrained()
     assert model.input_shape[0] == (None, 4, 320)
-    assert eyes(model, None).output_shape == (None, 4, 320)
+    assert recipe.kind.encoder_for(model).output_shape == (None, 4, 320)
     figures = recipe.evaluate(model, data=(PHOTOGRAPHS, SAID))
     assert figures["perplexity"] == pytest.approx(model.run.metrics["test"]["perplexity"], rel=1e-5)
     served = tf.saved_model.load(str(recipe.export(model, path=tmp_path))).signatures["serving_default"]
@@ -192,7 +192,7 @@ def test_fine_tuning_trains_the_encoder_but_not_its_batch_norms(plain):
     }
     assert max(moved.values()) > 1e-5
     assert all(move == 0 for path, move in moved.items() if "moving" in path)
-    assert look(eyes(model, None), tf.constant(images())).shape == (2, 16, 16, 3), "it reads images itself"
+    assert recipe.kind.encoder_for(model) is None, "it reads images itself"
 
 
 def test_the_loss_is_in_float32_whatever_the_model_computes_in():
@@ -211,7 +211,7 @@ def test_the_loss_is_in_float32_whatever_the_model_computes_in():
 
 
 def test_annotations_alone_cannot_be_exported(plain, tmp_path):
-    splits = recipe.load_data(recipe.TINY, ((PHOTOGRAPHS, SAID), (PHOTOGRAPHS, SAID)), **PRETRAINED)
+    splits = recipe.load_data(replace(recipe.TINY, **PRETRAINED), ((PHOTOGRAPHS, SAID), (PHOTOGRAPHS, SAID)))
     own = Splits(splits.train, splits.validation, splits.test, splits.info, steps_per_epoch=2)
     model = recipe.fit(recipe.TINY, own, **PRETRAINED)
     with pytest.raises(ExportError, match=r"annotations \(8, 4, 320\), which are no images; fit on images"):
@@ -220,12 +220,13 @@ def test_annotations_alone_cannot_be_exported(plain, tmp_path):
 
 
 def test_scenes_are_read_by_a_network_of_their_own():
-    splits = recipe.load_data(dataset="scenes", max_examples=64)
-    assert splits.info.follows["encoder"] == "convnet"
+    splits = recipe.load_data(replace(recipe.TINY, max_examples=64))
     assert splits.train.element_spec[0][0].shape[1:] == (56, 56, 3)
-    assert len(splits.gallery.scenes) == len(splits.gallery.references) == 64
+    assert len(splits.originals.scenes) == len(splits.originals.references) == 64
     assert all(
-        scene.is_told(text) for scene, texts in zip(splits.gallery.scenes, splits.gallery.references) for text in texts
+        scene.is_true_caption(text)
+        for scene, texts in zip(splits.originals.scenes, splits.originals.references)
+        for text in texts
     )
 
 
@@ -267,11 +268,12 @@ def test_predict_prints_captions_and_draws_where_they_looked(fitted, capsys):
     shutil.copy("photo.png", "other/photo.png")
     files = ["photo.png", "none.png", "torn.jpg", "other/photo.png"]
     assert main(["predict", "show_attend_tell", *files, "--runs", str(runs_of(model))]) == 1
-    said, errors = capsys.readouterr()
-    [caption] = recipe.caption(["photo.png"], model=model)
-    assert said.splitlines() == [
-        f"photo.png\t{caption}\tphoto-attention.png",
-        f"other/photo.png\t{caption}\tphoto-attention-2.png",
+    printed, errors = capsys.readouterr()
+    [(_, answer)] = recipe.kind.predict(model, "photo.png")
+    prediction = f"{answer['caption']}\t{answer['log_probability']:.4f}"
+    assert printed.splitlines() == [
+        f"photo.png\t{prediction}\tphoto-attention.png",
+        f"other/photo.png\t{prediction}\tphoto-attention-2.png",
     ]
     assert Path("photo-attention.png").read_bytes().startswith(b"\x89PNG")
     assert Path("photo-attention.png").read_bytes() == Path("photo-attention-2.png").read_bytes()
@@ -305,4 +307,4 @@ def test_it_learns_to_say_what_is_there():
     data = tuple((part[0], list(map(list, part[1]))) for part in (train, test))
     model = recipe.fit(recipe.SCENES, data, image_size=56, epochs=3)
     said = recipe.caption(test[0], model=model)
-    assert np.mean([scene.is_told(text) for scene, text in zip(test[2], said, strict=True)]) > 0.3
+    assert np.mean([scene.is_true_caption(text) for scene, text in zip(test[2], said, strict=True)]) > 0.3

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +12,7 @@ KINDS = ("none", "bahdanau", "luong")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_target_piece_sees_its_future_and_padding_changes_nothing(kind):
-    model = translate_seq2seq.build(translate_seq2seq.change(translate_seq2seq.TINY, attention=kind))
+    model = translate_seq2seq.build(replace(translate_seq2seq.TINY, attention=kind))
     source, target = np.array([[7, 8, 9, 3]]), np.array([[2, 5, 6, 7, 8]])
     whole = model([source, target])
     for place in range(5):
@@ -25,7 +27,7 @@ def test_no_target_piece_sees_its_future_and_padding_changes_nothing(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_of_attention_add_up_to_one_on_what_is_there(kind):
-    model = translate_seq2seq.build(translate_seq2seq.change(translate_seq2seq.TINY, attention=kind))
+    model = translate_seq2seq.build(replace(translate_seq2seq.TINY, attention=kind))
     weights = translate_seq2seq.align(model, tf.constant([[7, 8, 3, 0]]), tf.constant([[2, 5]]))
     assert weights.shape == (2, 4)
     np.testing.assert_allclose(weights.sum(-1), 0 if kind == "none" else 1, rtol=1e-5)
@@ -39,7 +41,7 @@ def test_it_learns():
     model = translate_seq2seq.fit(
         translate_seq2seq.TINY, (pairs.train, pairs.test), attention="bahdanau", label_smoothing=0.0, **settings
     )
-    assert model.run.metrics["test"]["perplexity"] < 15 < 0.1 * model.run.config.vocab_size
+    assert model.run.metrics["test"]["perplexity"] < 15 < 0.1 * model.run.info.sizes.vocab_size
     report = (model.run.folder / "report.md").read_text()
     assert "translated:" in report
     assert "alignment.png" in report

@@ -1,23 +1,23 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from recipes import word2vec
-from recipes.data.skipgrams import _thinned, eval_skipgrams, train_skipgrams
 from recipes.errors import ConfigError, DataError
-from recipes.tasks.vectors import NegativeSampling, nearest
 
 
 def test_the_loss_by_hand():
     logits, labels = np.array([[1.0, -2.0, 5.0]], "f"), np.array([[1, 0, -1]])
     by_hand = -np.log(1 / (1 + np.exp(-1.0))) - np.log(1 - 1 / (1 + np.exp(2.0)))
-    assert float(NegativeSampling()(labels, logits)) == pytest.approx(by_hand, rel=1e-5)
+    assert float(word2vec.NegativeSampling()(labels, logits)) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_an_untrained_model_is_undecided():
     config = word2vec.TINY
     splits = word2vec.load_data(config)
-    model = word2vec.build(word2vec.follow_data(config, splits))
+    model = word2vec.build(config, splits.info.sizes)
     inputs, labels = next(iter(splits.train))
     each = (labels.numpy() >= 0).sum(1).mean() * np.log(2)
     assert model.evaluate(inputs, labels, verbose=0) == pytest.approx(each, rel=1e-3)
@@ -25,10 +25,10 @@ def test_an_untrained_model_is_undecided():
 
 def test_a_word_meets_those_around_it_and_no_others():
     """Words are their own places, from 100 on: who stands where can be read off them."""
-    config = word2vec.change(word2vec.TINY, window=3, negatives=4, batch_size=10)
+    config = replace(word2vec.TINY, window=3, negatives=4, batch_size=10)
     likely = np.cumsum(np.full(100, 0.01))
     reaches = set()
-    for (word, others), labels in train_skipgrams(np.arange(100, 150), likely, config)(0, 0, 1).take(5):
+    for (word, others), labels in word2vec.train_skipgrams(np.arange(100, 150), likely, config)(0, 0, 1).take(5):
         offsets = others[:, :6].numpy() - word.numpy()[:, None]
         counted = labels[:, :6].numpy() == 1
         np.testing.assert_array_equal(labels[:, 6:], 0)
@@ -42,8 +42,8 @@ def test_a_word_meets_those_around_it_and_no_others():
 
 
 def test_an_epoch_meets_each_word_once_and_can_be_entered_and_shared():
-    config = word2vec.change(word2vec.TINY, batch_size=8)
-    train = train_skipgrams(np.arange(50, 120), np.cumsum(np.full(10, 0.1)), config)
+    config = replace(word2vec.TINY, batch_size=8)
+    train = word2vec.train_skipgrams(np.arange(50, 120), np.cumsum(np.full(10, 0.1)), config)
     words = np.concatenate([word for (word, _), _ in train(0, 0, 1).take(8)])
     assert len(set(words)) == len(words) == 64
     (word, others), labels = next(iter(train(3, 0, 1)))
@@ -54,14 +54,14 @@ def test_an_epoch_meets_each_word_once_and_can_be_entered_and_shared():
 
 
 def test_held_out_words_are_met_once_each_with_the_same_draws():
-    config = word2vec.change(word2vec.TINY, batch_size=8)
-    dataset = eval_skipgrams(np.arange(50, 70), np.cumsum(np.full(10, 0.1)), config)
+    config = replace(word2vec.TINY, batch_size=8)
+    dataset = word2vec.eval_skipgrams(np.arange(50, 70), np.cumsum(np.full(10, 0.1)), config)
     first, second = list(dataset), list(dataset)
     assert [len(word) for (word, _), _ in first] == [8, 8, 4], "the last is not left out"
     np.testing.assert_array_equal(np.concatenate([word for (word, _), _ in first]), np.arange(50, 70))
     for ((_, one), _), ((_, two), _) in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, two)
-    few = eval_skipgrams(np.arange(5), np.cumsum(np.full(10, 0.1)), config)
+    few = word2vec.eval_skipgrams(np.arange(5), np.cumsum(np.full(10, 0.1)), config)
     assert [len(word) for (word, _), _ in few] == [5], "fewer than a batch"
 
 
@@ -78,10 +78,10 @@ def test_own_text_is_evaluated_on(tmp_path):
 
 def test_frequent_words_are_thinned_as_the_paper_says():
     words = np.repeat([5, 6], [90_000, 10_000])
-    kept = np.bincount(_thinned(words, np.bincount(words), 1e-2), minlength=7)
+    kept = np.bincount(word2vec.thinned(words, np.bincount(words), 1e-2), minlength=7)
     assert kept[5] == pytest.approx(90_000 * np.sqrt(1e-2 / 0.9), rel=0.05)
     assert kept[6] == pytest.approx(10_000 * np.sqrt(1e-2 / 0.1), rel=0.05)
-    assert _thinned(words, np.bincount(words), 0.0) is words
+    assert word2vec.thinned(words, np.bincount(words), 0.0) is words
 
 
 def test_words_of_the_same_company_become_neighbours():
@@ -99,13 +99,13 @@ def test_words_of_the_same_company_become_neighbours():
     )
     for group in (colours, numbers):
         for word in group:
-            near = [name for name, _ in word2vec.neighbours(word, 3, model)]
+            near = [name for name, _ in word2vec.neighbours(word, 3, model=model)]
             assert set(near) == set(group) - {word}, word
-    assert word2vec.similarity("red", "green", model) > word2vec.similarity("red", "two", model) + 0.3
+    assert word2vec.similarity("red", "green", model=model) > word2vec.similarity("red", "two", model=model) + 0.3
     with pytest.raises(ConfigError, match="the word 'rad' is not among the 16 that are known .did you mean 'red'"):
-        word2vec.neighbours("rad", 3, model)
-    with pytest.raises(ConfigError, match="count=-1 is not what it can be; expected a whole number of 0 or more"):
-        word2vec.neighbours("red", -1, model)
+        word2vec.neighbours("rad", 3, model=model)
+    with pytest.raises(ConfigError, match="count=-1 is out of range; expected a whole number of 0 or more"):
+        word2vec.neighbours("red", -1, model=model)
 
 
 def test_vectors_are_written_in_word2vecs_format(fitted):
@@ -125,7 +125,7 @@ def test_gensim_reads_them(fitted):
     vectors = KeyedVectors.load_word2vec_format(model.run.folder / "vectors.txt")
     names = model.run.info.tokenizer.vocabulary[2:]
     theirs = [name for name, _ in vectors.most_similar(names[0], topn=3)]
-    assert theirs == [name for name, _ in nearest(names, word2vec.word_vectors(model), [names[0]], 3)[0]]
+    assert theirs == [name for name, _ in word2vec.nearest(names, word2vec.word_vectors(model), [0], 3)[0]]
 
 
 def test_words_are_served(fitted, exported):
@@ -135,7 +135,7 @@ def test_words_are_served(fitted, exported):
     np.testing.assert_allclose(answer["vector"][0], word2vec.word_vectors(model)[0], rtol=1e-6)
     np.testing.assert_array_equal(answer["vector"][1:], 0)
     np.testing.assert_array_equal(answer["neighbours"][1:], b"")
-    near = word2vec.neighbours("the", 10, model)
+    near = word2vec.neighbours("the", 10, model=model)
     assert [name.decode() for name in answer["neighbours"][0].numpy()] == [name for name, _ in near]
     np.testing.assert_allclose(answer["similarity"][0], [cosine for _, cosine in near], atol=1e-5)
 

@@ -71,7 +71,8 @@ class Predict(Model):
     """Print what the model answers to each input: its label and probability, caption, translation, text or code.
 
     Inputs are image files (JPEG, PNG or GIF of any size) or, of a recipe that reads texts, texts and .txt files. One
-    that cannot be read gets a message, the others their predictions, and the exit status is 1.
+    that cannot be read gets a message, the others their predictions, and the exit status is 1. Of a caption also a
+    picture of where its words look: photo-attention.png in this folder; of a second photo.jpg, photo-attention-2.png.
     """
 
     inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files or texts
@@ -153,6 +154,8 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     if not options.inputs:
         raise DataError("predict got no inputs; expected names of image files, or texts or names of text files")
     how = {name: value for name in ("beam_width", "length_penalty") if (value := getattr(options, name)) is not None}
+    from recipes.runs.atomic_files import save_picture
+
     page: Recipe = recipe.fit.__self__
     check_options(page, how)
     model = _load(recipe, options)
@@ -164,6 +167,10 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
             failed += 1
             continue
         rows.append({"input": name, **answer})
+        if hasattr(page.kind, "draw_answer"):  # a captioner's attention
+            path = _name_beside(name, (row["picture"] for row in rows[:-1]))
+            save_picture(page.kind.draw_answer(model, name, answer), path)
+            rows[-1]["picture"] = str(path)
         print(json.dumps(_plain(rows[-1]), ensure_ascii=False) if options.json else _in_short(rows[-1]), flush=True)
     if options.csv:
         _write_csv(rows, options.csv)
@@ -231,6 +238,15 @@ def _load(recipe: ModuleType, options: Model, verb: str = "fit") -> Any:
     if (info := model.run.info).stand_in_for:
         print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
     return model
+
+
+def _name_beside(name: str, taken: Iterable[str]) -> Path:
+    """Returns photo-attention.png for a/photo.jpg, in this folder; with a number where an input before has taken it."""
+    path, taken, number = Path(f"{Path(name).stem}-attention.png"), set(taken), 1
+    while str(path) in taken:
+        number += 1
+        path = Path(f"{Path(name).stem}-attention-{number}.png")
+    return path
 
 
 def _in_short(row: dict[str, Any]) -> str:

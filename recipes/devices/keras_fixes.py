@@ -51,6 +51,20 @@ def saved_as_stock(stock: type) -> Any:
     return decorate
 
 
+def named_in_files(name: str) -> Any:
+    """Decorates a class that files have known by another name: they are read, and written, by it.
+
+    Keras names a layer's class in config.json, and its weights in model.weights.h5, by the class's own name.
+    """
+
+    def decorate(ours: ClassT) -> ClassT:
+        keras.saving.register_keras_serializable("recipes", name)(ours)
+        ours.__name__ = name
+        return ours
+
+    return decorate
+
+
 def read_model(path: str | Path) -> keras.Model:
     """Returns the model in a model.keras, with the classes of `saved_as_stock` where it was saved with them."""
     return keras.models.load_model(path, custom_objects=FASTER)

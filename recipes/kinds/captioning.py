@@ -153,15 +153,20 @@ class Captioning:
 
     def explain(self, model: keras.Model, image: Any) -> tuple[str, Figure]:
         """Returns (an image's caption, a Figure of where each word looks: the paper's figure 2)."""
+        [(_, answer)] = self.predict(model, image)
+        if isinstance(answer, DataError):
+            raise answer
+        return answer["caption"], self.draw_answer(model, image, answer)
+
+    def draw_answer(self, model: keras.Model, image: Any, answer: dict[str, Any]) -> Figure:
+        """Returns a Figure of where each word of `predict`'s answer to an image looks."""
         from recipes.kinds.inputs import read_images
 
         size = self.size_of(model)
         [(_, pixels)] = read_images(image, (size, size, 3))
-        [(_, answer)] = self.predict(model, image)
-        if isinstance(answer, DataError):
-            raise answer
-        assert not isinstance(pixels, DataError)
-        return answer["caption"], draw_strip(pixels, answer["words"], answer["attention"])
+        if isinstance(pixels, DataError):
+            raise pixels
+        return draw_strip(pixels, answer["words"], answer["attention"])
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model, its words and its encoder, and the signatures that the class docstring lists."""

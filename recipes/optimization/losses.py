@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from recipes.devices.keras_fixes import saved_as_stock
+from recipes.devices.keras_fixes import named_in_files, saved_as_stock
 
 PAD = 0  # token id of padding, as in recipes.data.tokenizers
 
@@ -40,7 +40,7 @@ def smoothed_cross_entropy(label: Any, logits: Any, label_smoothing: float) -> A
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)  # one pass forward and back, where V is large
 
 
-@keras.saving.register_keras_serializable("recipes", "SentenceNats")  # its name in files, from the first on
+@named_in_files("SentenceNats")
 class SentenceCrossentropy(keras.losses.Loss):
     """The cross-entropy of whole sentences in nats: the sum over their tokens, the mean over a batch.
 

@@ -12,9 +12,7 @@ from PIL import Image
 
 import recipes
 from recipes import (
-    dcgan,
     imdb_transformer,
-    mnist_autoencoder,
     mnist_dense,
     shakespeare_gpt,
     translate_seq2seq,
@@ -32,6 +30,14 @@ def test_list_and_help_name_everything(capsys):
     assert main(["--version"]) == 0
 
 
+def test_help_is_on_standard_output_wherever_it_is_asked_for(capsys):
+    for arguments in (["list", "--help"], ["doctor", "-h"], ["fit", "--help"], ["copy", "mnist_dense", "--help"]):
+        assert main(arguments) == 0
+        captured = capsys.readouterr()
+        assert captured.out.startswith(f"usage: recipes {arguments[0]}")
+        assert captured.err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -43,14 +49,6 @@ def test_list_and_help_name_everything(capsys):
         (["fit", "mnist_dense", "--setting", "LINAER"], "unknown --setting 'LINAER' (did you mean 'LINEAR'?)"),
     ],
 )
-def test_help_is_on_standard_output_wherever_it_is_asked_for(capsys):
-    for arguments in (["list", "--help"], ["doctor", "-h"], ["fit", "--help"], ["copy", "mnist_dense", "--help"]):
-        assert main(arguments) == 0
-        captured = capsys.readouterr()
-        assert captured.out.startswith(f"usage: recipes {arguments[0]}")
-        assert captured.err == ""
-
-
 def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """Images with captions: a user's own, scenes, and those of the features that COCO has in tensorflow-datasets."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,16 +10,17 @@ import tensorflow_datasets as tfds
 from recipes import show_attend_tell
 from recipes.data.caption_sources import evaluation_captions, find_captions
 from recipes.data.captions import caption_splits
+from recipes.data.splits import Sizes
 from recipes.data.tokenizers import END, START, Sentences, from_json
 from recipes.errors import DataError
 
-CONFIG = show_attend_tell.replace(show_attend_tell.TINY, dataset="flickr8k", image_size=16, batch_size=2)
+CONFIG = replace(show_attend_tell.TINY, dataset="flickr8k", image_size=16, batch_size=2)
 CAPTIONS = [["A dog runs.", "The dog is fast!"], ["Two cats"], ["A cat sleeps", "a cat", "It sleeps on."]]
 IMAGES = np.stack([np.full((16, 16, 3), 50 * number, np.uint8) for number in range(1, 4)])
 
 
 def own(**changes):
-    return caption_splits(show_attend_tell.change(CONFIG, **changes), ((IMAGES, CAPTIONS), (IMAGES[:2], CAPTIONS[:2])))
+    return caption_splits(replace(CONFIG, **changes), ((IMAGES, CAPTIONS), (IMAGES[:2], CAPTIONS[:2])))
 
 
 def rows(data):
@@ -43,11 +46,11 @@ def test_each_caption_stands_beside_its_image_between_start_and_end():
         2: {"a cat sleeps", "a cat", "it sleeps on"},
     }
     assert splits.info.examples == {"train": 6, "test": 3}
-    assert splits.info.follows == {"vocab_size": len(words.vocabulary), "train_examples": 6}
+    assert splits.info.sizes == Sizes(train_examples=6, vocab_size=len(words.vocabulary))
 
 
 def test_the_gallery_has_each_test_image_once_with_all_that_was_said_of_it():
-    gallery = own(validation_fraction=0.0).gallery
+    gallery = own(validation_fraction=0.0).originals
     np.testing.assert_array_equal(gallery.images, IMAGES[:2])
     np.testing.assert_array_equal(gallery.inputs, IMAGES[:2])
     assert gallery.references == (("a dog runs", "the dog is fast"), ("two cats",))
@@ -67,7 +70,7 @@ def test_annotations_take_the_images_place(on_disk, tmp_path):
     assert splits.train.element_spec[0][0].dtype == tf.float32
     told = {brightness: after for brightness, _, after in rows(splits.test)}
     assert set(told) == {50, 100}
-    np.testing.assert_array_equal(splits.gallery.inputs[:, 0, 0], [50, 100])
+    np.testing.assert_array_equal(splits.originals.inputs[:, 0, 0], [50, 100])
     np.testing.assert_array_equal(splits.examples(1), IMAGES[:1]), "an export is checked with images"
 
 
@@ -109,10 +112,10 @@ def test_photographs_named_in_a_text_file(tmp_path):
     (tmp_path / "captions.tsv").write_text("\n".join(lines))
     (tmp_path / "test.tsv").write_text("1.png\tTwo cats\n")
     splits = caption_splits(CONFIG, (tmp_path / "captions.tsv", tmp_path / "test.tsv"))
-    np.testing.assert_array_equal(splits.gallery.images, IMAGES[1:2])
+    np.testing.assert_array_equal(splits.originals.images, IMAGES[1:2])
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     again = caption_splits(CONFIG, ((paths, CAPTIONS), (paths[1:2], ["Two cats"])))
-    assert again.gallery.references == splits.gallery.references == (("two cats",),)
+    assert again.originals.references == splits.originals.references == (("two cats",),)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ class CocoLike(tfds.core.GeneratorBasedBuilder):
 def test_coco_is_read_by_its_features(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     CocoLike(data_dir=tmp_path / "tfds").download_and_prepare()
-    arrays, info, images = find_captions(show_attend_tell.change(CONFIG, dataset="coco_like", offline="error"))
+    arrays, info, images = find_captions(replace(CONFIG, dataset="coco_like", offline="error"))
     assert (info.name, info.version) == ("coco_like", "1.1.0")
     pixels = images.stacked()
     counts = {"train": 4, "validation": 2, "test": 2}
@@ -188,7 +191,7 @@ class HalfCaptioned(CocoLike):
 def test_images_without_captions_are_left_out(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     HalfCaptioned(data_dir=tmp_path / "tfds").download_and_prepare()
-    arrays, _, images = find_captions(show_attend_tell.change(CONFIG, dataset="half_captioned", offline="error"))
+    arrays, _, images = find_captions(replace(CONFIG, dataset="half_captioned", offline="error"))
     pixels = images.stacked()
     assert {name: len(split[0]) for name, split in arrays.named.items()} == {"train": 2, "validation": 1, "test": 1}
     for rows, told in arrays.named.values():
@@ -210,7 +213,7 @@ def test_a_data_set_without_captions_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     Uncaptioned(data_dir=tmp_path / "tfds").download_and_prepare()
     with pytest.raises(DataError, match="uncaptioned has the features .*; expected .* 'captions'"):
-        caption_splits(show_attend_tell.change(CONFIG, dataset="uncaptioned", offline="error"))
+        caption_splits(replace(CONFIG, dataset="uncaptioned", offline="error"))
 
 
 def test_sentences_have_signs_and_words_in_small_letters():

@@ -63,10 +63,10 @@ def test_it_is_prepared_when_it_is_asked_for_and_read_at_any_size(archives, caps
 
 def test_where_it_is_not_it_is_said_what_to_put_where(monkeypatch):
     with pytest.raises(DataError, match=r"no network.*Flickr8k_Dataset.zip.*downloads/manual"):
-        show_attend_tell.load_data(offline="error")
+        show_attend_tell.load_data(show_attend_tell.Config(offline="error"))
     monkeypatch.setattr(sources, "network_problem", lambda: "")
     with pytest.raises(DataError, match=r"by hand.*Flickr8k_text.zip"):
-        show_attend_tell.load_data(offline="error")
+        show_attend_tell.load_data(show_attend_tell.Config(offline="error"))
 
 
 def test_archives_that_do_not_fit_are_refused_and_nothing_is_left(archives, tmp_path):
@@ -75,5 +75,5 @@ def test_archives_that_do_not_fit_are_refused_and_nothing_is_left(archives, tmp_
         for split, names in NAMES.items():
             texts.writestr(FILES[split][0], "\n".join(names) + "\n")
     with pytest.raises(DataError, match=r"lists 2 photographs, 1 of them without captions; expected 2"):
-        show_attend_tell.load_data(offline="error")
+        show_attend_tell.load_data(show_attend_tell.Config(offline="error"))
     assert not list((tmp_path / "tfds").glob("flickr8k/1.0.0"))

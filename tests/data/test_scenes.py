@@ -6,10 +6,10 @@ from recipes.data.standins.scenes import COLOURS, FORMS, KINDS, SIZE, Scene, cap
 SCENE = Scene(("circle", "star"), ("red", "orange"), ((14.0, 12.0), (40.0, 30.0)), (9.0, 10.0))
 
 
-def test_what_a_scene_is_told_by_hand():
+def test_what_a_scene_is_true_caption_by_hand():
     assert SCENE.relation == "above"
-    assert SCENE.said(0) == ("red circle", "above", "orange star")
-    assert SCENE.said(1) == ("orange star", "below", "red circle")
+    assert SCENE.relation_from(0) == ("red circle", "above", "orange star")
+    assert SCENE.relation_from(1) == ("orange star", "below", "red circle")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_what_a_scene_is_told_by_hand():
     ],
 )
 def test_captions_are_true_or_not(caption, true):
-    assert SCENE.is_told(caption) is true
+    assert SCENE.is_true_caption(caption) is true
 
 
 def test_cells_that_hold_an_object_by_hand():
@@ -50,10 +50,10 @@ def test_every_caption_is_true_and_no_other_scenes_is():
     assert (images.shape, images.dtype) == ((200, SIZE, SIZE, 3), np.uint8)
     for scene, texts in zip(told, captions, strict=True):
         assert len(set(texts)) == len(FORMS)
-        assert all(scene.is_told(text) for text in texts)
+        assert all(scene.is_true_caption(text) for text in texts)
         colour, other = sorted(scene.colours, key=list(COLOURS).index)
         assert all(text.index(colour) < text.index(other) for text in texts), "the more striking comes first"
-    assert np.mean([scene.is_told(captions[row - 1][0]) for row, scene in enumerate(told)]) < 0.02
+    assert np.mean([scene.is_true_caption(captions[row - 1][0]) for row, scene in enumerate(told)]) < 0.02
 
 
 def test_scenes_are_of_everything_and_objects_are_where_it_is_said():

@@ -10,8 +10,8 @@ import pytest
 from recipes.data.lazy_images import of_array
 from recipes.errors import DataError
 from recipes.pretrained import efficientnet_lite as lite
-from recipes.pretrained import feature_cache as features
-from recipes.pretrained.encoders import BACKBONES, annotate_once, digest, encoder_of, read_by
+from recipes.pretrained import feature_cache
+from recipes.pretrained.encoders import BACKBONES, annotate_once, digest, encoder_inputs, encoder_of
 from recipes.pretrained.feature_cache import cache_dir
 
 
@@ -72,7 +72,7 @@ def test_weights_of_another_network_are_refused(monkeypatch, lite0):
 def test_networks_of_keras_applications_have_the_shape_that_is_said(name):
     encoder = encoder_of(name, 64, pretrained=False)
     settings = SimpleNamespace(encoder=name, image_size=64, fine_tune=False)
-    assert encoder.output_shape == (None, *read_by(settings)[0].shape[1:])
+    assert encoder.output_shape == (None, *encoder_inputs(settings)[0].shape[1:])
     assert encoder.output_shape[1] == (64 // BACKBONES[name].stride) ** 2
     assert np.isfinite(encoder(np.full((1, 64, 64, 3), 255.0, np.float32))).all()
 
@@ -124,7 +124,7 @@ def test_what_is_broken_off_leaves_nothing_behind(monkeypatch):
         raise OSError(28, "No space left on device")
 
     found.read = torn
-    with pytest.raises(DataError, match=r"cannot keep what efficientnet_lite0 says to 3 images.*No space left"):
+    with pytest.raises(DataError, match=r"cannot keep the features of efficientnet_lite0 for 3 images.*No space left"):
         annotate_once("efficientnet_lite0", 32, found)
     assert not [path for path in cache_dir().rglob("*") if path.suffix in (".npy", ".part")]
     found.read = read
@@ -152,7 +152,7 @@ def test_who_only_waits_leaves_anothers_work_alone(monkeypatch):
     def ended(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(features.FileLock, "__enter__", ended)
+    monkeypatch.setattr(feature_cache.FileLock, "__enter__", ended)
     with pytest.raises(KeyboardInterrupt):
         annotate_once("efficientnet_lite0", 32, found)
     assert part.exists()

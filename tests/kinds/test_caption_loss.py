@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recipes.tasks.captioner import CaptionNats, doubly_stochastic
+from recipes.show_attend_tell import CaptionLoss, doubly_stochastic_penalty
 
 
 def test_the_penalty_by_hand():
     """Two places, three words of which the last is padding: (1 - 1.2)^2 + (1 - 0.8)^2."""
     weights = tf.constant([[[0.9, 0.1], [0.3, 0.7], [1.0, 0.0]]])
-    assert doubly_stochastic(weights, tf.constant([[1.0, 1.0, 0.0]])).numpy() == pytest.approx([0.04 + 0.04])
+    assert doubly_stochastic_penalty(weights, tf.constant([[1.0, 1.0, 0.0]])).numpy() == pytest.approx([0.04 + 0.04])
     nats, there = tf.constant([2.0]), tf.constant([[1.0, 1.0, 0.0]])
-    soft = CaptionNats("soft", 0.5, policy_weight=1.0, entropy_weight=1.0)
+    soft = CaptionLoss("soft", 0.5, policy_weight=1.0, entropy_weight=1.0)
     assert soft(nats, weights, weights, there).numpy() == pytest.approx([2 + 0.5 * 0.08])
 
 
@@ -35,7 +35,7 @@ def test_the_estimate_of_hard_attentions_gradient_is_the_truth_on_average(baseli
     The truth is the gradient of the bound L_s = sum_s p(s) log p(y | s), equation 10. Any baseline leaves it as it is.
     """
     theta = tf.Variable(np.random.default_rng(1).normal(size=(2, 2)).astype(np.float32))
-    cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
+    cost = CaptionLoss("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
     there = tf.ones((1, 2))
     with tf.GradientTape() as tape:
         weights, table = toy(theta)
@@ -57,7 +57,7 @@ def test_the_estimate_of_hard_attentions_gradient_is_the_truth_on_average(baseli
 def test_the_entropys_gradient_by_hand():
     """Of two places with weights a and 1 - a: dH/da = log((1 - a) / a); where it looked has no part in it."""
     a = tf.Variable(0.8)
-    cost = CaptionNats("hard", 0.0, policy_weight=0.0, entropy_weight=0.5)
+    cost = CaptionLoss("hard", 0.0, policy_weight=0.0, entropy_weight=0.5)
     with tf.GradientTape() as tape:
         weights = tf.reshape(tf.stack([a, 1 - a]), (1, 1, 2))
         loss = cost(tf.constant([1.0]), weights, weights, tf.ones((1, 1)))[0]
@@ -67,7 +67,7 @@ def test_the_entropys_gradient_by_hand():
 
 def test_looking_softly_adds_nothing_to_reinforce():
     theta = tf.Variable([[0.3, -0.4]])
-    cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
+    cost = CaptionLoss("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
     with tf.GradientTape() as tape:
         weights = tf.nn.softmax(theta)[None]
         loss = cost(tf.constant([5.0]), weights, weights, tf.ones((1, 1)))[0]
@@ -76,13 +76,13 @@ def test_looking_softly_adds_nothing_to_reinforce():
 
 def test_outside_of_training_the_loss_is_nats():
     weights = tf.fill((2, 1, 2), 0.5)
-    cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=1.0)
+    cost = CaptionLoss("hard", 0.0, policy_weight=1.0, entropy_weight=1.0)
     assert cost(tf.constant([3.0, 5.0]), weights, weights, tf.ones((2, 1)), training=False).numpy().tolist() == [3, 5]
 
 
 def test_the_baseline_follows_the_captions():
     """b = 0.9 b + 0.1 mean(log p), in training alone; section 4.1."""
-    cost = CaptionNats("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
+    cost = CaptionLoss("hard", 0.0, policy_weight=1.0, entropy_weight=0.0)
     weights = tf.fill((2, 1, 2), 0.5)
     for nats, training in (([10.0, 30.0], True), ([99.0, 99.0], False), ([20.0, 20.0], True)):
         cost(tf.constant(nats), weights, weights, tf.ones((2, 1)), training=training)

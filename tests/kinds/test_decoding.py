@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.data.tokenizers import END, PAD, START
-from recipes.kinds.decoding import beam_search, kept, pick, sample_tokens
+from recipes.kinds.decoding import beam_search, filter_top_k_top_p, sample_token, sample_tokens
 
 SIZE = 6
 
@@ -97,22 +97,28 @@ def test_only_the_likeliest_are_kept():
         ({"top_p": 0.0}, [1, 0, 0, 0]),
         ({"top_k": 3, "top_p": 0.5}, [1, 0, 0, 0]),
     ):
-        np.testing.assert_array_equal(np.isfinite(kept(logits, **how))[0], np.array(left, bool), err_msg=str(how))
+        np.testing.assert_array_equal(
+            np.isfinite(filter_top_k_top_p(logits, **how))[0], np.array(left, bool), err_msg=str(how)
+        )
 
 
 def test_of_equals_the_first_are_kept_and_all_where_all_may_come():
-    np.testing.assert_array_equal(np.isfinite(kept(tf.constant([[1.0, 1.0, 0.0]]), top_k=1)), [[True, False, False]])
-    np.testing.assert_array_equal(np.isfinite(kept(tf.constant([[0.0, -90.0]]), top_p=1.0)), [[True, True]])
+    np.testing.assert_array_equal(
+        np.isfinite(filter_top_k_top_p(tf.constant([[1.0, 1.0, 0.0]]), top_k=1)), [[True, False, False]]
+    )
+    np.testing.assert_array_equal(
+        np.isfinite(filter_top_k_top_p(tf.constant([[0.0, -90.0]]), top_p=1.0)), [[True, True]]
+    )
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely():
     logits = tf.repeat(tf.math.log([[0.2, 0.5, 0.3]]), 4000, 0)
     seeds = tf.stack([tf.zeros(4000, tf.int32), tf.range(4000)], -1)
-    shares = np.bincount(pick(logits, seeds), minlength=3) / 4000
+    shares = np.bincount(sample_token(logits, seeds), minlength=3) / 4000
     assert shares == pytest.approx([0.2, 0.5, 0.3], abs=0.03)
-    sharper = np.bincount(pick(logits, seeds, temperature=0.5), minlength=3) / 4000
+    sharper = np.bincount(sample_token(logits, seeds, temperature=0.5), minlength=3) / 4000
     assert sharper == pytest.approx(np.square([0.2, 0.5, 0.3]) / np.square([0.2, 0.5, 0.3]).sum(), abs=0.03)
-    assert set(pick(logits, seeds, temperature=0.0).numpy()) == {1}
+    assert set(sample_token(logits, seeds, temperature=0.0).numpy()) == {1}
 
 
 def test_a_sample_follows_its_seed_and_not_its_neighbours():

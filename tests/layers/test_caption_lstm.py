@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from recipes.errors import ConfigError
-from recipes.layers.looking import LookingLSTM
+from recipes.show_attend_tell import CaptionLSTM
 
 
 def draw(*shape, seed=0):
@@ -13,7 +13,7 @@ def draw(*shape, seed=0):
 
 def asked(attention, training=False, batch=3, steps=4):
     keras.utils.set_random_seed(1)
-    layer = LookingLSTM(8, attention, 5)
+    layer = CaptionLSTM(8, attention, 5)
     x, annotations = draw(batch, steps, 6), draw(batch, 9, 7, seed=1)
     return layer, annotations, layer(x, annotations, draw(batch, 8, seed=2), draw(batch, 8, seed=3), training=training)
 
@@ -36,7 +36,7 @@ def test_hard_looks_at_the_likeliest_place_outside_of_training():
 def test_hard_draws_one_place_by_its_weight_for_half_of_the_captions():
     """Of 4,000 captions of one step from one state: each place as often as its weight says."""
     keras.utils.set_random_seed(1)
-    layer, count = LookingLSTM(8, "hard", 5), 4000
+    layer, count = CaptionLSTM(8, "hard", 5), 4000
     given = [ops.repeat(part, count, 0) for part in (draw(1, 1, 6), draw(1, 3, 7), draw(1, 8, seed=2), draw(1, 8))]
     *_, weights, looks = layer(*given, training=True)
     looks, weights = np.asarray(looks)[:, 0], np.asarray(weights)[0, 0]
@@ -57,8 +57,8 @@ def test_a_caption_is_of_one_kind_from_its_first_word_to_its_last():
 
 def test_what_is_seen_is_the_gated_mean_of_the_annotations():
     layer, annotations, _ = asked("soft")
-    state = layer.begin(annotations, draw(3, 8, seed=2), draw(3, 8, seed=3))
-    _, _, seen, weights, _ = layer.step(draw(3, 6), state, *layer.know(annotations))
+    state = layer.initial_state(annotations, draw(3, 8, seed=2), draw(3, 8, seed=3))
+    _, _, seen, weights, _ = layer.step(draw(3, 6), state, *layer.project_annotations(annotations))
     gate = np.asarray(ops.sigmoid(state[0] @ layer.gate.kernel + layer.gate.bias))
     by_hand = gate * np.einsum("bl,bld->bd", np.asarray(weights), np.asarray(annotations))
     np.testing.assert_allclose(seen, by_hand, rtol=1e-5, atol=1e-6)
@@ -67,8 +67,8 @@ def test_what_is_seen_is_the_gated_mean_of_the_annotations():
 def test_weights_are_those_of_the_paper_by_hand():
     """e_i = v . tanh(U a_i + W h + b), alpha = softmax(e)."""
     layer, annotations, _ = asked("soft")
-    state = layer.begin(annotations, draw(3, 8, seed=2), draw(3, 8, seed=3))
-    weights = layer.step(draw(3, 6), state, *layer.know(annotations))[3]
+    state = layer.initial_state(annotations, draw(3, 8, seed=2), draw(3, 8, seed=3))
+    weights = layer.step(draw(3, 6), state, *layer.project_annotations(annotations))[3]
     keys = np.asarray(annotations) @ np.asarray(layer.keys.kernel)
     query = np.asarray(state[0]) @ np.asarray(layer.query.kernel) + np.asarray(layer.query.bias)
     scores = np.exp((np.tanh(keys + query[:, None]) @ np.asarray(layer.score.kernel))[..., 0])
@@ -77,4 +77,4 @@ def test_weights_are_those_of_the_paper_by_hand():
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ConfigError, match="attention='sharp' is unknown; expected 'soft' or 'hard'"):
-        LookingLSTM(8, "sharp", 5)
+        CaptionLSTM(8, "sharp", 5)
