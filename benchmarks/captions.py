@@ -1,4 +1,4 @@
-"""Greedy search and beams for a run of show_attend_tell: chosen on the validation split, told of the test split.
+"""Greedy search and beams for a run of show_attend_tell: chosen on the validation split, reported of the test split.
 
     python benchmarks/captions.py RUN [RUN ...]
 
@@ -18,9 +18,8 @@ from machine import environment
 from recipes import show_attend_tell as recipe
 from recipes.data.caption_sources import find_captions
 from recipes.data.captions import in_words
-from recipes.pretrained.encoders import annotate_once
 from recipes.kinds.caption_scores import caption_scores
-from recipes.kinds.captioning import caption_all
+from recipes.pretrained.encoders import annotate_once
 
 RESULT = Path(__file__).parent / "results" / "captions.json"
 WIDTHS, PENALTIES = (1, 3, 5), (0.0, 0.7)
@@ -33,7 +32,7 @@ def main() -> None:
     result = {"command": "python benchmarks/captions.py RUN ...", "date": time.strftime("%Y-%m-%d")}
     result |= {"machine": environment(), "runs": []}
     for folder in parser.parse_args().runs:
-        model = recipe.trained(recipe.Config, folder)
+        model = recipe.load(folder)
         result["runs"].append({"attention": model.run.config.attention, **measured(model)})
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result["runs"], indent=2))
@@ -43,24 +42,23 @@ def measured(model) -> dict:
     """Returns the scores of one model, by split, width and penalty."""
     config, tokenizer = model.run.config, model.run.info.tokenizer
     arrays, _, images = find_captions(config)
-    found: dict = {}
-    for split, penalties in (("validation", PENALTIES), ("test", (recipe.PENALTY,))):
+    results: dict = {}
+    for split, penalties in (("validation", PENALTIES), ("test", (recipe.kind.length_penalty,))):
         rows, captions = getattr(arrays, split)
         inputs = annotate_once(config.encoder, config.image_size, images[rows])
         references = [[text.decode() for text in in_words(texts)] for texts in captions]
-        found[split] = []
+        results[split] = []
         for penalty in penalties:
             for width in WIDTHS:
-                how = recipe.search(model, config, width, penalty)
-                made = caption_all(recipe.decoder, model, tokenizer, inputs, **how)
-                words = sum(len(caption.split()) for caption in made.captions) / len(made.captions)
-                scores = caption_scores(made.captions, references, meteor=split == "test")
+                captioned = recipe.kind.caption_all(model, tokenizer, inputs, width, penalty)
+                words = sum(len(caption.split()) for caption in captioned.captions) / len(captioned.captions)
+                scores = caption_scores(captioned.captions, references, meteor=split == "test")
                 scores = {name: round(value, 2) for name, value in scores.items()}
-                found[split].append(
+                results[split].append(
                     {"beam_width": width, "length_penalty": penalty, "words": round(words, 2), **scores}
                 )
-                print(split, found[split][-1], flush=True)
-    return found
+                print(split, results[split][-1], flush=True)
+    return results
 
 
 if __name__ == "__main__":

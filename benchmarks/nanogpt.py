@@ -31,7 +31,7 @@ import numpy as np
 
 from machine import environment, rates
 from recipes import shakespeare_gpt
-from recipes.data.character_windows import find_text
+from recipes.data.plain_text import find_text
 
 RESULT = Path(__file__).parent / "results" / "nanogpt.json"
 EVERY = 100  # steps from one look at the loss to the next
@@ -63,7 +63,7 @@ class Watch(keras.callbacks.Callback):
         self.seconds += time.perf_counter() - self.started
 
     def on_test_end(self, logs: dict | None = None) -> None:
-        """Goes on."""
+        """Starts the clock again."""
         self.started = time.perf_counter()
 
     def look(self) -> None:
@@ -85,9 +85,9 @@ def peer(train: np.ndarray, windows: tuple[np.ndarray, np.ndarray]) -> dict:
         path = Path(folder) / "text.npz"
         np.savez(path, train=train, x=windows[0], y=windows[1])
         command = [sys.executable, str(Path(__file__).with_name("nanogpt_peer.py")), str(path), str(EVERY)]
-        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    print(said, flush=True)
-    return json.loads(said.splitlines()[-1])
+        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    print(output, flush=True)
+    return json.loads(output.splitlines()[-1])
 
 
 def main() -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     tokenizer = splits.info.tokenizer
     text = tokenizer.encode([str(arrays.train[0][0])]).flat_values.numpy()
     batches = list(splits.validation.concatenate(splits.test))
-    windows = tuple(np.concatenate([batch[place] for batch in batches]) for place in (0, 1))
+    windows = tuple(np.concatenate([batch[side] for batch in batches]) for side in (0, 1))
     result = {
         "command": "python benchmarks/nanogpt.py",
         "date": time.strftime("%Y-%m-%d"),
@@ -114,9 +114,9 @@ def main() -> None:
         "parameters": model.run.metrics["parameters"],
         "curve": watch.curve,
     }
-    there = [look["seconds"] for look in watch.curve if look["loss"] <= result["nanogpt"]["loss"]]
-    result["shakespeare_gpt"]["seconds_to_the_loss_of_nanogpt"] = there[0] if there else None
-    result["speedup"] = result["nanogpt"]["seconds"] / there[0] if there else None
+    reached = [look["seconds"] for look in watch.curve if look["loss"] <= result["nanogpt"]["loss"]]
+    result["shakespeare_gpt"]["seconds_to_the_loss_of_nanogpt"] = reached[0] if reached else None
+    result["speedup"] = result["nanogpt"]["seconds"] / reached[0] if reached else None
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({name: result[name] for name in ("nanogpt", "shakespeare_gpt", "speedup")}, indent=2))
 

@@ -25,26 +25,25 @@ from scipy.stats import spearmanr
 
 from machine import environment
 from recipes import word2vec
-from recipes.data.character_windows import find_text
-from recipes.tasks.vectors import unit
+from recipes.data.plain_text import find_text, text_of
 
 RESULT = Path(__file__).parent / "results" / "word_similarity.json"
 
 
 def main() -> None:
     """Scores the newest run, or the one that is named, and the baselines."""
-    model = word2vec.trained(word2vec.Config, sys.argv[1] if len(sys.argv) > 1 else None)
+    model = word2vec.load(sys.argv[1] if len(sys.argv) > 1 else None)
     run, words = model.run, model.run.info.tokenizer
-    names = {name: place for place, name in enumerate(words.vocabulary)}
+    names = {name: index for index, name in enumerate(words.vocabulary)}
     lines = Path(datapath("wordsim353.tsv")).read_text().splitlines()
     pairs = [line.split("\t") for line in lines if not line.startswith("#")]
     known = [(a.lower(), b.lower(), float(score)) for a, b, score in pairs if {a.lower(), b.lower()} <= names.keys()]
 
     arrays, _ = find_text(run.config.dataset, run.config.offline)
-    reviews = words.encode(str(arrays.train[0][0]).splitlines())
+    reviews = words.encode(text_of(arrays.train).splitlines())
     vectors = np.vstack([np.zeros((2, run.config.embed_dim)), word2vec.word_vectors(model)])
     kinds = {
-        "word2vec": csr_matrix(unit(vectors)),
+        "word2vec": csr_matrix(word2vec.unit(vectors)),
         "bag_of_words": in_reviews(reviews, len(names)),
         "windows": in_windows(reviews, len(names), run.config.window),
     }

@@ -22,11 +22,12 @@
 # For IMDB: `imdb_lstm.fit()`.
 
 # %%
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 
 from recipes import imdb_lstm
-from recipes.tasks.norms import norms_function
 
 config = imdb_lstm.Config(
     dataset="reviews", sequence_length=96, embed_dim=16, units=16, epochs=4, learning_rate=1e-2, max_examples=6000
@@ -51,9 +52,9 @@ model = imdb_lstm.fit(config)
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.5), sharey=True)
-for cell, place, name, values in (("rnn", left, "recurrent_kernel", (0.5, 1, 2)), ("lstm", right, "bias", (0, 1, 3))):
-    fresh = imdb_lstm.build(imdb_lstm.change(model.run.config, cell=cell, bidirectional=False))
-    norms = norms_function(fresh)
+for cell, axes, name, values in (("rnn", left, "recurrent_kernel", (0.5, 1, 2)), ("lstm", right, "bias", (0, 1, 3))):
+    fresh = imdb_lstm.build(replace(config, cell=cell, bidirectional=False), splits.info.sizes)
+    gradient_norms = imdb_lstm.gradient_norms_function(fresh)
     weight = getattr(next(layer for layer in fresh.layers if hasattr(layer, "cell")).cell, name)
     start = weight.numpy()
     for value in values:
@@ -62,12 +63,12 @@ for cell, place, name, values in (("rnn", left, "recurrent_kernel", (0.5, 1, 2))
             changed = start.copy()
             changed[config.units : 2 * config.units] = value  # input, forget, cell, output
         weight.assign(changed)
-        by_place, _, _ = norms(token_ids, labels)
-        place.semilogy(np.arange(1, len(by_place) + 1), by_place, label=f"{value}")
-    place.set_title({"rnn": "simple: its matrix, times ...", "lstm": "LSTM: its forget gate's bias"}[cell])
-    place.set_xlabel("words from the end")
-    place.grid(alpha=0.3)
-    place.legend()
+        by_distance, _, _ = gradient_norms(token_ids, labels)
+        axes.semilogy(np.arange(1, len(by_distance) + 1), by_distance, label=f"{value}")
+    axes.set_title({"rnn": "simple: its matrix, times ...", "lstm": "LSTM: its forget gate's bias"}[cell])
+    axes.set_xlabel("words from the end")
+    axes.grid(alpha=0.3)
+    axes.legend()
 left.set_ylabel("norm of the gradient")
 left.set_ylim(1e-12, 1e6)
 plt.show()

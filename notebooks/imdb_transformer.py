@@ -44,7 +44,7 @@ model = imdb_transformer.fit(config)
 # Where does "dull" look, if it was *not* dull?
 
 # %%
-words, weights = imdb_transformer.explain("The plot was wonderful. The music was not dull.", model)
+words, weights = imdb_transformer.explain("The plot was wonderful. The music was not dull.", model=model)
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.5))
 for head, ax in enumerate(axes):
     ax.imshow(weights[0][head], cmap="Blues")

@@ -15,8 +15,8 @@
 # # What comes next, seen all at once
 #
 # A decoder-only Transformer predicts every character of a text from those before it, in one go: a mask keeps each
-# position from seeing its future. To write, it says one character at a time, and keeps the keys and values of what it
-# has read.
+# position from seeing its future. When it writes, it takes one character at a time, and keeps the keys and values of
+# those it has read.
 #
 # This notebook reads Python's own documentation. For Shakespeare: `shakespeare_gpt.fit()`.
 

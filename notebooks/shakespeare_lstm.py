@@ -32,7 +32,7 @@ model = shakespeare_lstm.fit(config, learning_rate=1e-2)
 
 # %% [markdown]
 # ## Look at the results
-# The temperature decides how much chance there is: 0 always says the likeliest.
+# The temperature says how much is left to chance: 0 takes the likeliest character each time.
 
 # %%
 for temperature in (0.0, 0.5, 1.0):
@@ -43,9 +43,9 @@ for temperature in (0.0, 0.5, 1.0):
 # The loss of each epoch, in bits. How many would a character take if all were equally likely?
 
 # %%
-plt.plot(model.history.history["bits"], label="training")
-plt.plot(model.history.history["val_bits"], label="validation")
-plt.axhline(np.log2(model.run.config.vocab_size), linestyle=":", color="grey", label="all equally likely")
+for name, label in (("loss", "training"), ("val_loss", "validation")):
+    plt.plot(np.array(model.history.history[name]) / np.log(2), label=label)  # nats to bits
+plt.axhline(np.log2(model.run.info.sizes.vocab_size), linestyle=":", color="grey", label="all equally likely")
 plt.xlabel("epoch")
 plt.ylabel("bits per character")
 plt.legend()

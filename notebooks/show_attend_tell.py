@@ -21,12 +21,14 @@
 # trains for a minute or two, so expect mistakes. For photographs: `show_attend_tell.fit()`.
 
 # %%
+from dataclasses import replace
+
 import numpy as np
 from IPython.display import Image
 
 from recipes import show_attend_tell
 
-config = show_attend_tell.change(show_attend_tell.SCENES, filters=(16, 32, 64), units=96, max_examples=2500, epochs=2)
+config = replace(show_attend_tell.SCENES, filters=(16, 32, 64), units=96, max_examples=2500, epochs=2)
 model = show_attend_tell.fit(config)
 
 # %% [markdown]
@@ -41,8 +43,8 @@ for name in ("true", "looked_at", "bleu4"):
 # The first picture is the image, the others are bright where the word looked.
 
 # %%
-gallery = show_attend_tell.load_data(config).gallery
-caption, strip = show_attend_tell.explain(gallery.images[0], model)
+gallery = show_attend_tell.load_data(config).originals
+caption, strip = show_attend_tell.explain(gallery.images[0], model=model)
 print(caption)
 print("people:", *gallery.references[0], sep="\n  ")
 strip.savefig("strip.png")

@@ -49,7 +49,7 @@ for text in ("She sold sixty-three tickets.", "The doctor will come at half past
 # Where did each piece of the translation look?
 
 # %%
-rows, columns, weights = translate_seq2seq.explain("She sold sixty-three tickets.", model)
+rows, columns, weights = translate_seq2seq.explain("She sold sixty-three tickets.", model=model)
 plt.figure(figsize=(6, 5))
 plt.imshow(weights, cmap="Blues")
 plt.xticks(range(len(columns)), columns, rotation=90)

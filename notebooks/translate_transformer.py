@@ -64,7 +64,7 @@ for text in ("She sold sixty-three tickets.", "My sister was born on the third o
 # Where did each piece of the translation look? Row by row, what the decoder's last block saw of the source.
 
 # %%
-rows, columns, weights = translate_transformer.explain("She sold sixty-three tickets.", model)
+rows, columns, weights = translate_transformer.explain("She sold sixty-three tickets.", model=model)
 plt.figure(figsize=(6, 5))
 plt.imshow(weights, cmap="Blues")
 plt.xticks(range(len(columns)), columns, rotation=90)

@@ -42,14 +42,14 @@ model = word2vec.fit(config)
 
 # %%
 for word in ("function", "class", "integer", "file"):
-    print(word, "->", ", ".join(f"{near} {cosine:.2f}" for near, cosine in word2vec.neighbours(word, 5, model)))
+    print(word, "->", ", ".join(f"{near} {cosine:.2f}" for near, cosine in word2vec.neighbours(word, 5, model=model)))
 
 # %% [markdown]
 # How alike are some words to each other?
 
 # %%
 words = ["int", "float", "complex", "list", "tuple", "import", "module", "package"]
-table = [[word2vec.similarity(one, other, model) for other in words] for one in words]
+table = [[word2vec.similarity(one, other, model=model) for other in words] for one in words]
 plt.imshow(table, cmap="RdBu", vmin=-1, vmax=1)
 plt.xticks(range(len(words)), words, rotation=90)
 plt.yticks(range(len(words)), words)

@@ -91,11 +91,11 @@ def predict_each(
 
 def _each(inputs: Any, largest: int) -> Any:
     """Returns the inputs one by one; an array of up to `largest` dimensions is a single one."""
-    if isinstance(inputs, (str, bytes, Path)) or hasattr(inputs, "getbbox"):  # a PIL image
-        return [inputs]
     if hasattr(inputs, "numpy") and not hasattr(inputs, "iloc"):  # a tensor
         inputs = inputs.numpy()
-    if isinstance(inputs, np.ndarray) and inputs.ndim <= largest and inputs.dtype != object:
+    if isinstance(inputs, (str, bytes, Path)) or hasattr(inputs, "getbbox"):  # a PIL image
+        return [inputs]
+    if isinstance(inputs, np.ndarray) and inputs.ndim <= largest and inputs.dtype.kind not in "OSU":  # one image
         return [inputs]
     try:
         return iter(inputs)
@@ -105,14 +105,19 @@ def _each(inputs: Any, largest: int) -> Any:
 
 def _pixels(item: Any, name: str) -> np.ndarray:
     """Returns an image in memory as (H, W, C)."""
-    if hasattr(item, "convert") and hasattr(item, "getbbox"):  # PIL's: palettes and transparency become colour
-        item = item.convert("L" if item.mode in ("1", "L", "I", "F") else "RGB")
     try:
+        if hasattr(item, "convert") and hasattr(item, "getbbox"):  # PIL's: palettes and transparency become colour
+            if item.mode.startswith("I;16"):
+                item = np.asarray(item) // 256  # as files of 16 bits are read
+            elif item.mode not in ("I", "F"):  # which `convert` would cut off at 255
+                item = item.convert("L" if item.mode in ("1", "L") else "RGB")
         pixels = np.asarray(item)
+    except OSError as error:
+        raise DataError(f"{name} cannot be read: {error}") from None
     except ValueError:
         pixels = np.array(None)
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or not np.issubdtype(pixels.dtype, np.number) or not pixels.size:
+    if pixels.ndim != 3 or pixels.dtype.kind not in "iuf" or not pixels.size:
         raise DataError(f"{name} is a {type(item).__name__} {pixels.dtype} {pixels.shape}; expected {IMAGES}")
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= 255) or (np.issubdtype(pixels.dtype, np.floating) and 0 < high <= 1):
