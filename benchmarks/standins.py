@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -23,17 +24,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from machine import environment
-from recipes.data.standins.images import STANDINS
+from recipes.data.standins.images import digits, shapes
 from recipes.data.standins.texts import documentation, reviews
 
 RESULT = Path(__file__).parent / "results" / "standins.json"
 
 
-def of_pixels(name: str) -> Callable[[], float]:
+def of_pixels(standin: Callable[[], Any]) -> Callable[[], float]:
     """Returns a function: the test accuracy of scikit-learn's softmax regression on standardised pixels."""
 
     def accuracy() -> float:
-        arrays = STANDINS[name]()
+        arrays = standin()
         model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=200))
         (images, labels), (test_images, test_labels) = arrays.train, arrays.test
         model.fit(images.reshape(len(images), -1), labels)
@@ -58,8 +59,8 @@ def of_characters() -> float:
 
 #: Stand-in -> (its peer, what that measures; recipes)
 MEASURED = {
-    "digits": (("softmax_regression_accuracy", of_pixels("digits")), ["mnist_dense"]),
-    "shapes": (("softmax_regression_accuracy", of_pixels("shapes")), ["cifar_convnet"]),
+    "digits": (("softmax_regression_accuracy", of_pixels(digits)), ["mnist_dense"]),
+    "shapes": (("softmax_regression_accuracy", of_pixels(shapes)), ["cifar_convnet"]),
     "reviews": (("logistic_regression_of_word_counts_accuracy", of_words), ["imdb_lstm", "imdb_transformer"]),
     "documentation": (("character_frequencies_nats", of_characters), ["shakespeare_gpt", "shakespeare_lstm"]),
     "dates": (None, ["translate_transformer", "translate_seq2seq"]),

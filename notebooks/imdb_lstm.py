@@ -53,7 +53,7 @@ model = imdb_lstm.fit(config)
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.5), sharey=True)
 for cell, axes, name, values in (("rnn", left, "recurrent_kernel", (0.5, 1, 2)), ("lstm", right, "bias", (0, 1, 3))):
-    fresh = imdb_lstm.build(replace(config, cell=cell, bidirectional=False), splits.info.sizes)
+    fresh = imdb_lstm.build(replace(config, cell=cell, bidirectional=False), splits.info.sizes(imdb_lstm.IMDB))
     gradient_norms = imdb_lstm.gradient_norms_function(fresh)
     weight = getattr(next(layer for layer in fresh.layers if hasattr(layer, "cell")).cell, name)
     start = weight.numpy()

@@ -45,7 +45,7 @@ for temperature in (0.0, 0.5, 1.0):
 # %%
 for name, label in (("loss", "training"), ("val_loss", "validation")):
     plt.plot(np.array(model.history.history[name]) / np.log(2), label=label)  # nats to bits
-plt.axhline(np.log2(model.run.info.sizes.vocab_size), linestyle=":", color="grey", label="all equally likely")
+plt.axhline(np.log2(len(model.run.info.tokenizer.vocabulary)), linestyle=":", color="grey", label="all equally likely")
 plt.xlabel("epoch")
 plt.ylabel("bits per character")
 plt.legend()

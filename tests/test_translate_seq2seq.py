@@ -41,7 +41,7 @@ def test_it_learns():
     model = translate_seq2seq.fit(
         translate_seq2seq.TINY, (pairs.train, pairs.test), attention="bahdanau", label_smoothing=0.0, **settings
     )
-    assert model.run.metrics["test"]["perplexity"] < 15 < 0.1 * model.run.info.sizes.vocab_size
+    assert model.run.metrics["test"]["perplexity"] < 15 < 0.1 * len(model.run.info.tokenizer.vocabulary)
     report = (model.run.folder / "report.md").read_text()
     assert "translated:" in report
     assert "alignment.png" in report

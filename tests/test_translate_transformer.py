@@ -40,5 +40,5 @@ def test_it_learns():
     model = translate_transformer.fit(
         translate_transformer.TINY, (pairs.train, pairs.test), label_smoothing=0.0, **settings
     )
-    assert model.run.metrics["test"]["perplexity"] < 15 < 0.1 * model.run.info.sizes.vocab_size
+    assert model.run.metrics["test"]["perplexity"] < 15 < 0.1 * len(model.run.info.tokenizer.vocabulary)
     assert "alignment.png" in (model.run.folder / "report.md").read_text()

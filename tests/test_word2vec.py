@@ -17,7 +17,7 @@ def test_the_loss_by_hand():
 def test_an_untrained_model_is_undecided():
     config = word2vec.TINY
     splits = word2vec.load_data(config)
-    model = word2vec.build(config, splits.info.sizes)
+    model = word2vec.build(config, splits.info.sizes(word2vec.REVIEWS))
     inputs, labels = next(iter(splits.train))
     each = (labels.numpy() >= 0).sum(1).mean() * np.log(2)
     assert model.evaluate(inputs, labels, verbose=0) == pytest.approx(each, rel=1e-3)

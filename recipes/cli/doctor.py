@@ -1,8 +1,7 @@
 """`recipes doctor`: what a run on this machine would find."""
 
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
-from recipes.data.standins.images import STANDINS
-from recipes.data.standins.texts import TEXT_STANDINS
+from recipes.data.standins import STANDINS
 from recipes.devices.environment import environment
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import choose_strategy, describe_strategy
@@ -33,7 +32,7 @@ def doctor() -> int:
         "precision": f"{precision.policy} ({precision.reason})",
         "data folder": f"{data_dir()}" + ("" if data_dir().is_dir() else " (does not exist yet)"),
         "data sets": ", ".join(prepared_datasets()) or "none prepared; downloaded on first use",
-        "stand-ins": ", ".join([*STANDINS, "scenes", *TEXT_STANDINS]),
+        "stand-ins": ", ".join(STANDINS),
         "network": problem or "there is one",
     }
     print("\n".join(f"{name:<12} {value}" for name, value in rows.items()))

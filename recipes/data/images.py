@@ -10,7 +10,7 @@ from recipes.data.folders import read_folder
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs
 from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
 from recipes.data.splits import DataInfo
-from recipes.data.standins.images import STANDINS
+from recipes.data.standins.images import digits, shapes
 from recipes.errors import DataError
 
 ENDINGS = (".gif", ".jpeg", ".jpg", ".png")
@@ -38,7 +38,7 @@ def find_images(
     if data is not None:
         arrays = from_arrays(data)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
-    kind = Kind(_features, lambda builder: _read(builder, image_shape), STANDINS)
+    kind = Kind(_features, lambda builder: _read(builder, image_shape), {"digits": digits, "shapes": shapes})
     return find_arrays(dataset, kind, standin=standin, offline=offline)
 
 

@@ -249,7 +249,7 @@ def test_lines_are_translated(fitted, capsys, monkeypatch):
 
 @pytest.mark.xdist_group("word2vec")
 def test_words_are_compared(fitted, capsys):
-    near = word2vec.neighbours("the", 3, fitted(word2vec))
+    near = word2vec.neighbours("the", 3, model=fitted(word2vec))
     assert main(["neighbours", "word2vec", "the", "--count", "3", *the_run_of(fitted(word2vec))]) == 0
     assert capsys.readouterr().out.splitlines() == [f"{name}\t{cosine:.4f}" for name, cosine in near]
 

@@ -46,7 +46,7 @@ def test_each_caption_stands_beside_its_image_between_start_and_end():
         2: {"a cat sleeps", "a cat", "it sleeps on"},
     }
     assert splits.info.examples == {"train": 6, "test": 3}
-    assert splits.info.sizes == Sizes(train_examples=6, vocab_size=len(words.vocabulary))
+    assert splits.info.sizes(Sizes()) == Sizes(train_examples=6, vocab_size=len(words.vocabulary))
 
 
 def test_the_gallery_has_each_test_image_once_with_all_that_was_said_of_it():

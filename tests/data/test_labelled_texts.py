@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from recipes import imdb_transformer, shakespeare_gpt, translate_seq2seq, word2vec
 from recipes.data.folders import read_folder
+from recipes.data.splits import Sizes
 from recipes.data.text_files import column, read_text_file
 from recipes.errors import DataError
 
@@ -54,7 +55,7 @@ def test_own_splits_are_followed_and_those_that_do_not_fit_refused(recipe):
     ours = recipe.load_data(recipe.TINY)
     info = replace(ours.info, follows={})
     own = replace(ours, info=info, train=ours.train.take(3), steps_per_epoch=None, train_from=None)
-    sizes = recipe.load_data(recipe.TINY, own).info.sizes
+    sizes = recipe.load_data(recipe.TINY, own).info.sizes(Sizes())
     assert sizes.train_examples == 3 * recipe.TINY.batch_size
     assert sizes.vocab_size == len(info.tokenizer.vocabulary)
     for wrong in (tf.data.Dataset.from_tensors((tf.zeros((4, 5)), tf.zeros((4,)))), tf.data.Dataset.range(5)):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recipes.data.standins import STANDINS, images, scenes, texts
 from recipes.data.standins.images import SHAPES, digits, draw_scenes, outline_distance, shapes
 from recipes.data.standins.texts import BAD, GOOD, dates, documentation, in_english, in_german, reviews
 
@@ -92,3 +93,8 @@ def test_the_documentation_is_english_and_split_in_three():
     assert len(train) > 4 * len(validation) > 40_000
     assert len(validation) == pytest.approx(len(test), rel=0.01)
     assert " the " in test
+
+
+@pytest.mark.parametrize("name", STANDINS)
+def test_the_list_names_functions(name):
+    assert any(callable(getattr(module, name, None)) for module in (images, scenes, texts))

@@ -103,7 +103,7 @@ def test_bad_searches_are_refused(translator, fitted):
         translator.translate(["a"], beam_width=0, model=fitted(translator))
     with pytest.raises(ConfigError, match="length_penalty=-1 is out of range"):
         translator.translate(["a"], length_penalty=-1, model=fitted(translator))
-    with pytest.raises(ConfigError, match="beam_width=2.5 is not"):
+    with pytest.raises(ConfigError, match="beam_width=2.5 is out of range"):
         translator.translate(["a"], beam_width=2.5, model=fitted(translator))
     with pytest.raises(ConfigError, match=r"texts is 'Hi!'; expected a list of str: translate\(\[...\]\)"):
         translator.translate("Hi!", model=fitted(translator))

@@ -56,9 +56,8 @@ def test_a_width_that_heads_cannot_share_is_refused():
         MultiHeadAttention(4)(draw(1, 2, 6), draw(1, 2, 6))
 
 
-@pytest.mark.parametrize("norm_first", [False, True])
-def test_no_position_sees_its_future(norm_first):
-    block = TransformerBlock(2, 16, norm_first=norm_first, causal=True)
+def test_no_position_sees_its_future():
+    block = TransformerBlock(2, 16, causal=True)
     x = np.asarray(draw(1, 6, 8))
     before, _ = block(x)
     for place in range(6):
@@ -80,10 +79,9 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(again[:, :5], answer, atol=1e-6)
 
 
-@pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("cross", [False, True])
-def test_a_cache_says_the_same_as_none(norm_first, cross):
-    block = TransformerBlock(2, 16, norm_first=norm_first, causal=True, cross=cross)
+def test_a_cache_says_the_same_as_none(cross):
+    block = TransformerBlock(2, 16, causal=True, cross=cross)
     x, memory = draw(3, 5, 8), draw(3, 4, 8, seed=1) if cross else None
     whole, _ = block(x, None, memory)
     projected = ops.stack(block.attentions[1].project(memory), axis=1) if cross else None
@@ -95,7 +93,7 @@ def test_a_cache_says_the_same_as_none(norm_first, cross):
 
 
 def test_a_filled_cache_goes_on_as_the_whole():
-    block = TransformerBlock(2, 16, norm_first=True, causal=True)
+    block = TransformerBlock(2, 16, causal=True)
     x = draw(3, 5, 8)
     whole, _ = block(x)
     filled, cache = block.fill(x[:, :4], 5)
@@ -132,7 +130,7 @@ def test_padding_may_lie_beyond_the_last_position():
 
 def test_blocks_come_back_from_a_file(tmp_path):
     x = keras.Input((None, 8))
-    y, _ = TransformerBlock(2, 16, dropout=0.1, norm_first=True)(PositionEmbedding(9)(x), None)
+    y, _ = TransformerBlock(2, 16, dropout=0.1)(PositionEmbedding(9)(x), None)
     model = keras.Model(x, y)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")

@@ -39,9 +39,6 @@ def digits() -> Arrays:
     return Arrays((images[train], labels[train]), None, (images[test], labels[test]), tuple("0123456789"))
 
 
-STANDINS = {"shapes": shapes, "digits": digits}
-
-
 def draw_scenes(count: int, seed: int, size: int = 32) -> Columns:
     """Returns (images, labels): (count, size, size, 3) uint8 and (count,) int32, the index in SHAPES."""
     rng = np.random.default_rng(seed)

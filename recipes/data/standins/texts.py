@@ -203,6 +203,3 @@ def _at_a_time(rng: np.random.Generator) -> tuple[str, str]:
 
 
 TEMPLATES: tuple[Callable[[np.random.Generator], tuple[str, str]], ...] = (_on_a_date, _an_amount, _at_a_time)
-
-#: By name; each stands in for another kind of text
-TEXT_STANDINS = {"reviews": reviews, "documentation": documentation, "dates": dates}
