@@ -35,7 +35,7 @@ def main(folders: list[Path]) -> None:
     ]
     rows = [beside(panels, CAPTIONS)]
     if captioner:
-        strip = trimmed(Image.open(captioner[0] / "good1.png"))
+        strip = in_one_row(Image.open(captioner[0] / "good1.png").convert("RGB"))
         width = rows[0].width - 2 * MARGIN
         strip = strip.resize((width, round(strip.height * width / strip.width)), Image.Resampling.LANCZOS)
         rows.append(beside([strip], ["what each word of a caption attends to (show_attend_tell)"]))
@@ -45,7 +45,7 @@ def main(folders: list[Path]) -> None:
         picture.paste(row, (0, top))
         top += row.height
     picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-    picture.save(PICTURES / "readme.png", optimize=True)
+    picture.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(PICTURES / "readme.png", optimize=True)
 
 
 def trimmed(picture: Image.Image) -> Image.Image:
@@ -53,6 +53,21 @@ def trimmed(picture: Image.Image) -> Image.Image:
     picture = picture.convert("RGB")
     box = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
     return picture.crop(box)
+
+
+def in_one_row(strip: Image.Image, columns: int = 8) -> Image.Image:
+    """Returns a report's strip of words, `columns` in a row, with its rows one after the other."""
+    count = max(1, round(strip.height / (1.17 * strip.width / columns)))
+    height = strip.height // count
+    rows = [strip.crop((0, top * height, strip.width, (top + 1) * height)) for top in range(count)]
+    last = ImageChops.difference(rows[-1], Image.new("RGB", rows[-1].size, "white")).getbbox()
+    rows[-1] = rows[-1].crop((0, 0, last[2] if last else 1, height))
+    whole = Image.new("RGB", (sum(row.width for row in rows), height), "white")
+    left = 0
+    for row in rows:
+        whole.paste(row, (left, 0))
+        left += row.width
+    return trimmed(whole)
 
 
 def beside(panels: list[Image.Image], captions: tuple[str, ...] | list[str]) -> Image.Image:

@@ -1,7 +1,7 @@
 """`recipes doctor`: what a run on this machine would find."""
 
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
-from recipes.data.standins import STANDINS
+from recipes.data.standins.catalogue import STANDINS
 from recipes.devices.environment import environment
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import choose_strategy, describe_strategy

@@ -22,7 +22,7 @@ def caption_scores(
     - "rouge_l", "cider": of pycocoevalcap; Lin (2004), https://aclanthology.org/W04-1013, and Vedantam et al. (2015),
       https://arxiv.org/abs/1411.5726.
 
-    Where pycocoevalcap or Java is missing, so are their scores, and that is said.
+    Where pycocoevalcap or Java is missing, so are their scores, with a message.
 
     Args:
         captions: (N,), words in small letters with one space between two.

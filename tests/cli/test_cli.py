@@ -177,7 +177,7 @@ def test_predict_of_nothing_is_refused(capsys):
 def test_doctor_says_what_would_be_used(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
-    for word in ("tensorflow 2", "strategy     one device (CPU)", "precision    ", "stand-ins    shapes, digits"):
+    for word in ("tensorflow 2", "strategy     one device (CPU)", "precision    ", "stand-ins    digits, shapes"):
         assert word in printed
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from recipes.data.standins import STANDINS, images, scenes, texts
+from recipes.data.standins import images, scenes, texts
+from recipes.data.standins.catalogue import STANDINS
 from recipes.data.standins.images import SHAPES, digits, draw_scenes, outline_distance, shapes
 from recipes.data.standins.texts import BAD, GOOD, dates, documentation, in_english, in_german, reviews
 

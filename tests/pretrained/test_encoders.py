@@ -1,7 +1,6 @@
 import importlib.util
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -71,8 +70,7 @@ def test_weights_of_another_network_are_refused(monkeypatch, lite0):
 @pytest.mark.parametrize("name", [name for name in BACKBONES if name != "efficientnet_lite0"])
 def test_networks_of_keras_applications_have_the_shape_that_is_said(name):
     encoder = encoder_of(name, 64, pretrained=False)
-    settings = SimpleNamespace(encoder=name, image_size=64, fine_tune=False)
-    assert encoder.output_shape == (None, *encoder_inputs(settings)[0].shape[1:])
+    assert encoder.output_shape == (None, *encoder_inputs(name, 64, fine_tune=False)[0].shape[1:])
     assert encoder.output_shape[1] == (64 // BACKBONES[name].stride) ** 2
     assert np.isfinite(encoder(np.full((1, 64, 64, 3), 255.0, np.float32))).all()
 

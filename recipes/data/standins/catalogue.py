@@ -1,0 +1,11 @@
+"""The stand-ins, in one list."""
+
+#: Name -> what it is. Any recipe of its kind takes it as `dataset=`.
+STANDINS = {
+    "digits": "the 1,797 handwritten digits of scikit-learn, 28x28",
+    "shapes": "generated images of ten shapes, 32x32",
+    "scenes": "generated images of two shapes, with captions",
+    "reviews": "generated film reviews, good or bad",
+    "documentation": "the documentation of Python's own modules",
+    "dates": "generated sentences of dates and numbers, English and German",
+}
