@@ -1,7 +1,7 @@
-"""The input pipeline for sequences of token ids that fit in memory: `pipeline.py`, for text.
+"""The input pipeline for sequences of token ids that fit in memory.
 
-As there, which examples a batch holds follows from (seed, epoch, step) alone. Sequences of about the same length share
-a batch, so that little of it is padding, and no two batches of an epoch are found in the order of their lengths.
+As in `image_batches.py`, which examples a batch holds follows from (seed, epoch, step) alone. Sequences of about the
+same length share a batch, so that little of it is padding, and batches come in no order of their lengths.
 """
 
 from collections.abc import Callable, Sequence

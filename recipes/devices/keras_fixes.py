@@ -54,12 +54,13 @@ def saved_as_stock(stock: type) -> Any:
 def named_in_files(name: str) -> Any:
     """Decorates a class that files have known by another name: they are read, and written, by it.
 
-    Keras names a layer's class in config.json, and its weights in model.weights.h5, by the class's own name.
+    Of a layer the class's own name is changed too: Keras names its weights in model.weights.h5 by that.
     """
 
     def decorate(ours: ClassT) -> ClassT:
         keras.saving.register_keras_serializable("recipes", name)(ours)
-        ours.__name__ = name
+        if issubclass(ours, keras.layers.Layer) and not issubclass(ours, keras.Model):
+            ours.__name__ = name
         return ours
 
     return decorate
