@@ -45,6 +45,9 @@ from recipes.verbs.recipe import Recipe
 # ---------------------------------------------------------------- settings
 
 
+Encoder = Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"]
+
+
 @dataclass(frozen=True)
 class Config(Settings):
     """Settings of show_attend_tell. Change them by name: `fit(attention="hard")`."""
@@ -56,7 +59,7 @@ class Config(Settings):
     sequence_length: Count = 30  # most words of a caption
     vocab_size: VocabSize = 3_000  # most words that are learned
     # model
-    encoder: Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"] = "efficientnet_lite0"  # annotates
+    encoder: Encoder = "efficientnet_lite0"  # network that annotates the image; "convnet" is trained along
     fine_tune: bool = False  # whether a pretrained encoder is trained along; else its annotations are computed once
     filters: Counts = (32, 64, 128)  # of "convnet", which is trained along; each halves the image
     attention: Literal["soft", "hard"] = "soft"  # look at all places by weights, or at one
