@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from recipes import translate_transformer
@@ -34,6 +35,7 @@ def test_the_report_shows_where_pieces_looked():
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns():
     settings = {"max_examples": None, "embed_dim": 64, "ff_dim": 64, "epochs": 4, "learning_rate": 3e-3, "dropout": 0.0}
     pairs = dates(train=3000, test=100)
