@@ -220,7 +220,6 @@ def test_predictions_as_json_and_as_csv(capsys):
 
 
 @pytest.mark.xdist_group("imdb_transformer")
-@pytest.mark.xdist_group("imdb_transformer")  # where its tiny run is made
 def test_texts_are_labelled(fitted, capsys):
     Path("review.txt").write_text("A wonderful film.")
     texts = ["review.txt", "missing.txt", "A wonderful film."]
@@ -233,7 +232,6 @@ def test_texts_are_labelled(fitted, capsys):
 
 
 @pytest.mark.xdist_group("shakespeare_gpt")
-@pytest.mark.xdist_group("shakespeare_gpt")  # where its tiny run is made
 def test_text_is_written(fitted, capsys):
     model = fitted(shakespeare_gpt)
     assert main(["generate", "shakespeare_gpt", "The ", "--length", "9", *the_run_of(model)]) == 0
@@ -241,7 +239,6 @@ def test_text_is_written(fitted, capsys):
 
 
 @pytest.mark.xdist_group("translate_seq2seq")
-@pytest.mark.xdist_group("translate_seq2seq")  # where its tiny run is made
 def test_lines_are_translated(fitted, capsys, monkeypatch):
     model = fitted(translate_seq2seq)
     monkeypatch.setattr("sys.stdin", io.StringIO("She sold ten books.\n\n"))
@@ -251,7 +248,6 @@ def test_lines_are_translated(fitted, capsys, monkeypatch):
 
 
 @pytest.mark.xdist_group("word2vec")
-@pytest.mark.xdist_group("word2vec")  # where its tiny run is made
 def test_words_are_compared(fitted, capsys):
     near = word2vec.neighbours("the", 3, model=fitted(word2vec))
     assert main(["neighbours", "word2vec", "the", "--count", "3", *the_run_of(fitted(word2vec))]) == 0
