@@ -246,9 +246,9 @@ def decoder(model: keras.Model) -> tuple[Any, Any]:
 
 
 def align(model: keras.Model, source: Any, target: Any) -> np.ndarray:
-    """Returns the attention weights of each target piece, (T, S)."""
+    """Returns the attention weights of each target piece, (T, S) float32."""
     weights = keras.Model(model.inputs, model.get_layer("writer").output[1])([source, target], training=False)
-    return ops.convert_to_numpy(weights)[0]
+    return ops.convert_to_numpy(ops.cast(weights, "float32"))[0]  # NumPy and Matplotlib know no bfloat16
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:
