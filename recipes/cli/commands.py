@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -160,7 +161,7 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
     check_options(page, how)
     model = _load(recipe, options)
     inputs = [Path(text) if text.endswith(".txt") else text for text in options.inputs]
-    rows, failed = [], 0
+    rows, failed, drawn = [], 0, Counter[str]()  # pictures by the name of their photograph
     for name, answer in page.kind.predict(model, inputs, **how):
         if isinstance(answer, DataError):
             print(f"recipes: {answer}", file=sys.stderr)
@@ -168,7 +169,9 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
             continue
         rows.append({"input": name, **answer})
         if hasattr(page.kind, "draw_answer"):  # a captioner's attention
-            path = _name_beside(name, (row["picture"] for row in rows[:-1]))
+            stem = Path(name).stem
+            drawn[stem] += 1
+            path = Path(f"{stem}-attention{f'-{drawn[stem]}' if drawn[stem] > 1 else ''}.png")
             save_picture(page.kind.draw_answer(model, name, answer), path)
             rows[-1]["picture"] = str(path)
         print(json.dumps(_plain(rows[-1]), ensure_ascii=False) if options.json else _in_short(rows[-1]), flush=True)
@@ -238,15 +241,6 @@ def _load(recipe: ModuleType, options: Model, verb: str = "fit") -> Any:
     if (info := model.run.info).stand_in_for:
         print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
     return model
-
-
-def _name_beside(name: str, taken: Iterable[str]) -> Path:
-    """Returns photo-attention.png for a/photo.jpg, in this folder; with a number where an input before has taken it."""
-    path, taken, number = Path(f"{Path(name).stem}-attention.png"), set(taken), 1
-    while str(path) in taken:
-        number += 1
-        path = Path(f"{Path(name).stem}-attention-{number}.png")
-    return path
 
 
 def _in_short(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.splits import Splits, train_examples
+from recipes.data.splits import Splits, refuse_less_than_a_batch, train_examples
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
@@ -61,11 +61,7 @@ def image_splits(
         raise DataError(
             f"crop_padding={padding} is no less than the {images.shape[1]}x{images.shape[2]} images of {info.name}"
         )
-    if len(images) < config.batch_size:
-        raise DataError(
-            f"batch_size={config.batch_size} is more than the {len(images)} training examples of {info.name}; "
-            f"expected at most {len(images)}"
-        )
+    refuse_less_than_a_batch(len(images), config.batch_size, info.name)
     named = {"train": train, "validation": validation, "test": test}
     info = replace(
         info,

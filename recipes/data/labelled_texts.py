@@ -11,12 +11,11 @@ import tensorflow as tf
 from recipes.data.folders import read_folder
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, fingerprint, from_pairs, three_way
 from recipes.data.sources import Kind, find_arrays, read_splits
-from recipes.data.splits import DataInfo, Splits
+from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches
 from recipes.data.text_files import check_features, check_texts, column, decoded, read_text_file
 from recipes.data.tokenizers import Tokenizer, Words
-from recipes.errors import DataError
 
 
 def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
@@ -81,11 +80,7 @@ def sequence_splits(
     train, validation, test = (split and columns(split) for split in arrays)
     assert train
     assert test
-    if count(train) < config.batch_size:
-        raise DataError(
-            f"batch_size={config.batch_size} is more than the {count(train)} training examples of {info.name}; "
-            f"expected at most {count(train)}"
-        )
+    refuse_less_than_a_batch(count(train), config.batch_size, info.name)
     named = {"train": train, "validation": validation, "test": test}
     info = replace(
         info,
@@ -124,8 +119,8 @@ def evaluation_texts(data: Any, model: Any) -> EvaluationData:
 
 
 def _checked_texts(texts: Any, labels: Any) -> Columns:
-    found = check_texts(texts)
-    return found, check_labels(labels, len(found), "texts")
+    checked = check_texts(texts)
+    return checked, check_labels(labels, len(checked), "texts")
 
 
 def check_label(builder: Any) -> Any:
@@ -144,7 +139,7 @@ def _read_labelled(builder: Any) -> Arrays:
 
 def _parts(columns: list[Column]) -> list[np.ndarray]:
     """Returns the arrays that the columns consist of."""
-    found: list[np.ndarray] = []
+    arrays: list[np.ndarray] = []
     for part in columns:
-        found += [part] if isinstance(part, np.ndarray) else [part.flat_values.numpy(), part.row_splits.numpy()]
-    return found
+        arrays += [part] if isinstance(part, np.ndarray) else [part.flat_values.numpy(), part.row_splits.numpy()]
+    return arrays

@@ -123,6 +123,14 @@ class Splits:
         return next(iter(inputs.unbatch().take(count).padded_batch(count))).numpy()
 
 
+def refuse_less_than_a_batch(count: int, batch_size: int, name: str) -> None:
+    """Refuses a training split of `count` examples that does not fill one batch; `name` is the data's."""
+    if count < batch_size:
+        raise DataError(
+            f"batch_size={batch_size} is more than the {count} training examples of {name}; expected at most {count}"
+        )
+
+
 def train_examples(splits: Splits, batch_size: int) -> dict[str, Any]:
     """Returns {"train_examples": of an epoch of a user's own Splits}, or {} where that is not known before it is read.
 

@@ -137,17 +137,17 @@ def padded(columns: Sequence[Column], index: tf.Tensor, part: slice = slice(None
         index: (B,) places.
         part: Which of those places to return.
     """
-    found = []
+    batch = []
     for column in columns:
         if isinstance(column, tf.RaggedTensor):
             rows = tf.gather(column, index)
             width = (tf.reduce_max(rows.row_lengths()) + STRIDE - 1) // STRIDE * STRIDE
             dense = rows[part].to_tensor()
             short = tf.maximum(width, STRIDE) - tf.shape(dense, tf.int64)[1]
-            found.append(tf.pad(dense, [[0, 0], [0, short]]))
+            batch.append(tf.pad(dense, [[0, 0], [0, short]]))
         else:
-            found.append(tf.gather(column, index[part]))
-    return found
+            batch.append(tf.gather(column, index[part]))
+    return batch
 
 
 def own_splits(splits: Splits, config: Any, ranks: Any, expected: str) -> Splits:
@@ -160,8 +160,8 @@ def own_splits(splits: Splits, config: Any, ranks: Any, expected: str) -> Splits
         expected: The same in words.
     """
     spec = splits.train.element_spec
-    found = tf.nest.map_structure(lambda part: part.shape.rank, spec)
-    if found != ranks or not all(part.dtype.is_integer for part in tf.nest.flatten(spec)):
+    got = tf.nest.map_structure(lambda part: part.shape.rank, spec)
+    if got != ranks or not all(part.dtype.is_integer for part in tf.nest.flatten(spec)):
         raise DataError(f"train holds {spec}; expected batches of {expected}, integers all")
     return with_follows(splits, config)
 

@@ -28,11 +28,11 @@ def check_texts(texts: Any) -> np.ndarray:
     """Returns a list of str as (N,) object, refusing whatever else it holds."""
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         raise DataError(f"texts are a {type(texts).__name__}; expected a list of str")
-    found = list(texts)
-    for place, text in enumerate(found):
+    values = list(texts)
+    for number, text in enumerate(values):
         if not isinstance(text, str):
-            raise DataError(f"text {place} is a {type(text).__name__}, {shortened(text)}; expected a str")
-    return column(found)
+            raise DataError(f"text {number} is a {type(text).__name__}, {shortened(text)}; expected a str")
+    return column(values)
 
 
 def column(values: list[str]) -> np.ndarray:
