@@ -25,7 +25,7 @@ ARROWS = {
     "verbs": {"data", "devices", "errors", "recipes", "runs", "settings"},
     "layers": {"devices", "errors"},
     "optimization": {"devices", "errors"},
-    "pretrained": {"data", "errors"},
+    "pretrained": {"data", "devices", "errors"},
     "kinds": {"data", "devices", "errors", "pretrained", "runs", "settings", "verbs"},
     "recipe": {
         "data",

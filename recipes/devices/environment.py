@@ -12,6 +12,11 @@ import tensorflow as tf
 PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "keras-tuner", "numpy", "keras-recipes")
 
 
+def cache_dir() -> Path:
+    """Returns where what is computed once is kept: `RECIPES_CACHE_DIR`, else `~/.cache/recipes`."""
+    return Path(os.environ.get("RECIPES_CACHE_DIR") or Path.home() / ".cache" / "recipes").expanduser()
+
+
 def processor_name() -> str:
     """Returns the processor's own name, as well as the operating system knows it."""
     try:

@@ -1,13 +1,21 @@
 """Numeric precision and determinism."""
 
 import functools
+import hashlib
+import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from recipes.devices.environment import cache_dir, processor_name
+
+#: bfloat16 rounds to 8 bits: it is worth that from so many times the rate of float32 on.
+WORTH_IT = 1.2
 
 
 class Precision(NamedTuple):
@@ -22,7 +30,8 @@ def choose_precision(name: str = "auto") -> Precision:
 
     "auto" is mixed_bfloat16 on GPUs and processors that have bfloat16 arithmetic *and* prove faster with it, float32
     elsewhere. A processor's flags alone do not tell: with AVX512-BF16, some machines multiply matrices 1.7 times as
-    fast in bfloat16 as in float32, and others 0.6 times.
+    fast in bfloat16 as in float32, and others 0.6 times. So it is measured, once for a machine: `precision_file()`
+    keeps the answer, and the same line has the same precision the next time. Remove that file to measure again.
     """
     if name != "auto":
         return Precision(name, "as asked")
@@ -32,35 +41,70 @@ def choose_precision(name: str = "auto") -> Precision:
         if capability >= (8, 0):
             return Precision("mixed_bfloat16", "the GPU has bfloat16 arithmetic")
         return Precision("float32", "the GPU has no bfloat16 arithmetic")
-    flags = processor_flags()
-    if not flags & {"avx512_bf16", "amx_bf16"}:
+    if not processor_flags() & {"avx512_bf16", "amx_bf16"}:
         return Precision("float32", "the processor has no bfloat16 arithmetic")
-    float32, bfloat16 = matmul_rate("float32"), matmul_rate("bfloat16")
-    measured = f"{bfloat16:.0f} against {float32:.0f} GFLOP/s measured"
-    if bfloat16 > 1.2 * float32:
-        return Precision("mixed_bfloat16", f"bfloat16 is faster here: {measured}")
-    return Precision("float32", f"bfloat16 is not faster here: {measured}")
+    measured = _read_measurement() or _measure_and_keep()
+    rates = f"{measured['bfloat16']:.0f} against {measured['float32']:.0f} GFLOP/s"
+    when = f"measured on {measured['date']}" + (f", kept in {precision_file()}" if measured["kept"] else "")
+    if measured["bfloat16"] > WORTH_IT * measured["float32"]:
+        return Precision("mixed_bfloat16", f"bfloat16 is faster here: {rates}, {when}")
+    return Precision("float32", f"bfloat16 is not faster here: {rates}, {when}")
+
+
+def precision_file() -> Path:
+    """Returns the file that keeps what was measured on this kind of machine: processor, cores, TensorFlow."""
+    kind = json.dumps([processor_name(), sorted(processor_flags()), os.cpu_count(), tf.__version__])
+    return cache_dir() / f"precision-{hashlib.sha256(kind.encode()).hexdigest()[:12]}.json"
 
 
 @functools.cache
-def matmul_rate(dtype: str, size: int = 1024, repeats: int = 5) -> float:
-    """Returns the rate of a square matrix product in GFLOP/s: the best of a few, measured once in a process."""
-    matrix = tf.cast(tf.random.stateless_uniform((size, size), seed=(0, 0)), dtype)
+def matmul_rates(size: int = 512, repeats: int = 80) -> dict[str, float]:
+    """Returns the rates of a square matrix product in float32 and bfloat16, in GFLOP/s, measured once in a process.
+
+    The best of many short products, the two in turns: each takes about a millisecond, less than an operating system
+    gives a process before another gets its turn, so that some of them are undisturbed on a busy machine too.
+    """
     product = tf.function(lambda a: tf.linalg.matmul(a, a))
-    product(matrix)
-    seconds = []
+    matrix = tf.random.stateless_uniform((size, size), seed=(0, 0))
+    matrices = {dtype: tf.cast(matrix, dtype) for dtype in ("float32", "bfloat16")}
+    fastest = dict.fromkeys(matrices, float("inf"))
     for _ in range(repeats):
-        start = time.perf_counter()
-        product(matrix).numpy()
-        seconds.append(time.perf_counter() - start)
-    return 2 * size**3 / min(seconds) / 1e9
+        for dtype, operand in matrices.items():
+            start = time.perf_counter()
+            product(operand).numpy()
+            fastest[dtype] = min(fastest[dtype], time.perf_counter() - start)
+    return {dtype: 2 * size**3 / seconds / 1e9 for dtype, seconds in fastest.items()}
+
+
+def _read_measurement() -> dict[str, Any] | None:
+    """Returns what was measured before; None where nothing was, or the file is damaged."""
+    try:
+        kept = json.loads(precision_file().read_text())
+        measured = {"float32": float(kept["float32"]), "bfloat16": float(kept["bfloat16"]), "date": str(kept["date"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return {**measured, "kept": True} if min(measured["float32"], measured["bfloat16"]) > 0 else None
+
+
+def _measure_and_keep() -> dict[str, Any]:
+    """Returns the rates, measured now; keeps them where the folder can be written to. The first process wins."""
+    measured = {**matmul_rates(), "date": time.strftime("%Y-%m-%d")}
+    path = precision_file()
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(measured) + "\n")
+        with suppress(FileExistsError):
+            os.link(part, path)  # unlike a rename, leaves what another process has kept meanwhile
+        part.unlink()
+    return _read_measurement() or {**measured, "kept": False}
 
 
 @contextmanager
 def deterministic_ops(wanted: bool) -> Iterator[None]:
     """Runs every operation in an order that is always the same, and refuses those that have none.
 
-    On a processor, training gives the same bits without it (tests/training/test_kill.py), in less time.
+    On a processor, training gives the same bits without it (tests/runs/test_kill.py), in less time.
     """
     from recipes.devices.keras_fixes import op_determinism_is_on, turn_off_op_determinism
 

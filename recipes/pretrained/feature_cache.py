@@ -11,12 +11,8 @@ import tensorflow as tf
 from filelock import FileLock
 from tqdm import tqdm
 
+from recipes.devices.environment import cache_dir
 from recipes.errors import DataError
-
-
-def cache_dir() -> Path:
-    """Returns where computed features are kept: `RECIPES_CACHE_DIR`, else `~/.cache/recipes`."""
-    return Path(os.environ.get("RECIPES_CACHE_DIR") or Path.home() / ".cache" / "recipes").expanduser()
 
 
 def computed_once(

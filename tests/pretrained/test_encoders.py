@@ -11,7 +11,7 @@ from recipes.errors import DataError
 from recipes.pretrained import efficientnet_lite as lite
 from recipes.pretrained import feature_cache
 from recipes.pretrained.encoders import BACKBONES, annotate_once, digest, encoder_inputs, encoder_of
-from recipes.pretrained.feature_cache import cache_dir
+from recipes.devices.environment import cache_dir
 
 
 @pytest.fixture(scope="module")
