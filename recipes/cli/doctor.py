@@ -3,7 +3,7 @@
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins.catalogue import STANDINS
 from recipes.devices.environment import environment
-from recipes.devices.precision import choose_precision
+from recipes.devices.precision import choose_precision, precision_file
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
 from recipes.errors import RecipeError
@@ -23,13 +23,14 @@ def doctor() -> int:
     except RecipeError as error:
         strategy = f"none: {error}"
     problem = network_problem()
+    kept = f"; kept in {precision_file()}, remove it to measure again" if precision_file().exists() else ""
     rows = {
         "python": f"{here['python']} on {here['system']}",
         "packages": ", ".join(f"{name} {number}" for name, number in here["packages"].items()),
         "processor": f"{here['cores']} cores of {here['processor']}, {here['memory_gib']} GiB of memory",
         "GPUs": ", ".join(here["gpus"]) or "none",
         "strategy": strategy,
-        "precision": f"{precision.policy} ({precision.reason})",
+        "precision": f"{precision.policy} ({precision.reason}{kept})",
         "data folder": f"{data_dir()}" + ("" if data_dir().is_dir() else " (does not exist yet)"),
         "data sets": ", ".join(prepared_datasets()) or "none prepared; downloaded on first use",
         "stand-ins": ", ".join(STANDINS),

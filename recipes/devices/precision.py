@@ -45,7 +45,7 @@ def choose_precision(name: str = "auto") -> Precision:
         return Precision("float32", "the processor has no bfloat16 arithmetic")
     measured = _read_measurement() or _measure_and_keep()
     rates = f"{measured['bfloat16']:.0f} against {measured['float32']:.0f} GFLOP/s"
-    when = f"measured on {measured['date']}" + (f", kept in {precision_file()}" if measured["kept"] else "")
+    when = f"measured on {measured['date']}"
     if measured["bfloat16"] > WORTH_IT * measured["float32"]:
         return Precision("mixed_bfloat16", f"bfloat16 is faster here: {rates}, {when}")
     return Precision("float32", f"bfloat16 is not faster here: {rates}, {when}")
@@ -83,7 +83,7 @@ def _read_measurement() -> dict[str, Any] | None:
         measured = {"float32": float(kept["float32"]), "bfloat16": float(kept["bfloat16"]), "date": str(kept["date"])}
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return {**measured, "kept": True} if min(measured["float32"], measured["bfloat16"]) > 0 else None
+    return measured if min(measured["float32"], measured["bfloat16"]) > 0 else None
 
 
 def _measure_and_keep() -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _measure_and_keep() -> dict[str, Any]:
         with suppress(FileExistsError):
             os.link(part, path)  # unlike a rename, leaves what another process has kept meanwhile
         part.unlink()
-    return _read_measurement() or {**measured, "kept": False}
+    return _read_measurement() or measured
 
 
 @contextmanager

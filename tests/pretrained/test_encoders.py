@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from recipes.data.lazy_images import of_array
+from recipes.devices.environment import cache_dir
 from recipes.errors import DataError
 from recipes.pretrained import efficientnet_lite as lite
 from recipes.pretrained import feature_cache
 from recipes.pretrained.encoders import BACKBONES, annotate_once, digest, encoder_inputs, encoder_of
-from recipes.devices.environment import cache_dir
 
 
 @pytest.fixture(scope="module")
