@@ -80,10 +80,11 @@ def _read_measurement() -> dict[str, Any] | None:
     """Returns what was measured before; None where nothing was, or the file is damaged."""
     try:
         kept = json.loads(precision_file().read_text())
-        measured = {"float32": float(kept["float32"]), "bfloat16": float(kept["bfloat16"]), "date": str(kept["date"])}
+        rates = {dtype: float(kept[dtype]) for dtype in ("float32", "bfloat16")}
+        date = str(kept["date"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return measured if min(measured["float32"], measured["bfloat16"]) > 0 else None
+    return {**rates, "date": date} if min(rates.values()) > 0 else None
 
 
 def _measure_and_keep() -> dict[str, Any]:
