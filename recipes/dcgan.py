@@ -49,6 +49,7 @@ from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.image_quality import KernelDistance
 from recipes.layers.batch_norm import BatchNormalization
+from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, ImageShape, Positive, Settings, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
@@ -359,25 +360,23 @@ class ImagesFromNoise:
         values = compiled_metrics(model, splits)
         return values if judge is None else values | judge_samples(draw_samples, model, splits, judge)
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes samples, real images beside them, and whether the samples are alike."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields samples, real images beside them, and whether the samples are alike."""
         from recipes.kinds.image_quality import mean_pairwise_distance
         from recipes.kinds.plots import draw_images
-        from recipes.runs.atomic_files import save_picture
 
         samples = draw_samples(model, 64)
-        save_picture(draw_images(samples), folder / "samples.png")
-        titles = {"Samples, of the seeds 0 to 63; samples/ has those of each epoch": "samples.png"}
+        title = "Samples, of the seeds 0 to 63; samples/ has those of each epoch"
+        yield title, "samples.png", lambda: draw_images(samples)
         if splits.test is None:
-            return titles
+            return
         real = splits.examples(64)
-        save_picture(draw_images(real), folder / "real.png")
         apart, real_apart = mean_pairwise_distance(samples), mean_pairwise_distance(real)
         guard = f"two real images are {real_apart:.2f} apart on average, two samples {apart:.2f}"
         if apart < 0.5 * real_apart:
             guard += ": COLLAPSED, the samples are alike"
             print(f"note: {guard}. Try another seed, more epochs or a lower learning_rate")
-        return titles | {f"Real images, to compare; {guard}": "real.png"}
+        yield f"Real images, to compare; {guard}", "real.png", lambda: draw_images(real)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> Any:
         """Returns the test split of a user's images, or all of them."""

@@ -22,9 +22,8 @@ Result: 87.74 % test accuracy (1 seed) after 2 epochs, in 3 min 36 s on two core
 are of films that the training split knows too, the test split's are of others.)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -35,6 +34,7 @@ from keras import layers
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_classification import TextClassification
 from recipes.optimization.optimizers import Adam, warmup_cosine
+from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
@@ -198,20 +198,23 @@ def gradient_norms_function(model: keras.Model) -> Callable[[Any, Any], tuple[np
     return gradient_norms
 
 
-def draw_gradient_norms(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes gradients.png: how much each word of a text moves the loss, by its distance to the end."""
+def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+    """Yields gradients.png: how much each word of a text moves the loss, by its distance to the end."""
+    by_distance, _, _ = gradient_norms_function(model)(*next(iter(splits.validation or splits.train)))
+    title = "How far back the loss reaches: the gradient at each word, a batch's average"
+    yield title, "gradients.png", lambda: draw_gradient_norms(by_distance)
+
+
+def draw_gradient_norms(by_distance: np.ndarray) -> Any:
+    """Draws the norm of the gradient at each word, (T,), by the word's distance to the end."""
     from matplotlib.figure import Figure  # not pyplot: no display, no state
 
-    from recipes.runs.atomic_files import save_picture
-
-    by_distance, _, _ = gradient_norms_function(model)(*next(iter(splits.validation or splits.train)))
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     axes.semilogy(np.arange(1, len(by_distance) + 1), np.maximum(by_distance, 1e-12))
     axes.set(xlabel="words from the end", ylabel="norm of the gradient")
     axes.grid(alpha=0.3)
-    save_picture(figure, folder / "gradients.png")
-    return {"How far back the loss reaches: the gradient at each word, a batch's average": "gradients.png"}
+    return figure
 
 
 # ---------------------------------------------------------------- verbs
@@ -224,7 +227,7 @@ fit, load, evaluate, predict, tune, export = Recipe(
     kind=TextClassification(Config.sequence_length),
     objective=("val_accuracy", "max"),
     callbacks=lambda splits: [GradientNorms(splits)],
-    report=draw_gradient_norms,
+    report=report,
 ).verbs
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -19,8 +19,8 @@ Result: 88.04 % test accuracy (1 seed) after 2 epochs, in 2 min 26 s on two core
 are of films that the training split knows too, the test split's are of others.)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -32,6 +32,7 @@ from recipes.kinds.text_classification import TextClassification, padded_ids
 from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.optimizers import Adam, warmup_cosine
+from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
@@ -154,20 +155,19 @@ def explain_text(model: keras.Model, text: str) -> tuple[list[str], list[np.ndar
     return words, [weights[0] for weights in attention_weights(model, token_ids)]
 
 
-def draw_where_words_look(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes attention.png: where each word of a short review looks."""
+def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+    """Yields attention.png: where each word of a short review looks."""
     from recipes.kinds.plots import draw_attention
-    from recipes.runs.atomic_files import save_picture
 
     tokenizer = splits.info.tokenizer
     if tokenizer is None or splits.validation is None:
-        return {}
+        return
     *_, (token_ids, _) = splits.validation  # the shortest
     shortest = token_ids[-1][token_ids[-1] > 0][-24:]
     words = [word.decode() for word in tokenizer.texts_of(shortest).numpy()]
     weights = attention_weights(model, keras.ops.expand_dims(shortest, 0))
-    save_picture(draw_attention(weights[-1][0].mean(0), words, words), folder / "attention.png")
-    return {"Where each word of a review looks (the last block, its heads' average)": "attention.png"}
+    title = "Where each word of a review looks (the last block, its heads' average)"
+    yield title, "attention.png", lambda: draw_attention(weights[-1][0].mean(0), words, words)
 
 
 # ---------------------------------------------------------------- verbs
@@ -179,7 +179,7 @@ recipe = Recipe(
     search_space,
     kind=TextClassification(Config.sequence_length),
     objective=("val_accuracy", "max"),
-    report=draw_where_words_look,
+    report=report,
 )
 fit, load, evaluate, predict, tune, export = recipe.verbs
 explain = recipe.verb(explain_text)

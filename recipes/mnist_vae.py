@@ -24,6 +24,7 @@ Result: -ELBO of 90.2 nats per test image after 15 epochs, 86.3 by the bound wit
 cores, other work beside. Command: `python benchmarks/accuracy.py mnist_vae --judge RUN --samples 64 --seeds 0`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
 from recipes.optimization.optimizers import warmup_cosine
+from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
@@ -278,26 +280,26 @@ def figures(
     return values
 
 
-def report(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes samples, and walks along the code of a test image."""
+def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+    """Yields samples, and walks along the code of a test image."""
     from recipes.kinds.plots import draw_images
-    from recipes.runs.atomic_files import save_picture
 
-    save_picture(draw_images(draw_samples(model, 64)), folder / "samples.png")
+    title = "Digits that nobody wrote: decoded draws from N(0, 1)"
+    yield title, "samples.png", lambda: draw_images(draw_samples(model, 64))
     codes, steps = kind.encode(model, splits.examples(1000)), np.linspace(-2.5, 2.5, 11)
     walked, walks = walk_along(codes, steps)
-    figure = draw_images(
-        kind.decode(model, walks.reshape(-1, codes.shape[1])),
-        columns=len(steps),
-        row_labels=[f"$z_{{{index}}}$" for index in walked],
-        column_labels=[f"{step:g}" for step in steps],
-    )
-    save_picture(figure, folder / "traversals.png")
     used = f"{(codes.var(0) > 0.01).sum()} of {codes.shape[1]} are used"  # Burda et al. (2016), section 5.2
-    return {
-        "Digits that nobody wrote: decoded draws from N(0, 1)": "samples.png",
-        f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}": "traversals.png",
-    }
+    title = f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}"
+    yield (
+        title,
+        "traversals.png",
+        lambda: draw_images(
+            kind.decode(model, walks.reshape(-1, codes.shape[1])),
+            columns=len(steps),
+            row_labels=[f"$z_{{{index}}}$" for index in walked],
+            column_labels=[f"{step:g}" for step in steps],
+        ),
+    )
 
 
 def walk_along(codes: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,6 @@ text knows (1 seed), where those of a bag of words, the baseline, have 0.37: ove
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import keras
@@ -33,6 +32,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.replicas import compiled_by_xla
 from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.optimization.optimizers import Adam, warmup_cosine
+from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
@@ -345,26 +345,21 @@ class WordVectors:
 
         return compiled_metrics(model, splits)
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes vectors.txt in word2vec's format, neighbours of some words, and a map of the most frequent ones."""
-        from recipes.runs.atomic_files import save_picture, write_text
-
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields vectors.txt in word2vec's format, neighbours of some words, and a map of the most frequent ones."""
         tokenizer = splits.info.tokenizer
         if tokenizer is None:
-            return {}
+            return
         words, vectors = tokenizer.vocabulary[2:], word_vectors(model)
         rows = [f"{word} {' '.join(f'{x:.6g}' for x in vector)}" for word, vector in zip(words, vectors, strict=True)]
-        write_text(folder / "vectors.txt", "\n".join([f"{len(words)} {vectors.shape[1]}", *rows]) + "\n")
+        yield "", "vectors.txt", lambda: "\n".join([f"{len(words)} {vectors.shape[1]}", *rows]) + "\n"
         shown = [row for row in np.linspace(50, min(len(words) - 1, 2000), 12).astype(int) if row < len(words)]
         near = zip(shown, nearest(words, vectors, shown, 6), strict=True)
         lines = [f"{words[row]:<14} {' '.join(word for word, _ in neighbours)}\n" for row, neighbours in near]
-        write_text(folder / "neighbours.txt", "".join(lines))
+        yield "Words and those whose vectors are nearest", "neighbours.txt", lambda: "".join(lines)
         first = 30 if len(words) > 230 else 0  # the most frequent words of all say little
-        save_picture(draw_words(words[first:][:120], vectors[first:][:120]), folder / "words.png")
-        return {
-            "Words and those whose vectors are nearest": "neighbours.txt",
-            "Frequent words, on the two axes along which their vectors differ most": "words.png",
-        }
+        title = "Frequent words, on the two axes along which their vectors differ most"
+        yield title, "words.png", lambda: draw_words(words[first:][:120], vectors[first:][:120])
 
     def evaluation_data(self, data: Any, model: keras.Model) -> Any:
         """Returns the test text of a user's data, which of one text is its end."""

@@ -95,8 +95,8 @@ class Bandit:
         arms = model.output_shape[-1]
         return {"reward": float((keras.ops.argmax(model(tf.eye(arms)), -1) == tf.range(arms)).numpy().mean())}
 
-    def report(self, model, splits, folder):
-        return {}
+    def report(self, model, splits):
+        return ()
 
     def evaluation_data(self, data, model):
         return EvaluationData(data, 0)

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from types import ModuleType
 
 from recipes import RECIPES, __version__
 from recipes.errors import DataError, RecipeError, UsageError, did_you_mean
+from recipes.runs.signals import ended_by_sigterm
 
 #: Verb -> (what it takes, what it does)
 VERBS = {
@@ -36,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A run that SIGTERM ends saves itself and exits with 75.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 ends no command
     try:
-        return _run(arguments)
+        with ended_by_sigterm("nothing is left half written; run the same command again"):
+            return _run(arguments)
     except RecipeError as error:
         print(f"recipes: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1

@@ -95,6 +95,11 @@ def global_seed_state() -> keras.Variable:
     return global_seed_generator().state
 
 
+def has_rate_schedule(optimizer: keras.optimizers.Optimizer | None) -> bool:
+    """Returns whether a schedule sets an optimizer's learning rate; Keras then lets nothing else do so."""
+    return isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
+
+
 def op_determinism_is_on() -> bool:
     """Returns whether `tf.config.experimental.enable_op_determinism` is in force."""
     return framework_config.is_op_determinism_enabled()

@@ -4,11 +4,32 @@ The command line prints their message without a traceback and exits with status 
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
+def printable(text: str) -> str:
+    r"""Returns a text as a terminal may show it: control characters and what is no UTF-8 are escaped.
+
+    Names of files and texts of data hold whatever people, or those who mean them harm, have put into them. Line breaks
+    and tabs stay; marks that turn the direction of writing do not.
+
+    >>> print(printable("a\x1b[2J"))
+    a\x1b[2J
+    """
+    hidden = {one for one in text if unicodedata.category(one) in ("Cc", "Cs")} - {"\n", "\t"}
+    return "".join(ascii(one)[1:-1] if one in hidden else one for one in text.translate(TURNS))
+
+
+#: Marks that turn the direction of writing, so that a name looks like another.
+TURNS = {code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
+
+
 class RecipeError(Exception):
-    """What every error of this package is."""
+    """What every error of this package is. Its message is `printable`."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ConfigError(RecipeError, ValueError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,6 +14,7 @@ from recipes.errors import DataError
 if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import Splits
+    from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 
@@ -35,18 +35,19 @@ class Autoencoding:
 
         return compiled_metrics(model, splits)
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes reconstructions.png: test images as they went in, as they came out, and as they are."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields reconstructions.png: test images as they went in, as they came out, and as they are."""
         from recipes.kinds.plots import draw_images
-        from recipes.runs.atomic_files import save_picture
 
         if splits.test is None:
-            return {}
+            return
         images, targets = next(iter(splits.test.unbatch().batch(12)))
         rows = np.concatenate([images, self.reconstruct(model, images.numpy()), 255 * targets])
-        figure = draw_images(rows, columns=len(images), row_labels=("input", "output", "target"))
-        save_picture(figure, folder / "reconstructions.png")
-        return {"Test images as they went in, as they came out, and as they are": "reconstructions.png"}
+        yield (
+            "Test images as they went in, as they came out, and as they are",
+            "reconstructions.png",
+            lambda: draw_images(rows, columns=len(images), row_labels=("input", "output", "target")),
+        )
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's images, or all of them."""

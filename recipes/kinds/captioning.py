@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recipes.errors import DataError, ExportError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import Splits
     from recipes.data.tokenizers import Tokenizer
+    from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 SHOWN = 3  # test images of a kind in a report
@@ -69,16 +69,14 @@ class Captioning:
         figures |= caption_scores(results.captions, gallery.references, meteor=False)  # their words have no synonyms
         return figures | truth_scores(results.captions, results.attention, gallery.scenes)
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes captions.txt, and good1.png, bad1.png and so on with where their words look."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields captions.txt, and good1.png, bad1.png and so on with where their words look."""
         import numpy as np
         from sacrebleu.metrics import CHRF
 
-        from recipes.runs.atomic_files import save_picture, write_text
-
         gallery = splits.originals
         if gallery is None:
-            return {}
+            return
         count = len(gallery.images)
         results = self.caption_all(model, splits.info.known_tokenizer(), gallery.inputs[:count])
         chrf = CHRF()
@@ -88,14 +86,12 @@ class Captioning:
         ]
         order = np.argsort(scores, kind="stable")[::-1]
         shown = order[:: max(1, count // 20)]
-        write_text(folder / "captions.txt", "\n".join(in_lines(row, results, gallery.references) for row in shown))
-        titles = {f"Captions of {len(shown)} test images, from the nearest to people's to the farthest": "captions.txt"}
+        title = f"Captions of {len(shown)} test images, from the nearest to people's to the farthest"
+        yield title, "captions.txt", lambda: "\n".join(in_lines(row, results, gallery.references) for row in shown)
         for name, kind, rows in (("good", "near", order[:SHOWN]), ("bad", "far", order[::-1][:SHOWN])):
             for number, row in enumerate(rows, 1):
-                strip = draw_strip(gallery.images[row], results.words[row], results.attention[row])
-                save_picture(strip, folder / f"{name}{number}.png")
-                titles[f"Where each word looks: {kind}, {number}"] = f"{name}{number}.png"
-        return titles
+                looks = gallery.images[row], results.words[row], results.attention[row]
+                yield f"Where each word looks: {kind}, {number}", f"{name}{number}.png", partial(draw_strip, *looks)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's captions, or all of them."""

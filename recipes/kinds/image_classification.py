@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes.errors import DataError
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import Splits
+    from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 
@@ -35,11 +35,11 @@ class ImageClassification:
 
         return compiled_metrics(model, splits)
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes confusion.png and mistakes.png, of the test split."""
-        from recipes.kinds.plots import classifier_pictures
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields confusion.png and mistakes.png, of the test split."""
+        from recipes.kinds.plots import classifier_exhibits
 
-        return classifier_pictures(model, splits, folder)
+        return classifier_exhibits(model, splits)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's images, or all of them."""

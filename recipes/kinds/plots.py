@@ -1,7 +1,6 @@
 """Pictures for a run's report: what a classifier takes for what, and grids of images."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,43 +9,44 @@ import tensorflow as tf
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
 from recipes.data.splits import Splits
-from recipes.runs.atomic_files import save_picture
+from recipes.runs.exhibits import Exhibit
 
 MOST_CLASSES = 40  # a confusion matrix of more cannot be read
 MOST_EXAMPLES = 10_000  # of the test split that are looked at
 
 
-def classifier_pictures(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-    """Writes confusion.png and mistakes.png, on the test split; returns their titles -> file names.
+def classifier_exhibits(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+    """Yields confusion.png and mistakes.png, on the test split.
 
     Args:
         model: (B, H, W, C) images in [0, 255] to (B, V) logits.
         splits: The data; without a test split there are no pictures.
-        folder: Where they are written.
     """
     if splits.test is None:
-        return {}
+        return
     batches, labels, probabilities = predictions(model, splits.test, MOST_EXAMPLES)
     images = np.concatenate(batches)
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
-    written = write_confusion(labels, probabilities.argmax(-1), names, folder)
+    yield from confusion_exhibit(labels, probabilities.argmax(-1), names)
     wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
     surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:16]
     if len(surest):
         titles = [_mistake(probabilities[index], labels[index], names) for index in surest]
-        save_picture(draw_images(images[surest], titles, columns=4), folder / "mistakes.png")
-        written[f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, with its three best guesses"] = (
-            "mistakes.png"
-        )
-    return written
+        title = f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, with its three best guesses"
+        yield title, "mistakes.png", lambda: draw_images(images[surest], titles, columns=4)
 
 
-def write_confusion(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str], folder: Path) -> dict[str, str]:
-    """Writes confusion.png and returns its title -> file name; nothing of more classes than can be read."""
-    if len(names) > MOST_CLASSES:
-        return {}
-    save_picture(draw_confusion(confusion_matrix(labels, guesses, len(names)), names), folder / "confusion.png")
-    return {"What it takes for what, on the test split": "confusion.png"}
+def confusion_exhibit(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> Iterator[Exhibit]:
+    """Yields confusion.png; nothing of more classes than can be read. Says so where guessing would do better."""
+    shares = np.bincount(labels, minlength=len(names)) / len(labels)
+    accuracy = float((labels == guesses).mean())
+    title = "What it takes for what, on the test split"
+    if accuracy < shares.max():
+        worse = f"accuracy of {accuracy:.1%} is below the {shares.max():.1%} of always guessing the largest class"
+        title += f"; its {worse}"
+        print(f"note: the {worse}")
+    if len(names) <= MOST_CLASSES:
+        yield title, "confusion.png", lambda: draw_confusion(confusion_matrix(labels, guesses, len(names)), names)
 
 
 def predictions(

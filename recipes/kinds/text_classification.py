@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes.errors import DataError
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import DataInfo, Splits
     from recipes.data.tokenizers import Tokenizer
+    from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 SHOWN_WORDS = 80  # of a text in a report, its last
@@ -39,21 +39,20 @@ class TextClassification:
 
         return compiled_metrics(model, splits)
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes confusion.png and mistakes.txt, of the test split; nothing without one, or without a tokenizer."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields confusion.png and mistakes.txt, of the test split; nothing without one, or without a tokenizer."""
         import numpy as np
 
-        from recipes.kinds.plots import predictions, write_confusion
-        from recipes.runs.atomic_files import write_text
+        from recipes.kinds.plots import confusion_exhibit, predictions
 
         tokenizer = splits.info.tokenizer
         if splits.test is None or tokenizer is None:
-            return {}
+            return
         batches, labels, probabilities = predictions(model, splits.test)
         texts = [text.decode() for token_ids in batches for text in tokenizer.decode(token_ids).numpy()]
         names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
         guesses = probabilities.argmax(-1)
-        titles = write_confusion(labels, guesses, names, folder)
+        yield from confusion_exhibit(labels, guesses, names)
         wrong = np.flatnonzero(guesses != labels)
         surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:12]
         if len(surest):
@@ -62,12 +61,10 @@ class TextClassification:
                 f"    ... {' '.join(texts[index].split()[-SHOWN_WORDS:])}\n"
                 for index in surest
             ]
-            write_text(folder / "mistakes.txt", "\n".join(lines))
             title = (
                 f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, as it reads them: how they end"
             )
-            titles[title] = "mistakes.txt"
-        return titles
+            yield title, "mistakes.txt", lambda: "\n".join(lines)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's texts, or all of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import Splits
     from recipes.data.tokenizers import Tokenizer
+    from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 MOST = 10_000  # tokens that a served model adds to a prompt
@@ -44,14 +44,12 @@ class TextGeneration:
         figures = compiled_metrics(model, splits)
         return {"bits": figures["loss"] / float(np.log(2)), **figures}
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes samples.txt: how the model continues three places of the test text, and how that continues itself."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields samples.txt: how the model continues three places of the test text, and how that continues itself."""
         import tensorflow as tf
 
-        from recipes.runs.atomic_files import write_text
-
         if splits.test is None or splits.info.tokenizer is None:
-            return {}
+            return
         tokenizer = splits.info.tokenizer
         windows = next(iter(splits.test.unbatch().batch(64)))[0]
         texts = [text.decode() for text in tokenizer.decode(windows[:: max(1, len(windows) // 3)][:3]).numpy()]
@@ -62,8 +60,7 @@ class TextGeneration:
             f"{answer.decode()}"
             for text, prompt, answer in zip(texts, prompts.numpy(), answers.numpy(), strict=True)
         ]
-        write_text(folder / "samples.txt", "\n\n".join(samples) + "\n")
-        return {"Samples (temperature 0.8)": "samples.txt"}
+        yield "Samples (temperature 0.8)", "samples.txt", lambda: "\n\n".join(samples) + "\n"
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test text of a user's data, which of one text is its end."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes.errors import ConfigError, DataError
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import Splits
     from recipes.data.tokenizers import Tokenizer
+    from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 SHOWN = 100  # test sentences that a report is made from
@@ -55,16 +55,15 @@ class Translation:
         print(f"sacreBLEU {score:.2f}   {signature}")
         return {**figures, "bleu": score}
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes translations.txt and alignment.png, of some test sentences."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields translations.txt and alignment.png, of some test sentences."""
         import numpy as np
         from sacrebleu.metrics import CHRF
 
         from recipes.kinds.plots import draw_attention
-        from recipes.runs.atomic_files import save_picture, write_text
 
         if splits.test is None or splits.info.tokenizer is None:
-            return {}
+            return
         tokenizer, (sources, targets) = splits.info.tokenizer, sentences(splits)
         spread = np.unique(np.linspace(0, len(sources) - 1, min(SHOWN, len(sources))).astype(int))
         rows = sorted(spread, key=lambda row: -len(sources[row]))
@@ -80,14 +79,12 @@ class Translation:
             "Of these, the farthest from their references (chrF)": worst[:5],
         }
         text = "\n".join(f"=== {title}\n\n{in_lines(some)}" for title, some in sections.items())
-        write_text(folder / "translations.txt", f"{text}\nsacreBLEU's signature: {signature}\n")
-        titles = {"Translations and mistakes": "translations.txt"}
+        yield "Translations and mistakes", "translations.txt", lambda: f"{text}\nsacreBLEU's signature: {signature}\n"
         source, _, translation = triples[len(triples) // 2]
         *pieces, weights = self.attention_of(model, tokenizer, source, translation)
         if weights.any():
-            save_picture(draw_attention(weights, *pieces), folder / "alignment.png")
-            titles["Where each piece of a translation (row) looks in its source (column)"] = "alignment.png"
-        return titles
+            title = "Where each piece of a translation (row) looks in its source (column)"
+            yield title, "alignment.png", lambda: draw_attention(weights, *pieces)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's pairs, or all of them."""

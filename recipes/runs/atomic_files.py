@@ -8,17 +8,36 @@ from typing import Any
 
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
+from recipes.errors import RunError
+
 PART = ".part-"  # what is being written begins with it
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes text in UTF-8, in one step."""
-    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """Writes text in UTF-8, in one step; what is no UTF-8, as in the name of a file, is escaped."""
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace", newline=""))
 
 
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON in one step: the file is the old one or the new one, never half of it."""
     write_atomically(path, lambda part: part.write_text(json.dumps(values, indent=2) + "\n"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file.
+
+    Raises:
+        RunError: If it cannot be read, is not JSON, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    if not isinstance(values, dict):
+        raise RunError(f"{path} is damaged: it holds a {type(values).__name__}, and an object was expected")
+    return values
 
 
 def save_picture(figure: Figure, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,10 @@ from typing import Any
 import keras
 
 from recipes.devices.workers import Workers
+from recipes.runs.callback_state import CallbackStates, keep_rows_of_csv_loggers
 from recipes.runs.checkpoints import newest_checkpoint, parse_checkpoint, write_checkpoint
-from recipes.runs.run_state import attributes, put_state, take_state
-
-#: Exit status of a run that was ended (SIGTERM, as before a machine is taken away) and has saved its state.
-PREEMPTED = 75
+from recipes.runs.run_state import put_state, take_state
+from recipes.runs.signals import end
 
 #: Several workers ask each other every so many steps whether to save or stop: asking costs a message to each.
 ASK_EVERY = 8
@@ -34,8 +32,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self, folder: Path, callbacks: Sequence[keras.callbacks.Callback], steps: int, config: Any, workers: Workers
     ) -> None:
         super().__init__()
-        self.folder, self.callbacks, self.steps, self.workers = folder, callbacks, steps, workers
-        self.fresh = [attributes(callback) for callback in callbacks]
+        self.folder, self.steps, self.workers = folder, steps, workers
+        self.states = CallbackStates(callbacks)
         self.seconds, self.every = config.checkpoint_seconds, config.checkpoint_steps
         self.epoch, self.step = 0, 0  # whole epochs, and steps of the next one, that are done
         self.seconds_before = 0.0  # that the run took until it was resumed
@@ -54,7 +52,9 @@ class CheckpointCallback(keras.callbacks.Callback):
         data = self.workers.broadcast(newest[1] if newest else b"")
         if data:
             self.checkpoint = parse_checkpoint(data)
+            self.states.refuse_what_cannot_resume(self.checkpoint.state["callbacks"], self.folder.parent)
             self.epoch, self.step, self.seconds_before = self.checkpoint.state["position"]
+            keep_rows_of_csv_loggers(self.states.callbacks, self.epoch)
 
     @property
     def first_step(self) -> int:
@@ -74,6 +74,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.training = True
         self.started = self.saved = time.monotonic()
+        self.states.begin()
         self._put_back()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
@@ -109,7 +110,7 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Writes a checkpoint."""
-        checkpoint = take_state(self.model, self.callbacks, self.fresh, [self.epoch, self.step, self.seconds_in_all])
+        checkpoint = take_state(self.model, self.states, [self.epoch, self.step, self.seconds_in_all])
         if self.workers.is_chief:
             write_checkpoint(self.folder, self.first_step, checkpoint)
         self.saved, self.has_checkpoint = time.monotonic(), True
@@ -128,7 +129,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     def _put_back(self) -> None:
         if self.checkpoint is not None:
             self.has_checkpoint = True
-            put_state(self.checkpoint, self.model, self.callbacks, self.fresh)
+            put_state(self.checkpoint, self.model, self.states)
 
     def _agreed(self, always: bool = False) -> bool:
         """Returns whether to save here. Several workers ask each other, now and then: all must save, or none."""
@@ -149,11 +150,11 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.training = False
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        saved = (
-            "the run is saved; run the same command again to resume it" if self.has_checkpoint else "nothing is saved"
-        )
-        print(f"ended by SIGTERM: {saved}", file=sys.stderr, flush=True)
-        raise SystemExit(PREEMPTED)
+        if not self.has_checkpoint:
+            end("nothing is saved yet; run the same command again")
+        if not self.folder.exists():  # its checkpoints have done their service
+            end("the run is finished")
+        end("the run is saved; run the same command again to resume it")
 
 
 class ClearPartialEpoch(keras.callbacks.Callback):

@@ -6,9 +6,13 @@ Its name is its step, so which is newest does not depend on a clock.
 
 import io
 import json
+import math
+import re
+from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from recipes.runs.atomic_files import write_atomically
@@ -85,14 +89,29 @@ def _by_step(folder: Path) -> list[Path]:
 
 # ---------------------------------------------------------------- values that JSON does not know
 
+CONTAINERS = {kind.__name__: kind for kind in (list, tuple, set, frozenset, deque)}
+MAPPINGS = {kind.__name__: kind for kind in (dict, OrderedDict, Counter, defaultdict)}
+FACTORIES = {kind.__name__: kind for kind in (int, float, str, list, dict, set)}  # of a defaultdict
+
 
 def is_plain(value: Any) -> bool:
-    """Returns whether a value is numbers, text, arrays, or lists, tuples and dictionaries of them."""
-    if isinstance(value, (list, tuple)):
-        return all(map(is_plain, value))
+    """Returns whether a checkpoint can hold a value; nothing that is read from one runs code, as a pickle would.
+
+    Numbers, text, bytes, arrays, Keras' and NumPy's own functions of numbers, and lists, tuples, sets, deques and
+    dictionaries of them.
+    """
     if isinstance(value, dict):
-        return all(map(is_plain, value)) and all(map(is_plain, value.values()))
-    return value is None or isinstance(value, (bool, int, float, str, np.ndarray, np.generic))
+        known = type(value) in MAPPINGS.values() and getattr(value, "default_factory", None) in (
+            None,
+            *FACTORIES.values(),
+        )
+        return known and all(map(is_plain, [*value, *value.values()]))
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return type(value) in CONTAINERS.values() and all(map(is_plain, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind != "O"
+    plain = (bool, int, float, complex, str, bytes, np.generic)
+    return value is None or isinstance(value, plain) or bool(_function_name(value))
 
 
 def pack(value: Any, arrays: list[np.ndarray]) -> Any:
@@ -100,11 +119,22 @@ def pack(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         arrays.append(np.asarray(value))
         return {"array": len(arrays) - 1, "scalar": isinstance(value, np.generic)}
-    if isinstance(value, tuple):
-        return {"tuple": [pack(item, arrays) for item in value]}
+    if type(value) is list:
+        return [pack(item, arrays) for item in value]
     if isinstance(value, dict):
-        return {"dict": [[pack(key, arrays), pack(item, arrays)] for key, item in value.items()]}
-    return [pack(item, arrays) for item in value] if isinstance(value, list) else value
+        pairs = [[pack(key, arrays), pack(item, arrays)] for key, item in value.items()]
+        return {
+            type(value).__name__: pairs,
+            "factory": getattr(getattr(value, "default_factory", None), "__name__", ""),
+        }
+    if isinstance(value, (tuple, set, frozenset, deque)):
+        items = [pack(item, arrays) for item in value]
+        return {type(value).__name__: items, "longest": getattr(value, "maxlen", None)}
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, complex):
+        return {"complex": [value.real, value.imag]}
+    return {"function": _function_name(value)} if callable(value) else value
 
 
 def unpack(value: Any, arrays: list[np.ndarray]) -> Any:
@@ -113,9 +143,36 @@ def unpack(value: Any, arrays: list[np.ndarray]) -> Any:
         return [unpack(item, arrays) for item in value]
     if not isinstance(value, dict):
         return value
-    if "array" in value:
-        array = arrays[value["array"]].copy()
+    kind, content = next(iter(value.items()))
+    if kind == "array":
+        array = arrays[content].copy()
         return array[()] if value["scalar"] else array
-    if "tuple" in value:
-        return tuple(unpack(item, arrays) for item in value["tuple"])
-    return {unpack(key, arrays): unpack(item, arrays) for key, item in value["dict"]}
+    if kind in MAPPINGS:
+        pairs = {unpack(key, arrays): unpack(item, arrays) for key, item in content}
+        mapping: Any = MAPPINGS[kind]
+        return mapping(FACTORIES.get(value["factory"]), pairs) if kind == "defaultdict" else mapping(pairs)
+    if kind in CONTAINERS:
+        items = [unpack(item, arrays) for item in content]
+        return deque(items, value["longest"]) if kind == "deque" else CONTAINERS[kind](items)
+    if kind == "bytes":
+        return bytes.fromhex(content)
+    return complex(*content) if kind == "complex" else _function(content)
+
+
+def _function_name(value: Any) -> str:
+    """Returns "numpy:less" of a function of numbers of NumPy, Keras or Python's math; "" of whatever else."""
+    if isinstance(value, np.ufunc):
+        name = f"numpy:{value.__name__}"
+    else:
+        module = str(getattr(value, "__module__", "")).removeprefix("keras.src.")
+        name = f"{module}:{getattr(value, '__name__', '')}"
+    return name if _function(name) is value else ""
+
+
+def _function(name: str) -> Any:
+    """Returns the function of such a name; None where there is none."""
+    module, _, own = name.partition(":")
+    if module == "numpy":
+        return one if isinstance(one := getattr(np, own, None), np.ufunc) else None
+    known = math if module == "math" else keras.ops if re.fullmatch(r"ops\.\w+", module) else None
+    return getattr(known, own, None) if own.isidentifier() else None

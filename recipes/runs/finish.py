@@ -1,9 +1,11 @@
 """Ends a run: saves the model, evaluates it on the test split, writes the report."""
 
+import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -12,51 +14,86 @@ import numpy as np
 from recipes.data.splits import Splits
 from recipes.devices.keras_fixes import read_model
 from recipes.devices.workers import Workers
+from recipes.errors import printable
 from recipes.runs.atomic_files import write_atomically, write_json
+from recipes.runs.exhibits import Report, write_exhibits
 from recipes.runs.progress import duration, refuse_nan
-from recipes.runs.report import write_report
+from recipes.runs.report import HistoryFile, write_report
 from recipes.runs.run_folder import Run
+
+DIVERGED = 1.5  # times the loss of the first batch
 
 
 def finish_run(
     model: keras.Model,
     splits: Splits,
     run: Run,
+    history: HistoryFile,
     seconds: float,
     workers: Workers,
-    report: Callable[[keras.Model, Splits, Path], dict[str, str]],
+    reports: Sequence[Report],
     figures: Callable[[keras.Model, Splits], dict[str, float]],
 ) -> keras.Model:
-    """Writes the model first, then the test metrics and the report; metrics.json last."""
-    history = model.history
+    """Writes the model first, then the figures on the test split, then the report.
+
+    The checkpoints go last: a run that is killed before is resumed, and only what is missing is done again.
+    """
+    curves = model.history
     if run.writes:
         _save(model, splits, run)
     if workers.count > 1:
         model = _without_strategy(run, workers)
-        model.history = history
+        model.history = curves
     test = figures(model, splits) if splits.test is not None or splits.train_step else {}
     refuse_nan(test, "on the test split")
-    logs = history.history
+    logs = history.last()
+    notes = diverged(history.first_loss, {"training": logs.get("loss"), "test": test.get("loss")})
     run.metrics = {
         "status": "finished",
         "data": run.info.to_json(),
-        "epochs": len(history.epoch),
+        "epochs": len(history.rows),
         "seconds": round(seconds, 1),
         "parameters": model.count_params(),
         "test": test,
-        "train": {name: values[-1] for name, values in logs.items() if not name.startswith("val_")},
-        "validation": {name[4:]: values[-1] for name, values in logs.items() if name.startswith("val_")},
+        "train": {name: value for name, value in logs.items() if not name.startswith("val_")},
+        "validation": {name[4:]: value for name, value in logs.items() if name.startswith("val_")},
+        "notes": notes,
     }
     if not run.writes:
         return model
-    write_report(run, report(model, splits, run.folder))
     write_json(run.folder / "metrics.json", run.metrics)
+    exhibits: dict[str, str] = {}
+    for report in reports:
+        shown, failures = write_exhibits(partial(report, model, splits), run.folder)
+        exhibits |= shown
+        notes = notes + failures
+    write_report(run, exhibits, notes)
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
-    print(f"test on {run.info.name}{run.info.stand_in_note}: {shown or 'no test split'}   ({duration(seconds)})")
+    shown_figures = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
+    for note in run.metrics["notes"]:
+        print(f"note: {note}")
+    data = printable(f"{run.info.name}{run.info.stand_in_note}")
+    print(f"test on {data}: {shown_figures or 'no test split'}   ({duration(seconds)})")
     print(f"report: {run.folder / 'report.md'}")
-    print(f"next: recipes export {run.command} --run {run.folder}", flush=True)
+    print(f"next: recipes export {shlex.quote(run.command)} --run {shlex.quote(str(run.folder))}", flush=True)
     return model
+
+
+def diverged(first_loss: float | None, losses: dict[str, float | None]) -> list[str]:
+    """Returns the sentence that a run has diverged, where a loss at its end is well above that of its first batch.
+
+    >>> diverged(2.3, {"training": 0.1, "test": 970.0})
+    ['DIVERGED: the test loss is 970 at the end, and was 2.3 before anything was learned; try a smaller learning_rate']
+    """
+    if first_loss is None or not first_loss > 0:
+        return []
+    for split, loss in losses.items():
+        if loss is not None and loss > DIVERGED * first_loss:
+            return [
+                f"DIVERGED: the {split} loss is {loss:.4g} at the end, and was {first_loss:.4g} before anything was "
+                "learned; try a smaller learning_rate"
+            ]
+    return []
 
 
 def _without_strategy(run: Run, workers: Workers) -> keras.Model:

@@ -15,7 +15,7 @@ from recipes.devices.keras_fixes import name_layers_from_the_start
 from recipes.devices.precision import Precision, choose_precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError
-from recipes.runs.run_folder import Run, earlier_runs, first_environment, is_over, recipe_name
+from recipes.runs.run_folder import Run, earlier_runs, is_over, precision_of, recipe_name
 
 
 def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool = True) -> Run:
@@ -40,15 +40,13 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
 
     def decide() -> dict[str, Any]:
         earlier = earlier_runs(Path(runs) / recipe)
-        same = next((folder for folder, record in earlier if record["identity"] == identity), None)
-        environment = first_environment(same) if same and resume and _can_be_resumed(splits, identity) else None
-        if environment is None:
+        same, record = next((run for run in earlier if run[1]["identity"] == identity), (None, {}))
+        resumes = same is not None and resume and not is_over(same) and _can_be_resumed(splits, identity)
+        if not resumes:
             _note_unfinished(earlier, identity, resume)
-        precision = (
-            [environment["precision"], environment["why"]] if environment else choose_precision(config.precision)
-        )
+        precision = (precision_of(same, record) if same and resumes else None) or choose_precision(config.precision)
         number = 1 + max((record["number"] for _, record in earlier), default=0)
-        return {"folder": environment and str(same), "precision": precision, "number": number, "agreed": own}
+        return {"folder": str(same) if resumes else None, "precision": precision, "number": number, "agreed": own}
 
     plan = workers.chiefs(decide)
     _agree(workers, own, plan["agreed"])

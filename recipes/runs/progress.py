@@ -3,12 +3,13 @@
 import math
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import keras
 from tqdm import tqdm
 
-from recipes.errors import NotFiniteError
+from recipes.errors import NotFiniteError, printable
 
 
 class Progress(keras.callbacks.Callback):
@@ -66,6 +67,8 @@ class Progress(keras.callbacks.Callback):
 class StopOnNaN(keras.callbacks.Callback):
     """Raises TrainingError at the first step whose loss, or epoch any of whose figures, is NaN or infinite.
 
+    It stands before a user's callbacks: what these log besides is theirs.
+
     Args:
         position: (epochs, steps of the next) that an earlier part of the run has done: Keras counts from there.
     """
@@ -113,4 +116,15 @@ def duration(seconds: float) -> str:
 
 
 def _rounded(logs: dict | None) -> dict[str, str]:
-    return {name: f"{float(value):.4g}" for name, value in (logs or {}).items()}
+    """Returns the numbers of some logs as they are shown; a user's callback may log texts and arrays, too."""
+    return {printable(name): f"{value:.4g}" for name, value in numbers(logs).items()}
+
+
+def numbers(logs: dict | None) -> dict[str, float]:
+    """Returns what of some logs is a number."""
+    values = {}
+    for name, value in (logs or {}).items():
+        with suppress(TypeError, ValueError):
+            if not isinstance(value, (str, bytes)):
+                values[name] = float(value)
+    return values

@@ -2,59 +2,104 @@
 
 import csv
 import json
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 from matplotlib.ticker import MaxNLocator
 
 from recipes.devices.keras_fixes import classes_of_ours
-from recipes.runs.atomic_files import save_picture, write_atomically, write_text
-from recipes.runs.progress import duration
+from recipes.errors import printable
+from recipes.runs.atomic_files import write_atomically, write_text
+from recipes.runs.exhibits import write_exhibits
+from recipes.runs.progress import duration, numbers
 from recipes.runs.run_folder import Run
 from recipes.settings import meanings
 
 
-def write_report(run: Run, pictures: dict[str, str] | None = None) -> None:
-    """Writes curves.png and report.md from what the run folder holds; `pictures` are titles -> file names there."""
-    curves = read_history(run.folder / "history.csv")
-    if curves.get("epoch"):
-        save_picture(draw_curves(curves, str(run.info)), run.folder / "curves.png")
-    text = _markdown(run, bool(curves.get("epoch")), pictures or {})
-    write_text(run.folder / "report.md", text)
+def write_report(run: Run, exhibits: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> None:
+    """Writes curves.png and report.md from what the run folder holds.
+
+    Args:
+        run: Its folder has history.csv and environment.json.
+        exhibits: Titles -> names of the files in the folder that are shown.
+        notes: Sentences that stand before the results.
+    """
+    curves, notes = read_history(run.folder / "history.csv"), list(notes)
+    has_curves = bool(curves.get("epoch"))
+    if has_curves:
+        title = str(run.info)
+        shown, failures = write_exhibits(
+            lambda: [("curves", "curves.png", lambda: draw_curves(curves, title))], run.folder
+        )
+        has_curves, notes = bool(shown), notes + failures
+    write_text(run.folder / "report.md", _markdown(run, has_curves, exhibits or {}, notes))
 
 
 class HistoryFile(keras.callbacks.Callback):
-    """Writes history.csv after each epoch, whole: a resumed run has each epoch once."""
+    """Writes history.csv after each epoch, whole: a resumed run has each epoch once. Its rows are part of a checkpoint.
 
-    def __init__(self, history: keras.callbacks.History, path: Path) -> None:
+    A user's callbacks may log what they like: a figure in some epochs alone leaves its cell empty in the others.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
         super().__init__()
-        self.history_so_far, self.path = history, path
+        self.rows: dict[int, dict[str, float | str]] = {}  # epoch, from 1 on -> its logs
+        self.first_loss: float | None = None  # of the run's first batch
+        self._written = [path] if writes else []
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
+        if self.first_loss is None:
+            self.first_loss = numbers(logs).get("loss", math.nan)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
-        write_history(self.history_so_far.history, self.history_so_far.epoch, self.path)
+        values = numbers(logs)
+        self.rows[epoch + 1] = {name: values.get(name, str(value)[:200]) for name, value in (logs or {}).items()}
+        for path in self._written:
+            write_history(self.rows, path)
+
+    def last(self) -> dict[str, float]:
+        """Returns the numbers that the last epoch has logged, or the last that has each of them."""
+        merged = {name: value for row in self.rows.values() for name, value in row.items()}
+        return {name: value for name, value in merged.items() if isinstance(value, float)}
 
 
-def write_history(history: dict[str, list[float]], epochs: list[int], path: Path) -> None:
+def write_history(rows: dict[int, dict[str, float | str]], path: Path) -> None:
     """Writes history.csv, a row per epoch, in one step."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
 
     def write(part: Path) -> None:
-        with part.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["epoch", *history])
-            writer.writerows(zip(epochs, *history.values(), strict=True))
+        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.DictWriter(file, ["epoch", *names])
+            writer.writeheader()
+            writer.writerows({"epoch": epoch, **row} for epoch, row in rows.items())
 
     write_atomically(path, write)
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Returns the columns of a history.csv; empty where there is none yet."""
+    """Returns the columns of a history.csv, epochs from 1 on; NaN where an epoch has no number, {} without a file."""
     if not path.exists():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+    columns: dict[str, list[float]] = {}
+    for name in rows[0] if rows else ():
+        columns[name] = []
+        for row in rows:
+            try:
+                columns[name].append(float(row[name]))
+            except (TypeError, ValueError):
+                columns[name].append(math.nan)
+    columns = {name: values for name, values in columns.items() if not all(map(math.isnan, values))}
+    if columns.get("epoch", [1])[0] == 0:  # as version 0.1 counted
+        columns["epoch"] = [epoch + 1 for epoch in columns["epoch"]]
+    return columns
 
 
 def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
@@ -63,7 +108,7 @@ def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(5 * columns, 3.6 * rows), layout="constrained")
-    epochs = [epoch + 1 for epoch in curves["epoch"]]
+    epochs = curves["epoch"]
     for number, name in enumerate(names, start=1):
         axes = figure.add_subplot(rows, columns, number)
         for label, column, colour in (("training", name, "C0"), ("validation", f"val_{name}", "C1")):
@@ -78,19 +123,22 @@ def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
     return figure
 
 
-def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
+def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Sequence[str]) -> str:
     environment = json.loads((run.folder / "environment.json").read_text())
     metrics = run.metrics
-    lines = [f"# {run.recipe}: run {run.folder.name}", ""]
+    lines = [f"# {run.recipe}: run {as_markdown(run.folder.name)}", ""]
+    for note in notes:
+        lines += [f"**Note:** {as_markdown(note)}.", ""]
     if metrics["status"] != "finished":
         lines += [f"**Interrupted after {metrics['epochs']} whole epochs.** Not evaluated on the test split.", ""]
     if run.info.stand_in_for:
         lines += [
-            f"**Trained on the stand-in `{run.info.name}`, not on {run.info.stand_in_for}** ({run.info.reason}).",
+            f"**Trained on the stand-in `{run.info.name}`, not on {run.info.stand_in_for}** "
+            f"({as_markdown(run.info.reason)}).",
             f"Its figures say nothing about {run.info.stand_in_for}.",
             "",
         ]
-    lines += ["## Results", "", "| split | " + " | ".join(metrics.get("test", {})) + " |"]
+    lines += ["## Results", "", "| split | " + " | ".join(map(as_markdown, metrics.get("test", {}))) + " |"]
     lines += ["| --- |" + " --- |" * len(metrics.get("test", {}))]
     for split in ("train", "validation", "test"):
         values = metrics.get(split, {})
@@ -100,19 +148,19 @@ def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
         lines[-2:] = ["No test figures."]
     lines += ["", "Training figures are averages over the last epoch, with augmentation and dropout on."]
     lines += ["", "![curves](curves.png)"] if has_curves else []
-    lines += ["", "## Examples"] if pictures else []
-    for title, name in pictures.items():
-        shown = f"![{title}]({name})"
+    lines += ["", "## Examples"] if exhibits else []
+    for title, name in exhibits.items():
+        shown = f"![{as_markdown(title)}]({name})"
         if name.endswith(".txt"):
-            shown = "````\n" + (run.folder / name).read_text(encoding="utf-8") + "````"
-        lines += ["", f"{title}:", "", shown]
+            shown = fenced((run.folder / name).read_text(encoding="utf-8"))
+        lines += ["", f"{as_markdown(title)}:", "", shown]
     spent = f", {duration(metrics['seconds'])}" if "seconds" in metrics else ""
     gpus = f", {', '.join(environment['gpus'])}" if environment["gpus"] else ""
     lines += [
         "",
         "## Training",
         "",
-        f"- Data: {run.info}",
+        f"- Data: {as_markdown(str(run.info))}",
         f"- Time: {metrics['epochs']} epochs{spent}",
         f"- Parameters: {metrics['parameters']:,}",
         f"- Hardware: {environment['cores']} cores of {environment['processor']}, "
@@ -128,7 +176,7 @@ def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:
         "| --- | --- | --- |",
     ]
     explained = meanings(type(run.config))
-    lines += [f"| {name} | `{value}` | {explained[name]} |" for name, value in asdict(run.config).items()]
+    lines += [f"| {name} | {as_code(value)} | {explained[name]} |" for name, value in asdict(run.config).items()]
     lines += [
         "",
         "## Use",
@@ -173,6 +221,30 @@ def _resumed(environment: dict) -> list[str]:
     ]
     also = f", also on {'; '.join(dict.fromkeys(elsewhere))}" if elsewhere else ""
     return [f"- Resumed {len(times)} times after it was stopped{also}"] if times else []
+
+
+def as_markdown(text: str) -> str:
+    r"""Returns a text that Markdown shows as it is: no mark-up, HTML, mathematics or table cell begins in it.
+
+    >>> print(as_markdown("$a_$b <i>|*c* snake_case"))
+    \$a\_\$b &lt;i&gt;\|\*c\* snake_case
+    """
+    text = " ".join(printable(text).split("\n"))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"(?<!\w)_|_(?!\w)|[\\`*\[\]|$~]", r"\\\g<0>", text)
+
+
+def as_code(value: Any) -> str:
+    """Returns a value as code in a table's cell, whatever backticks and bars it holds."""
+    text = " ".join(printable(str(value)).split("\n")).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"
+
+
+def fenced(text: str) -> str:
+    """Returns a text in a fence that is longer than any row of backticks in it."""
+    fence = "`" * max(4, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{printable(text).rstrip(chr(10))}\n{fence}"
 
 
 def _cell(value: float | None) -> str:

@@ -1,15 +1,15 @@
 """Run folders: `runs/<recipe>/<id>/`, one per training run.
 
-With metrics.json, written last, a run is finished; with failed.txt it has failed for good; otherwise the same command
-resumes it.
+With metrics.json a run is finished, with failed.txt it has failed for good; while it still has checkpoints beside
+metrics.json its report is missing. Otherwise the same command resumes it.
 """
 
-import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from recipes.data.tokenizers import Tokenizer, from_json
 from recipes.devices.keras_fixes import read_model
 from recipes.devices.precision import Precision
 from recipes.devices.workers import Workers
-from recipes.errors import ConfigError, RunError
-from recipes.runs.atomic_files import remove_parts, write_json
+from recipes.errors import ConfigError, RunError, printable
+from recipes.runs.atomic_files import read_json, remove_parts, write_json
 from recipes.settings import read_config_of_run
 
 
@@ -89,19 +89,23 @@ def read_run(folder: str | Path, config_class: type) -> Run:
         RunError: If the folder holds no run, or one of another recipe.
     """
     folder, name = Path(folder), recipe_name(config_class)
+    if not (folder / "config.json").exists():
+        raise RunError(f"{folder} holds no run: it has no config.json; expected a folder that fit made")
+    values = read_json(folder / "data.json")
+    vocabulary, metrics = folder / "tokenizer.json", folder / "metrics.json"
     try:
-        values = json.loads((folder / "data.json").read_text())
-        vocabulary = folder / "tokenizer.json"
-        tokenizer = from_json(json.loads(vocabulary.read_text())) if vocabulary.exists() else None
+        tokenizer = from_json(read_json(vocabulary)) if vocabulary.exists() else None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{vocabulary} is damaged: it describes no tokenizer ({error})") from None
+    try:
         info = DataInfo(**{**values, "label_names": tuple(values["label_names"]), "tokenizer": tokenizer})
-        metrics_file = folder / "metrics.json"
-        metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder / 'data.json'} is damaged: it describes no data ({error})") from None
+    try:
         config: Any = read_config_of_run(config_class, folder / "config.json")
     except ConfigError as error:
         raise RunError(f"{folder} is not a run of {name}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder} holds no readable run ({error}); expected a folder that fit made") from None
-    return Run(folder, name, config, info, metrics)
+    return Run(folder, name, config, info, read_json(metrics) if metrics.exists() else {})
 
 
 def recipe_name(config: Any) -> str:
@@ -130,21 +134,14 @@ def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> It
 
     def lock_and_write() -> str:
         folder = run.folder if run.resumes else new_folder(run.folder / run.recipe)
-        locks.append(_lock(folder))
-        remove_parts(folder)
-        if run.resumes:
-            if is_over(folder):
-                raise RunError(f"the run in {folder} has just been ended by another process; run the command again")
-            first = first_environment(folder) or {}
-            environment_now = {**first, "continued": [*first.get("continued", []), environment]}
-        else:
-            environment_now = environment
-            write_json(folder / "config.json", asdict(run.config))
-            write_json(folder / "data.json", run.info.to_json())
-            if run.info.tokenizer:
-                write_json(folder / "tokenizer.json", run.info.tokenizer.to_json())
-        write_json(folder / "environment.json", environment_now)
-        write_json(folder / "run.json", {"recipe": run.recipe, "number": run.number, "identity": run.identity})
+        try:
+            locks.append(_lock(folder))
+            remove_parts(folder)
+            _write_record(run, folder, environment)
+        except BaseException:
+            if not run.resumes:  # a signal, a full disk: nothing has been trained in it
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         return str(folder)
 
     try:
@@ -153,6 +150,22 @@ def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> It
     finally:
         for lock in locks:
             lock.release()
+
+
+def _write_record(run: Run, folder: Path, environment: dict[str, Any]) -> None:
+    """Writes what a run is; of a resumed one anew, so that a file that was damaged meanwhile is whole again."""
+    if run.resumes:
+        if is_over(folder):
+            raise RunError(f"the run in {folder} has just been ended by another process; run the command again")
+        first = first_environment(folder) or environment
+        environment = {**first, "continued": [*first.get("continued", []), environment]}
+    write_json(folder / "config.json", asdict(run.config))
+    write_json(folder / "data.json", run.info.to_json())
+    if run.info.tokenizer:
+        write_json(folder / "tokenizer.json", run.info.tokenizer.to_json())
+    write_json(folder / "environment.json", environment)
+    record = {"recipe": run.recipe, "number": run.number, "identity": run.identity, "precision": run.precision}
+    write_json(folder / "run.json", record)
 
 
 def _lock(folder: Path) -> FileLock:
@@ -173,31 +186,43 @@ def _lock(folder: Path) -> FileLock:
 
 
 def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Returns the runs in a folder with what their run.json says, the last one first, whatever the clock says."""
+    """Returns the runs in a folder with what their run.json says, the last one first, whatever the clock says.
+
+    One whose run.json is damaged is no run that can be resumed; it is named, and left.
+    """
     records = []
     for path in parent.glob("*/run.json"):
         try:
-            record = json.loads(path.read_text())
-            records.append((path.parent, {"number": int(record["number"]), "identity": dict(record["identity"])}))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # cannot be resumed
+            record = read_json(path)
+            number, identity = int(record["number"]), dict(record["identity"])
+        except (RunError, ValueError, KeyError, TypeError, OverflowError) as error:
+            print(printable(f"note: {path} is damaged ({error}); that run cannot be resumed"), flush=True)
+            continue
+        records.append((path.parent, {"number": number, "identity": identity, "precision": record.get("precision")}))
     return sorted(records, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
 
 
 def first_environment(folder: Path) -> dict[str, Any] | None:
-    """Returns an unfinished run's environment.json; None if the run is over, or it cannot be read."""
-    if is_over(folder):
-        return None
-    try:
-        environment = json.loads((folder / "environment.json").read_text())
-        return environment if {"precision", "why"} <= environment.keys() else None
-    except (OSError, ValueError, AttributeError):
-        return None
+    """Returns the environment.json of a run; None where it cannot be read."""
+    with suppress(RunError):
+        environment = read_json(folder / "environment.json")
+        if {"precision", "why", "cores", "processor", "strategy"} <= environment.keys():
+            return environment
+    return None
+
+
+def precision_of(folder: Path, record: dict[str, Any]) -> Precision | None:
+    """Returns what an unfinished run is trained in, of whichever of its files is whole; None where none is."""
+    if (environment := first_environment(folder)) is not None:
+        return Precision(environment["precision"], environment["why"])
+    kept = record.get("precision")
+    return Precision(*kept) if isinstance(kept, list) and len(kept) == 2 else None
 
 
 def is_over(folder: Path) -> bool:
-    """Returns whether a run is finished, or has failed for good."""
-    return (folder / "metrics.json").exists() or (folder / "failed.txt").exists()
+    """Returns whether a run is finished, its report too, or has failed for good."""
+    finished = (folder / "metrics.json").exists() and not (folder / "checkpoints").exists()
+    return finished or (folder / "failed.txt").exists()
 
 
 def new_folder(parent: Path, prefix: str = "") -> Path:

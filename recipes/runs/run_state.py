@@ -4,9 +4,7 @@ Weights, optimizers, metrics, the state of every random generator, and the callb
 number of steps, because the order of examples and their augmentation follow from (seed, step).
 """
 
-import copy
 import random
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,10 +14,8 @@ import tensorflow as tf
 from recipes.devices.keras_fixes import global_seed_state
 from recipes.devices.workers import Workers
 from recipes.errors import RunError
-from recipes.runs.checkpoints import Checkpoint, is_plain, pack, unpack
-
-#: Attributes of a callback that are not its state.
-NOT_STATE = {"model", "_model", "params"}
+from recipes.runs.callback_state import CallbackStates
+from recipes.runs.checkpoints import Checkpoint, pack, unpack
 
 
 def variables(model: keras.Model) -> list[tf.Variable]:
@@ -38,26 +34,14 @@ def variables(model: keras.Model) -> list[tf.Variable]:
     return list({id(variable): variable for variable in plain}.values())
 
 
-def attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """Returns a copy of a callback's plain attributes: numbers, text, arrays, lists, tuples and dictionaries."""
-    plain = {name: value for name, value in vars(callback).items() if name not in NOT_STATE and is_plain(value)}
-    return copy.deepcopy(plain)
-
-
-def take_state(
-    model: keras.Model,
-    callbacks: Sequence[keras.callbacks.Callback],
-    fresh: Sequence[dict[str, Any]],
-    position: Any,
-) -> Checkpoint:
+def take_state(model: keras.Model, callbacks: CallbackStates, position: Any) -> Checkpoint:
     """Returns the state of a run.
 
     On several workers, all must call it: each has its own part of the metrics.
 
     Args:
         model: With all its variables made.
-        callbacks: Whose plain attributes are kept, where training has changed them.
-        fresh: The callbacks' `attributes` before training.
+        callbacks: What training has changed in them is kept.
         position: Where the run is; anything that JSON can hold.
     """
     workers = Workers(model.distribute_strategy)
@@ -71,10 +55,7 @@ def take_state(
     state = {
         "position": position,
         "copies": copies,
-        "callbacks": [
-            [type(callback).__name__, pack(_changed(callback, before), arrays)]
-            for callback, before in zip(callbacks, fresh, strict=True)
-        ],
+        "callbacks": callbacks.take(arrays),
         "stopped": bool(model.stop_training),
         "python_random": pack(random.getstate(), arrays),
         "numpy_random": pack(np.random.get_state(), arrays),
@@ -82,24 +63,13 @@ def take_state(
     return Checkpoint(arrays, state)
 
 
-def put_state(
-    checkpoint: Checkpoint,
-    model: keras.Model,
-    callbacks: Sequence[keras.callbacks.Callback],
-    fresh: Sequence[dict[str, Any]],
-) -> None:
-    """Puts back what `take_state` returned; `fresh` are the attributes of the new callbacks before training.
+def put_state(checkpoint: Checkpoint, model: keras.Model, callbacks: CallbackStates) -> None:
+    """Puts back what `take_state` returned.
 
     Raises:
-        RunError: If the model or the callbacks are not those that it was taken from.
+        RunError: If the model is not the one that it was taken from.
     """
     arrays, state = checkpoint
-    saved, own = [name for name, _ in state["callbacks"]], [type(callback).__name__ for callback in callbacks]
-    if saved != own:
-        raise RunError(
-            f"the unfinished run has the callbacks {', '.join(saved)}; got {', '.join(own)}. Pass the same, or "
-            "resume=False to start over"
-        )
     owned = variables(model)
     kept_shapes = [array.shape[copies > 0 :] for array, copies in zip(arrays, state["copies"], strict=False)]
     if kept_shapes != [tuple(variable.shape) for variable in owned]:
@@ -110,21 +80,9 @@ def put_state(
     workers = Workers(model.distribute_strategy)
     for variable, array, copies in zip(owned, arrays, state["copies"], strict=False):
         _put(variable, array, copies, workers)
-    for callback, before, (_, values) in zip(callbacks, fresh, state["callbacks"], strict=True):
-        vars(callback).update({**copy.deepcopy(before), **unpack(values, arrays)})
+    callbacks.put(state["callbacks"], arrays)
     random.setstate(unpack(state["python_random"], arrays))
     np.random.set_state(unpack(state["numpy_random"], arrays))
-
-
-def _changed(callback: keras.callbacks.Callback, before: dict[str, Any]) -> dict[str, Any]:
-    """Returns the attributes that training has changed; those that a callback was made with come from the caller."""
-
-    def packed(value: Any) -> tuple[Any, list]:
-        arrays: list[np.ndarray] = []
-        return pack(value, arrays), [array.tolist() for array in arrays]
-
-    now = attributes(callback)
-    return {name: value for name, value in now.items() if name not in before or packed(value) != packed(before[name])}
 
 
 def _copies(variable: Any, workers: Workers) -> list[np.ndarray]:

@@ -2,53 +2,107 @@
 
 from __future__ import annotations
 
+import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import DataInfo, Sizes, Splits
 from recipes.devices.environment import environment
-from recipes.devices.keras_fixes import build_all, workers_can_fit
+from recipes.devices.keras_fixes import build_all, has_rate_schedule, workers_can_fit
 from recipes.devices.precision import choose_precision, deterministic_ops
 from recipes.devices.strategies import describe_strategy, training_scope
 from recipes.devices.workers import Workers, lost_workers_explained
-from recipes.errors import ConfigError, DataError, NotFiniteError
+from recipes.errors import ConfigError, DataError, NotFiniteError, printable
 from recipes.errors.hardware_errors import clear_errors
 from recipes.runs.atomic_files import write_atomically
 from recipes.runs.checkpoint_callback import CheckpointCallback, ClearPartialEpoch, signals_to
+from recipes.runs.exhibits import Report
 from recipes.runs.finish import finish_run, keep_interrupted
 from recipes.runs.open_run import open_run
-from recipes.runs.progress import Progress, StopOnNaN
+from recipes.runs.progress import Progress, StopOnNaN, numbers
 from recipes.runs.report import HistoryFile
 from recipes.runs.run_folder import Run, locked_folder
+from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
 
 if TYPE_CHECKING:
-    from recipes.verbs.recipe import Recipe, Report
+    from recipes.verbs.recipe import Recipe
 
 
 def fit_recipe(
     recipe: Recipe,
     config: Any,
     data: Any,
-    callbacks: Iterable[keras.callbacks.Callback],
+    callbacks: Any,
     runs: str | Path,
     resume: bool,
 ) -> keras.Model:
     """Returns a recipe's trained model; see `Recipe.fit`."""
-    with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
+    callbacks = checked_callbacks(callbacks)
+    # The strategy first: several machines must meet before TensorFlow does anything else.
+    nothing = "nothing is trained or saved yet; run the same command again"
+    with ended_by_sigterm(nothing) as said, caller_random_state(), training_scope(config):
         splits = recipe.load_data(config, data)
         config = follow_stand_in(config, splits.info)
         run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
         keras.utils.set_random_seed(config.seed)
         model = recipe.build(config, splits.info.sizes(recipe.sizes))
-    return fit_model(model, splits, run, [*callbacks, *recipe.callbacks(splits)], recipe.report, recipe.figures)
+        refuse_to_change_a_schedule(callbacks, model, run)
+        model = fit_model(model, splits, run, [*callbacks, *recipe.callbacks(splits)], recipe.reports, recipe.figures)
+        said[0] = "the run is finished"
+        return model
+
+
+def checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    """Returns a user's callbacks as a list; a single one needs none.
+
+    Raises:
+        ConfigError: If there is anything else among them.
+    """
+    if isinstance(callbacks, keras.callbacks.Callback):
+        return [callbacks]
+    if isinstance(callbacks, str) or not isinstance(callbacks, Iterable):
+        raise ConfigError(f"callbacks is a {type(callbacks).__name__}; expected a list of Keras callbacks")
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if isinstance(callback, type) and issubclass(callback, keras.callbacks.Callback):
+            name = callback.__name__
+            raise ConfigError(f"callbacks holds the class {name}; expected {name}(), one that is made of it")
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ConfigError(f"callbacks holds a {type(callback).__name__}; expected Keras callbacks")
+    return callbacks
+
+
+def refuse_to_change_a_schedule(callbacks: list[keras.callbacks.Callback], model: keras.Model, run: Run) -> None:
+    """Refuses callbacks that set the learning rate where a schedule does, before Keras does so in some later epoch."""
+    setters = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+    for callback in callbacks:
+        if isinstance(callback, setters) and has_rate_schedule(model.optimizer):
+            raise ConfigError(
+                f"{type(callback).__name__} changes the learning rate, and {run.recipe} has a schedule that does; "
+                f"expected callbacks that leave it alone. Or take a copy of the recipe (recipes copy {run.command} "
+                "my_recipe.py), and give its optimizer a number for a rate"
+            )
+
+
+@contextmanager
+def caller_random_state() -> Iterator[None]:
+    """Leaves the caller's random generators of Python and NumPy as they were: a run has states of its own."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def follow_stand_in(config: Any, info: DataInfo) -> Any:
@@ -67,7 +121,7 @@ def fit_model(
     splits: Splits,
     run: Run,
     callbacks: Iterable[keras.callbacks.Callback] = (),
-    report: Report = lambda model, splits, folder: {},
+    reports: Sequence[Report] = (),
     figures: Callable[..., dict[str, float]] = compiled_metrics,
 ) -> keras.Model:
     """Trains a compiled model, evaluates it on the test split, and writes everything to the run's folder.
@@ -81,7 +135,7 @@ def fit_model(
         run: What `open_run` returned; of its config, reads `epochs`, `batch_size`, `deterministic` and
             `checkpoint_...`.
         callbacks: Your own Keras callbacks, called before ours. Their plain attributes are part of a checkpoint.
-        report: (model, splits, folder) -> title -> name of the file that it wrote there, for the report.
+        reports: (model, splits) -> (title, file name, function that makes its figure or text) of what is shown.
         figures: (model, splits) -> its figures on the test split.
 
     Returns:
@@ -111,7 +165,7 @@ def fit_model(
     ):
         model.run = run
         with deterministic_ops(run.config.deterministic):
-            return _train(model, splits, run, list(callbacks), report, figures, workers, where)
+            return _train(model, splits, run, list(callbacks), reports, figures, workers, where)
 
 
 def _train(
@@ -119,7 +173,7 @@ def _train(
     splits: Splits,
     run: Run,
     callbacks: list[keras.callbacks.Callback],
-    report: Report,
+    reports: Sequence[Report],
     figures: Callable[..., dict[str, float]],
     workers: Workers,
     where: dict[str, Any],
@@ -132,18 +186,19 @@ def _train(
     else:
         model.optimizer.build(model.trainable_variables)
         callbacks = [EpochMeans(), *callbacks]
-    history = keras.callbacks.History()
+    history, curves = keras.callbacks.History(), HistoryFile(run.folder / "history.csv", run.writes)
     steps = splits.steps_per_epoch if splits.can_be_resumed else None
-    saving = CheckpointCallback(run.folder / "checkpoints", [*callbacks, history], steps or 1, run.config, workers)
+    saving = CheckpointCallback(
+        run.folder / "checkpoints", [*callbacks, history, curves], steps or 1, run.config, workers
+    )
     if run.resumes:
         saving.read()
     position = (saving.epoch, saving.step)
     progress = Progress(position, saving.seconds_before)
-    last = [history, StopOnNaN(position)]
+    last = [history, curves]
     if run.writes:
         _announce(run, where, position)
-        board = keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False)
-        last += [HistoryFile(history, run.folder / "history.csv"), board, progress]
+        last += [Board(str(run.folder / "tensorboard"), write_graph=False), progress]
     else:
         print(f"worker {workers.index} of {workers.count} trains along; the chief reports", flush=True)
     if steps:
@@ -151,10 +206,10 @@ def _train(
     with signals_to(saving):
         try:
             epochs = saving.epoch if saving.stopped else run.config.epochs
-            everyone = [ClearPartialEpoch(saving), *callbacks, *last]
+            everyone = [ClearPartialEpoch(saving), StopOnNaN(position), *callbacks, *last]
             data = _share(splits, workers, model.distribute_strategy, saving.first_step)
             run_epochs(model, replace(splits, train=data), epochs, everyone, position)
-            return finish_run(model, splits, run, saving.seconds_in_all, workers, report, figures)
+            return finish_run(model, splits, run, curves, saving.seconds_in_all, workers, reports, figures)
         except KeyboardInterrupt:
             progress.close()
             if run.writes and not run.metrics:  # else it was pressed when all was done but the last words
@@ -252,6 +307,13 @@ def run_own_loop(
     return model.history
 
 
+class Board(keras.callbacks.TensorBoard):
+    """Keras' own, of the numbers alone: a user's callback may log texts and arrays, too."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        super().on_epoch_end(epoch, numbers(logs))
+
+
 class EpochMeans(keras.callbacks.Callback):
     """Means of an epoch's logs. Its attributes are part of a checkpoint, so a resumed epoch has the same means."""
 
@@ -292,7 +354,7 @@ def _share(splits: Splits, workers: Workers, strategy: tf.distribute.Strategy, f
 
 
 def _announce(run: Run, where: dict[str, Any], position: tuple[int, int]) -> None:
-    print(f"{run.recipe} on {run.info}")
+    print(printable(f"{run.recipe} on {run.info}"))
     print(f"strategy: {where['strategy']}   precision: {where['precision']} ({where['why']})")
     print(f"run folder: {run.folder}", flush=True)
     if run.resumes:

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
     import keras
 
     from recipes.data.in_memory import EvaluationData
+    from recipes.runs.exhibits import Exhibit, Report
     from recipes.verbs.export import Signature, Source
-
-#: (model, splits, run folder) -> title -> file name of what it wrote there for the report
-Report = Callable[["keras.Model", Splits, Path], dict[str, str]]
 
 
 class Kind(Protocol):
@@ -28,8 +26,8 @@ class Kind(Protocol):
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns the figures on the test split. Further keyword arguments are options of the verb `evaluate`."""
 
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes pictures and texts for report.md; returns their titles -> file names."""
+    def report(self, model: keras.Model, splits: Splits) -> Iterable[Exhibit]:
+        """Yields (title, file name, function that makes its figure or text) of what report.md shows."""
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns what to evaluate on, of a user's own data: its test split, or all of it."""
@@ -73,11 +71,12 @@ class Recipe:
         kind: Kind,
         objective: tuple[str, str],
         callbacks: Callable[[Splits], list[keras.callbacks.Callback]] = lambda splits: [],
-        report: Report = lambda model, splits, folder: {},
+        report: Report = lambda model, splits: (),
         figures: Callable[..., dict[str, float]] | None = None,
     ) -> None:
         self.config_class, self.build, self.search_space = config_class, build, search_space
-        self.kind, self.objective, self.callbacks, self.report_more = kind, objective, callbacks, report
+        self.kind, self.objective, self.callbacks = kind, objective, callbacks
+        self.reports: tuple[Report, ...] = (kind.report, report)
         self.figures = figures or kind.evaluate
         self._load_data = load_data
         self._reads_as_trained = "tokenizer" in inspect.signature(load_data).parameters
@@ -111,7 +110,7 @@ class Recipe:
         config: Settings | None = None,
         data: Any = None,
         *,
-        callbacks: Iterable[keras.callbacks.Callback] = (),
+        callbacks: Iterable[keras.callbacks.Callback] | keras.callbacks.Callback = (),
         runs: str | Path = "runs",
         resume: bool = True,
         **changes: Any,
@@ -123,7 +122,7 @@ class Recipe:
         Args:
             config: The settings; None: the recipe's defaults, `Config()`.
             data: Your own data in place of `config.dataset`; see the recipe's `load_data`.
-            callbacks: Your own Keras callbacks.
+            callbacks: Your own Keras callbacks, or a single one.
             runs: The run folder is `<runs>/<recipe>/<id>`.
             resume: Whether to resume the unfinished run of the same settings and data, where there is one.
             **changes: Settings to change by name: `fit(epochs=5)`.
@@ -264,7 +263,3 @@ class Recipe:
         if self._reads_as_trained:
             return self._load_data(config, data, tokenizer=tokenizer)
         return self._load_data(config, data)
-
-    def report(self, model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
-        """Writes what the report shows: that of the kind, and the recipe's own; returns titles -> file names."""
-        return self.kind.report(model, splits, folder) | self.report_more(model, splits, folder)

@@ -22,10 +22,10 @@ from recipes import dcgan, mnist_dense
 from recipes.data.splits import DataInfo, Splits
 from recipes.devices.keras_fixes import op_determinism_is_on
 from recipes.errors import RunError, TrainingError
-from recipes.runs import checkpoint_callback as saving
 from recipes.runs import checkpoints
 from recipes.runs import run_folder as runs
 from recipes.runs.checkpoints import Checkpoint, newest_checkpoint, pack, parse_checkpoint, unpack, write_checkpoint
+from recipes.runs.signals import ENDED_BY_SIGTERM
 from recipes.settings import with_changes
 
 TINY = with_changes(mnist_dense.TINY, checkpoint_steps=1)  # 8 steps an epoch
@@ -354,7 +354,7 @@ def test_metrics_go_on_over_another_number_of_replicas(first, then):
 def test_sigterm_saves_and_has_a_status_of_its_own(capsys):
     with pytest.raises(SystemExit) as ended:
         mnist_dense.fit(TINY, callbacks=[Tell(3, signal.SIGTERM)], checkpoint_steps=None)
-    assert ended.value.code == saving.PREEMPTED == 75
+    assert ended.value.code == ENDED_BY_SIGTERM == 75
     assert steps_in(folders()[0]) == [4]
     assert "ended by SIGTERM: the run is saved" in capsys.readouterr().err
 

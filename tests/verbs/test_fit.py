@@ -135,10 +135,10 @@ def test_damaged_and_foreign_runs_are_refused(tmp_path):
         mnist_dense.evaluate()
     (folder / "data.json").rename(folder / "kept.json")
     (folder / "data.json").write_text("{}")
-    with pytest.raises(RunError, match="holds no readable run"):
+    with pytest.raises(RunError, match=r"data\.json is damaged: it describes no data"):
         mnist_dense.evaluate(folder)
     (folder / "kept.json").rename(folder / "data.json")
-    with pytest.raises(RunError, match="holds no readable run"):
+    with pytest.raises(RunError, match="elsewhere holds no run: it has no config.json"):
         mnist_dense.evaluate(tmp_path / "elsewhere")
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**values, "beta": 1}))

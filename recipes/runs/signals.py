@@ -1,0 +1,35 @@
+"""SIGTERM, as a machine sends it before it is taken away: what is half written is cleared, and the truth is said."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+#: Exit status of what SIGTERM has ended: the same command, run again, does or resumes it.
+ENDED_BY_SIGTERM = 75
+
+
+def end(why: str) -> NoReturn:
+    """Ends the process as SIGTERM asks, and says what has become of its work."""
+    print(f"ended by SIGTERM: {why}", file=sys.stderr, flush=True)
+    raise SystemExit(ENDED_BY_SIGTERM)
+
+
+@contextmanager
+def ended_by_sigterm(why: str) -> Iterator[list[str]]:
+    """Has SIGTERM raise SystemExit, so that what is half written is cleared away; only a main thread can.
+
+    Args:
+        why: What is said then. The list that is yielded holds it, to be changed as the work goes on.
+    """
+    said = [why]
+    if threading.current_thread() is not threading.main_thread():
+        yield said
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: end(said[0]))
+    try:
+        yield said
+    finally:
+        signal.signal(signal.SIGTERM, before)
