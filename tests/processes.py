@@ -186,7 +186,7 @@ def fit_until_killed(recipe, folder, changes, where, number):
 
         checkpoints._write = torn
     if where == "report":
-        setattr(outcome, rng.choice(["refuse_nan", "write_report", "write_json"]), die)
+        setattr(outcome, rng.choice(["refuse_nan", "write_report", "write_json", "write_exhibits"]), die)
     killer = Killer()
     model = module.fit(module.TINY, runs=folder, callbacks=[killer], **changes)
     assert killer.seen == len(model.history.epoch) * 8, f"{killer.seen} steps were counted"

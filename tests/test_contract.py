@@ -217,8 +217,9 @@ def test_a_run_leaves_its_record(recipe, fitted):
     expected = {"config.json", "environment.json", "history.csv", "curves.png", "report.md", "tensorboard"}
     assert expected | {"model.keras", "metrics.json", "data.json"} <= {path.name for path in folder.iterdir()}
     assert not list(folder.glob(".part*"))
+    assert "could not be made" not in (folder / "report.md").read_text()
     with (folder / "history.csv").open() as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["0"]
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
     assert read_config(recipe.Config, folder / "config.json") == fitted(recipe).run.config
     assert json.loads((folder / "environment.json").read_text())["packages"]["keras"] == keras.__version__
 

@@ -34,10 +34,15 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RunError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}") from None
+        raise damaged(path, str(error)) from None
     if not isinstance(values, dict):
-        raise RunError(f"{path} is damaged: it holds a {type(values).__name__}, and an object was expected")
+        raise damaged(path, f"it holds a {type(values).__name__}, and an object was expected")
     return values
+
+
+def damaged(path: Path, why: str) -> RunError:
+    """Returns the error that a file of a run is damaged."""
+    return RunError(f"{path} is damaged: {why}. Put a copy of it there, train again, or name another run")
 
 
 def save_picture(figure: Figure, path: Path) -> None:

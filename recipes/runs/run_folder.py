@@ -25,7 +25,7 @@ from recipes.devices.keras_fixes import read_model
 from recipes.devices.precision import Precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, RunError, printable
-from recipes.runs.atomic_files import read_json, remove_parts, write_json
+from recipes.runs.atomic_files import damaged, read_json, remove_parts, write_json
 from recipes.settings import read_config_of_run
 
 
@@ -96,11 +96,11 @@ def read_run(folder: str | Path, config_class: type) -> Run:
     try:
         tokenizer = from_json(read_json(vocabulary)) if vocabulary.exists() else None
     except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{vocabulary} is damaged: it describes no tokenizer ({error})") from None
+        raise damaged(vocabulary, f"it describes no tokenizer ({error})") from None
     try:
         info = DataInfo(**{**values, "label_names": tuple(values["label_names"]), "tokenizer": tokenizer})
     except (KeyError, TypeError) as error:
-        raise RunError(f"{folder / 'data.json'} is damaged: it describes no data ({error})") from None
+        raise damaged(folder / "data.json", f"it describes no data ({error})") from None
     try:
         config: Any = read_config_of_run(config_class, folder / "config.json")
     except ConfigError as error:
@@ -196,7 +196,8 @@ def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
             record = read_json(path)
             number, identity = int(record["number"]), dict(record["identity"])
         except (RunError, ValueError, KeyError, TypeError, OverflowError) as error:
-            print(printable(f"note: {path} is damaged ({error}); that run cannot be resumed"), flush=True)
+            why = "" if isinstance(error, RunError) else f"{path} is damaged: it describes no run; "
+            print(printable(f"note: {why or str(error) + '; '}that run cannot be resumed"), flush=True)
             continue
         records.append((path.parent, {"number": number, "identity": identity, "precision": record.get("precision")}))
     return sorted(records, key=lambda run: (run[1]["number"], run[0].name), reverse=True)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from recipes.data.splits import Splits
+from recipes.data.splits import DataInfo, Splits
 from recipes.errors import DataError, RunError
 from recipes.settings import with_changes
 
 if TYPE_CHECKING:
+    from recipes.runs.run_folder import Run
     from recipes.verbs.recipe import Recipe
 
 
@@ -22,10 +23,22 @@ def evaluate_recipe(recipe: Recipe, model: keras.Model, data: Any, options: dict
     measured = inspect.signature(recipe.figures).parameters
     measures = {name: value for name, value in options.items() if name in measured}
     changes = {name: value for name, value in options.items() if name not in measured}
+    run, own = getattr(model, "run", None), data is not None
     config, data = data_of_run(recipe, model, data)
-    run = getattr(model, "run", None)
     splits = recipe.load_data(with_changes(config, **changes), data, run.info.tokenizer if run else None)
+    if run and not own and not changes:
+        refuse_changed_data(run, splits.info)
     return recipe.figures(model, splits, **measures)
+
+
+def refuse_changed_data(run: Run, info: DataInfo) -> None:
+    """Refuses to evaluate on data that has changed since a run: held out anew, it may hold what was trained on."""
+    if run.info.fingerprint and info.fingerprint != run.info.fingerprint:
+        counts = [", ".join(f"{n:,} {split}" for split, n in one.examples.items()) for one in (run.info, info)]
+        raise DataError(
+            f"{info.name} has changed since the run in {run.folder}: it had {counts[0]}, and has {counts[1]} examples. "
+            "What is held out of it now may have been trained on. Pass other data as data=, or train again"
+        )
 
 
 def compiled_metrics(model: keras.Model, splits: Splits) -> dict[str, float]:

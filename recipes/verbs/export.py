@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
+import psutil
 import tensorflow as tf
 
 import recipes
@@ -83,6 +84,7 @@ def export_signatures(
     """
     folder = Path(folder)
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"
+    _remove_parts_of_the_dead(folder)
     try:
         part.mkdir(parents=True)
         _save(models, signatures, part)
@@ -170,6 +172,14 @@ def _write_metadata(info: DataInfo, run: Run | None, path: Path) -> None:
     extra = path / "assets.extra"
     extra.mkdir(exist_ok=True)
     (extra / "recipe.json").write_text(json.dumps(metadata, indent=2) + "\n")
+
+
+def _remove_parts_of_the_dead(folder: Path) -> None:
+    """Removes what exports that were killed have left half written."""
+    for part in folder.glob(".part-*-*"):
+        number = part.name.split("-")[1]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _publish(part: Path, folder: Path) -> Path:

@@ -33,7 +33,7 @@ def kill_and_compare(module, kills, seed, tmp_path):
     rng = random.Random(seed)
     assert fit_until_killed(module, tmp_path / "whole", None, 0) == 0
     expected_weights, expected_history = outcome_of(module, tmp_path / "whole")
-    assert [line.split(",")[0] for line in expected_history.splitlines()] == ["epoch", "0", "1"]
+    assert [line.split(",")[0] for line in expected_history.splitlines()] == ["epoch", "1", "2"]
     killed = dict.fromkeys(PLACES, 0)
     for attempt in itertools.count():
         runs = tmp_path / f"killed-{attempt}"
