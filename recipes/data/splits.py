@@ -68,7 +68,7 @@ class DataInfo:
     def __str__(self) -> str:
         sizes = ", ".join(f"{count:,} {split}" for split, count in self.examples.items())
         named = " ".join(word for word in (self.name, self.version) if word)
-        return f"{named}{self.stand_in_note}" + (f" ({sizes})" if sizes else "")
+        return f"{named}{self.stand_in_note}" + (f" ({sizes} examples)" if sizes else "")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields, ready for JSON, but for the tokenizer, which has a file of its own."""

@@ -5,9 +5,11 @@ metrics.json its report is missing. Otherwise the same command resumes it.
 """
 
 import os
+import re
 import shutil
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -77,7 +79,8 @@ class Run:
         try:
             model = read_model(path)
         except Exception as error:  # Keras raises what zipfile, h5py and json do
-            raise RunError(f"cannot read {path}: {error}. Train again, or name another run") from error
+            why = _why_unreadable(path, error)
+            raise RunError(f"cannot read {path}: {why}. Train again, or name another run") from error
         model.run = self
         return model
 
@@ -106,6 +109,18 @@ def read_run(folder: str | Path, config_class: type) -> Run:
     except ConfigError as error:
         raise RunError(f"{folder} is not a run of {name}: {error}") from None
     return Run(folder, name, config, info, read_json(metrics) if metrics.exists() else {})
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """Returns in a sentence why a model.keras cannot be read, where Keras says a page, or that there is none."""
+    if not path.exists():
+        return "there is none"
+    if not zipfile.is_zipfile(path):
+        return f"it is damaged: {path.stat().st_size:,} bytes that are no whole zip archive"
+    unknown = re.search(r"Could not locate (?:class|function) '([^']+)'", str(error))
+    if unknown:
+        return f"it has a {unknown[1]} that this recipe does not know; it was saved by another recipe or version"
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def recipe_name(config: Any) -> str:

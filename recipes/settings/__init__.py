@@ -139,7 +139,7 @@ def read_values(path: str | Path) -> dict[str, Any]:
         values = json.loads(Path(path).read_text())
     except OSError as error:
         raise ConfigError(f"cannot read the config file {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not a JSON file of settings: {error}") from None
     if isinstance(values, dict) and isinstance(values.get("config"), dict):  # best.json of a search
         values = values["config"]

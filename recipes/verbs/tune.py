@@ -153,7 +153,7 @@ def _tuner_class() -> Callable[[_Search, int], Any]:
             super().__init__(
                 objective=keras_tuner.Objective(search.objective, search.direction),
                 max_trials=trials,
-                seed=search.config.seed,
+                seed=search.config.seed + 1,  # Keras Tuner takes 0 for none
                 # Keras Tuner gives up after three failures in a row; a few bad corners should not end a search.
                 max_consecutive_failed_trials=trials + 1,
                 directory=str(search.folder),

@@ -78,6 +78,11 @@ def test_evaluate_takes_all_of_a_folder_and_only_one_of_the_same_classes(tmp_pat
             keras.utils.save_img(f"pictures/{name}/{number}.png", np.full((9, 9, 1), level), scale=False)
     model = mnist_dense.fit(mnist_dense.LINEAR, data="pictures", batch_size=4, epochs=20, learning_rate=0.01)
     assert model.run.info.examples == {"train": 20, "validation": 2, "test": 2}
+    mnist_dense.evaluate(model)
+    for number in range(3):
+        keras.utils.save_img(f"pictures/dark/more-{number}.png", np.full((9, 9, 1), 9), scale=False)
+    with pytest.raises(DataError, match=r"it had 20 train, .*has 22 train.*may have been trained on.*data=, or train"):
+        mnist_dense.evaluate(model)
     few = tmp_path / "few"
     for name in ("dark", "light"):
         (few / name).mkdir(parents=True)
@@ -128,10 +133,28 @@ def test_two_runs_of_one_second_get_two_folders():
     assert first.run.folder != second.run.folder
 
 
+class Unknown(keras.layers.Dense):
+    """A layer of somebody's own, whose module is not to be found."""
+
+    __module__ = "gone"
+
+    def __init__(self):
+        super().__init__(2)
+
+    def get_config(self):
+        return {}
+
+
 def test_damaged_and_foreign_runs_are_refused(tmp_path):
     folder = mnist_dense.fit(TINY).run.folder
     (folder / "model.keras").write_bytes(b"torn")
-    with pytest.raises(RunError, match=r"cannot read .*model\.keras"):
+    with pytest.raises(RunError, match=r"cannot read .*model\.keras: it is damaged: 4 bytes that are no whole zip"):
+        mnist_dense.evaluate()
+    keras.Sequential([keras.Input((2,)), Unknown()]).save(folder / "model.keras")
+    with pytest.raises(RunError, match=r"it has a Unknown that this recipe does not know"):
+        mnist_dense.evaluate()
+    (folder / "model.keras").unlink()
+    with pytest.raises(RunError, match=r"model\.keras: there is none"):
         mnist_dense.evaluate()
     (folder / "data.json").rename(folder / "kept.json")
     (folder / "data.json").write_text("{}")
