@@ -31,7 +31,7 @@ def test_the_parameters_are_those_of_the_two_networks():
         (50, 200),
         (200, 200),
         (200, 784),
-    ]  # Burda et al.'s: mu and sigma of 50
+    ]  # Burda et al.'s
     theirs = sum((inputs + 1) * outputs for inputs, outputs in dense)
     assert f"({theirs:,} parameters; ours has 32 latent numbers and {encoder + decoder:,})" in mnist_vae.__doc__
 

@@ -18,7 +18,7 @@ def test_parameters_are_nanogpts():
 
 
 def test_what_the_page_says_of_nanogpt():
-    """Parameters, steps and epochs of both: nanoGPT reads 12 windows of 64 in each of 2,000 steps, and has no biases."""
+    """nanoGPT has no biases, and takes 2,000 steps of 12 windows."""
     config, sizes, page = shakespeare_gpt.Config(), shakespeare_gpt.SHAKESPEARE, shakespeare_gpt.__doc__
     model = shakespeare_gpt.build(config)
     without = sum(int(np.prod(w.shape)) for w in model.weights if not w.path.endswith(("bias", "beta")))
