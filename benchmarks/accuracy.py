@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py mnist_dense --seeds 0 1 2
     python benchmarks/accuracy.py mnist_dense --setting LINEAR
+    python benchmarks/accuracy.py imdb_lstm --change sequence_length=200
     python benchmarks/accuracy.py mnist_vae --judge runs/mnist_dense/20261121-113003 --samples 64
 
 Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
@@ -9,6 +10,7 @@ after every seed, with the machine's own rate before the first.
 """
 
 import argparse
+import ast
 import importlib
 import json
 import statistics
@@ -30,23 +32,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("--setting", default="", help="a constant of the recipe, such as LINEAR; default: Config()")
+    parser.add_argument("--change", nargs="+", default=[], metavar="NAME=VALUE", help="settings unlike the constant's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--judge", help="run of a classifier that looks at generated images")
     parser.add_argument("--samples", type=int, help="codes for each image of an importance-weighted bound")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")
-    config = with_changes(getattr(recipe, args.setting) if args.setting else recipe.Config(), offline="error")
-    name = "-".join(filter(None, [args.recipe, args.setting]))
+    changes = dict(map(read_change, args.change))
+    config = getattr(recipe, args.setting) if args.setting else recipe.Config()
+    config = with_changes(config, **{**changes, "offline": "error"})
+    name = "-".join(filter(None, [args.recipe, args.setting, *args.change]))
     result = {
         "recipe": args.recipe,
         "setting": args.setting or "default",
         "command": f"python benchmarks/accuracy.py {args.recipe}"
         + (f" --setting {args.setting}" if args.setting else "")
+        + (f" --change {' '.join(args.change)}" if args.change else "")
         + (" --judge RUN" if args.judge else "")
         + (f" --samples {args.samples}" if args.samples else "")
         + " --seeds "
         + " ".join(map(str, args.seeds)),
+        "changes": changes,
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"gflops_before": rates(), **environment()},
         "seeds": [],
@@ -75,6 +82,15 @@ def main() -> None:
         result[f"test_{figure}_stdev"] = statistics.stdev(figures) if len(figures) > 1 else None
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def read_change(text: str) -> tuple[str, object]:
+    """Returns (name, value) of "name=value", the value as Python writes it, or else a str."""
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
 
 
 if __name__ == "__main__":

@@ -1,53 +1,97 @@
-"""How well cosines of word2vec's vectors agree with people: Spearman's correlation on WordSim-353.
+"""How well cosines of word vectors agree with people: Spearman's correlation on WordSim-353, beside baselines.
 
     pip install ".[test]"
     python benchmarks/word_similarity.py [RUN]
 
-gensim carries the pairs: Finkelstein et al. (2002). The recipe's window and rate were chosen on every other pair, from
-the first on; what is reported is of the rest. The baselines count words in the same text: a bag of words (the
-vector of a word says in which reviews it is, weighted by tf-idf) and, stronger, the words in its windows (positive
-pointwise mutual information). All read the same training text with the same vocabulary.
+gensim carries the pairs: Finkelstein et al. (2002). Every other one that the text knows, from the first on, is to
+choose by: the recipe's window and rate, and of each baseline the settings in `SETTINGS`. What is reported is of the
+rest, with intervals of 95 % over resampled pairs, and of the differences from word2vec over the same ones.
+
+All read the text that word2vec is trained on, with its vocabulary, but the first as it is before frequent words are
+thinned:
+
+- bag_of_words: in which reviews a word is, weighted by tf-idf; nothing is chosen.
+- ppmi: the words in its windows, by positive pointwise mutual information, a word's share as a context being raised to
+  the power of 0.75; Levy et al. (2015), https://aclanthology.org/Q15-1016, section 3.
+- ppmi_svd: the same in as many numbers as word2vec has, by a singular value decomposition.
+- gensim: gensim's word2vec with the recipe's window and width, else as it is: 5 words drawn, 5 epochs, its own rate.
 """
 
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from gensim.models import KeyedVectors
+from gensim.models import KeyedVectors, Word2Vec
 from gensim.test.utils import datapath
 from scipy.sparse import csr_matrix, diags
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
+from sklearn.utils.extmath import randomized_svd
 
 from machine import environment
 from recipes import word2vec
 from recipes.data.plain_text import find_text, text_of
 
 RESULT = Path(__file__).parent / "results" / "word_similarity.json"
+WINDOWS, POWERS = (2, 5, 10), (0.0, 0.5, 1.0)  # words on either side; how far singular values stretch their directions
+SETTINGS = {"ppmi": [(window,) for window in WINDOWS], "ppmi_svd": [(w, p) for w in WINDOWS for p in POWERS]}
+Pairs = list[tuple[str, str, float]]
 
 
 def main() -> None:
     """Scores the newest run, or the one that is named, and the baselines."""
     model = word2vec.load(sys.argv[1] if len(sys.argv) > 1 else None)
-    run, words = model.run, model.run.info.tokenizer
-    names = {name: index for index, name in enumerate(words.vocabulary)}
+    run, tokenizer, config = model.run, model.run.info.tokenizer, model.run.config
+    names = {name: index for index, name in enumerate(tokenizer.vocabulary)}
     lines = Path(datapath("wordsim353.tsv")).read_text().splitlines()
     pairs = [line.split("\t") for line in lines if not line.startswith("#")]
     known = [(a.lower(), b.lower(), float(score)) for a, b, score in pairs if {a.lower(), b.lower()} <= names.keys()]
-
-    arrays, _ = find_text(run.config.dataset, run.config.offline)
-    reviews = words.encode(text_of(arrays.train).splitlines())
-    vectors = np.vstack([np.zeros((2, run.config.embed_dim)), word2vec.word_vectors(model)])
-    kinds = {
-        "word2vec": csr_matrix(word2vec.unit(vectors)),
-        "bag_of_words": in_reviews(reviews, len(names)),
-        "windows": in_windows(reviews, len(names), run.config.window),
-    }
     chosen, reported = known[::2], known[1::2]
+
+    whole = text_of(find_text(config.dataset, config.offline)[0].train)
+    reviews = whole[: int(len(whole) * (1 - config.validation_fraction))].splitlines()  # as `word2vec.load_data` has it
+    words = word2vec.known_words(tokenizer, reviews)
+    words = word2vec.thinned(words, np.bincount(words, minlength=len(names)), config.subsampling)
+    if len(words) != run.info.examples["train"]:
+        raise SystemExit(f"the text has {len(words):,} words, the run was trained on {run.info.examples['train']:,}")
+
+    @lru_cache(maxsize=1)
+    def counted(window: int) -> csr_matrix:
+        return pointwise_information(words, len(names), window)
+
+    @lru_cache(maxsize=1)
+    def factors(window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return randomized_svd(counted(window), config.embed_dim, n_iter=3, random_state=0)
+
+    def squeezed(window: int, power: float) -> np.ndarray:
+        left, values, _ = factors(window)
+        return left * values**power
+
+    in_gensim = ThreadPoolExecutor().submit(by_gensim, words, len(names), config)  # which takes minutes
+    vectors = {
+        "word2vec": np.vstack([np.zeros((2, config.embed_dim)), word2vec.word_vectors(model)]),
+        "bag_of_words": in_reviews(tokenizer.encode(reviews), len(names)),
+    }
+    choices: dict[str, dict] = {kind: {} for kind in SETTINGS}
+    makers: dict[str, Callable] = {"ppmi": counted, "ppmi_svd": squeezed}
+    for settings in sorted(set(SETTINGS["ppmi"] + SETTINGS["ppmi_svd"])):  # by window, whose counts are kept
+        kind = "ppmi" if len(settings) == 1 else "ppmi_svd"
+        rows = makers[kind](*settings)
+        choices[kind][settings] = correlation(rows, names, chosen)
+        if choices[kind][settings] == max(choices[kind].values()):
+            vectors[kind] = rows
+        print(kind, settings, round(choices[kind][settings], 3), flush=True)
+
+    vectors["gensim"] = in_gensim.result()
+    cosines = {kind: cosines_of(rows, names, reported) for kind, rows in vectors.items()}
+    intervals, differences = resampled(cosines, [score for *_, score in reported])
     result = {
         "command": "python benchmarks/word_similarity.py",
         "date": time.strftime("%Y-%m-%d"),
@@ -55,43 +99,100 @@ def main() -> None:
         "run": {"metrics": run.metrics, "config": json.loads((run.folder / "config.json").read_text())},
         "pairs_in_all": len(pairs),
         "pairs": len(reported),
-        "spearman": {kind: agreement(rows, names, reported) for kind, rows in kinds.items()},
+        "spearman": {kind: correlation(rows, names, reported) for kind, rows in vectors.items()},
+        "interval_of_95_percent": intervals,
+        "word2vec_less_each_with_interval": differences,
         "pairs_to_choose_by": len(chosen),
-        "spearman_to_choose_by": {kind: agreement(rows, names, chosen) for kind, rows in kinds.items()},
+        "spearman_to_choose_by": {kind: correlation(rows, names, chosen) for kind, rows in vectors.items()},
+        "settings_to_choose_from": {
+            kind: {" ".join(map(str, settings)): value for settings, value in of_kind.items()}
+            for kind, of_kind in choices.items()
+        },
         "words_that_gensim_reads": len(KeyedVectors.load_word2vec_format(run.folder / "vectors.txt")),
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({name: value for name, value in result.items() if name not in ("machine", "run")}, indent=2))
 
 
-def agreement(rows: csr_matrix, names: dict[str, int], pairs: list[tuple[str, str, float]]) -> float:
-    """Returns Spearman's correlation of the cosines of some words' rows with people's scores."""
-    cosines = [cosine(rows[names[a]], rows[names[b]]) for a, b, _ in pairs]
-    return float(spearmanr(cosines, [score for *_, score in pairs]).statistic)
-
-
 def in_reviews(reviews, size: int) -> csr_matrix:
     """Returns (V, reviews) tf-idf of the words of some reviews, (reviews, None)."""
     word, review = reviews.flat_values.numpy(), reviews.value_rowids().numpy()
     counts = csr_matrix((np.ones(len(word)), (word, review)), shape=(size, int(review[-1]) + 1))
-    return diags(np.log(counts.shape[1] / np.maximum(1, counts.getnnz(axis=1)))) @ counts
+    return csr_matrix(diags(np.log(counts.shape[1] / np.maximum(1, counts.getnnz(axis=1)))) @ counts)
 
 
-def in_windows(reviews, size: int, window: int) -> csr_matrix:
-    """Returns (V, V) positive pointwise mutual information of words that stand within a window."""
-    flat = reviews.flat_values.numpy()
-    pairs = [(flat[:-offset], flat[offset:]) for offset in range(1, window + 1)]
-    one, other = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-    counts = csr_matrix((np.ones(len(one)), (one, other)), shape=(size, size))
+def pointwise_information(words: np.ndarray, size: int, window: int) -> csr_matrix:
+    """Returns (V, V) positive pointwise mutual information of a text's words, (N,), and those within a window of them.
+
+    A word counts the less the farther it is, as in word2vec, which draws the window's size: 1 less (offset - 1) / W.
+    """
+    counts = csr_matrix((size, size), dtype=np.float32)
+    for offset in range(1, window + 1):
+        weights = np.full(len(words) - offset, 1 - (offset - 1) / window, np.float32)
+        counts += csr_matrix((weights, (words[:-offset], words[offset:])), shape=(size, size))
     found = (counts + counts.T).tocoo()
     totals = np.asarray(found.sum(1)).ravel()
-    information = np.log(found.data * totals.sum() / (totals[found.row] * totals[found.col]))
-    return csr_matrix((np.maximum(information, 0), (found.row, found.col)), shape=(size, size))
+    as_context = totals**0.75 / (totals**0.75).sum()
+    information = np.log(found.data / (totals[found.row] * as_context[found.col]))
+    positive = information > 0
+    return csr_matrix((information[positive], (found.row[positive], found.col[positive])), shape=(size, size))
 
 
-def cosine(one: csr_matrix, other: csr_matrix) -> float:
-    """Returns the cosine of the angle of two sparse rows."""
-    return float((one @ other.T).sum() / max(1e-12, np.sqrt(one.multiply(one).sum() * other.multiply(other).sum())))
+def by_gensim(words: np.ndarray, size: int, config: word2vec.Config) -> np.ndarray:
+    """Returns (V, D) vectors of gensim's word2vec, zeros for words that are not in the text."""
+    text = [str(word) for word in words]
+    pieces = [text[start : start + 10_000] for start in range(0, len(text), 10_000)]  # the most that gensim reads
+    model = Word2Vec(
+        pieces,
+        vector_size=config.embed_dim,
+        window=config.window,
+        sg=1,  # skip-grams
+        sample=0,  # it is thinned
+        min_count=1,
+        workers=1,  # the same vectors every time
+        seed=0,
+    )
+    vectors = np.zeros((size, config.embed_dim), np.float32)
+    vectors[[int(word) for word in model.wv.index_to_key]] = model.wv.vectors
+    return vectors
+
+
+def cosines_of(rows, names: dict[str, int], pairs: Pairs) -> np.ndarray:
+    """Returns the cosines of the words' rows, (V, D) dense or sparse, of some pairs."""
+    one, other = (csr_matrix(rows[[names[pair[side]] for pair in pairs]]) for side in (0, 1))
+
+    def products(a: csr_matrix, b: csr_matrix) -> np.ndarray:
+        return np.asarray(a.multiply(b).sum(1)).ravel()
+
+    return products(one, other) / np.maximum(1e-12, np.sqrt(products(one, one) * products(other, other)))
+
+
+def correlation(rows, names: dict[str, int], pairs: Pairs) -> float:
+    """Returns Spearman's correlation of the cosines of some words' rows with people's scores."""
+    return float(spearman(cosines_of(rows, names, pairs), np.array([score for *_, score in pairs])))
+
+
+def spearman(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Returns Spearman's correlation along the last axis, (..., N) twice to (...)."""
+    a, b = (rankdata(side, axis=-1) - (side.shape[-1] + 1) / 2 for side in (one, other))
+    return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+
+
+def resampled(cosines: dict[str, np.ndarray], scores: list[float], times: int = 10_000) -> tuple[dict, dict]:
+    """Returns the intervals of each correlation, and of word2vec's less each, over pairs drawn with replacement."""
+    index = np.random.default_rng(353).integers(0, len(scores), (times, len(scores)))
+    drawn = {kind: spearman(values[index], np.array(scores)[index]) for kind, values in cosines.items()}
+    whole = {kind: float(spearman(values, np.array(scores))) for kind, values in cosines.items()}
+    intervals = {kind: [float(end) for end in np.percentile(values, (2.5, 97.5))] for kind, values in drawn.items()}
+    differences = {
+        kind: [
+            whole["word2vec"] - whole[kind],
+            *(float(end) for end in np.percentile(drawn["word2vec"] - values, (2.5, 97.5))),
+        ]
+        for kind, values in drawn.items()
+        if kind != "word2vec"
+    }
+    return intervals, differences
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ __version__ = "0.2.0"
 #: Every recipe and what it is, in one line. The key is the name of its file.
 RECIPES = {
     "mnist_dense": "Handwritten digits with a multi-layer perceptron; LINEAR is softmax regression. Start here.",
-    "mnist_autoencoder": "Handwritten digits to a small code and back, with noise taken out; CLEAN and DENSE without.",
+    "mnist_autoencoder": "Handwritten digits to a code and back, with noise taken out; CLEAN and DENSE without.",
     "mnist_vae": "Handwritten digits that nobody wrote, from a variational autoencoder.",
     "dcgan": "Images that nobody took, from two networks that play against each other; CIFAR makes colour photographs.",
     "cifar_lecture": "Small colour photographs with the convolutional network of a first lecture, to the letter.",

@@ -17,10 +17,12 @@ discriminator, weights from N(0, 0.02), Adam with a momentum of 0.5.
 
 What differs from Goodfellow et al.'s Algorithm 1: a step updates both networks from the same weights, images and noise,
 where theirs updates D first, draws noise anew, and then updates G against the D that there is by then. From Radford et
-al.'s: an eighth of their width; kernels of 4x4, a multiple of the stride, where 5x5 overlaps unevenly and draws
-checkerboards (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard/); the target of real images is 0.9
-(one-sided label smoothing: Salimans et al. 2016, section 3.4, https://arxiv.org/abs/1606.03498); the rate falls to 0,
-for at a constant one the two circle each other to the end, and begins at 4e-4 where theirs was 2e-4.
+al.'s: an eighth of their width, and three halvings of 32x32 where they have four of 64x64; kernels of 4x4, a multiple
+of the stride, where 5x5 overlaps unevenly and draws checkerboards (Odena et al. 2016,
+https://distill.pub/2016/deconv-checkerboard/); the target of real images is 0.9 (one-sided label smoothing: Salimans et
+al. 2016, section 3.4, https://arxiv.org/abs/1606.03498), in `evaluate`'s loss of D too; the rate falls to 0, for at a
+constant one the two circle each other to the end, and begins at 4e-4 where theirs was 2e-4. The distance is of the
+features of a classifier of digits: it cannot be compared with published ones, which are of Inception's.
 
 The default makes handwritten digits of 28x28 pixels; `CIFAR` small colour photographs of 32x32: `fit(CIFAR)`.
 `evaluate(judge=...)` asks a classifier that another recipe has trained what it sees in the images.

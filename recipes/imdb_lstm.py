@@ -13,10 +13,12 @@ al. (2013), https://arxiv.org/abs/1211.5063. `GradientNorms` logs their norms af
 report shows how far back the loss reaches; with `bidirectional=False`, that no second network begins at the other end.
 
 Reviews of about the same length share a batch, so that little is spent on padding, and a mask keeps that little out of
-the states. The data set is Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/. What differs from
-keras.io's BiLSTM (https://keras.io/examples/nlp/bidirectional_lstm_imdb/, 84.28 % after 2 epochs): it has two layers,
-reads the first 200 words and trains on all 25,000 reviews without dropout; here one layer reads the last 400 words,
-drops half of what it embeds, clips gradients, and trains on 22,500 reviews, a tenth being held out.
+the states. The data set is Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/. keras.io's BiLSTM
+(https://keras.io/examples/nlp/bidirectional_lstm_imdb/) has 84.28 % after 2 epochs, with the same widths, vocabulary
+and batches. What differs: one recurrent layer, where it has two; the last 400 words, where it reads the last 200
+(`pad_sequences` cuts a text at its beginning, whatever the comment there says); padding is masked; half of the
+embedding and of the last state is dropped, where nothing is; Adam's rate climbs to 1e-3 and falls to 0, where it stays,
+and gradients are clipped; 22,500 reviews to train on, a tenth being held out, where it trains on all 25,000.
 
 Result: 87.74 % test accuracy (1 seed) after 2 epochs, in 3 min 36 s on two cores. (Validation gives 89.5 %: its reviews
 are of films that the training split knows too, the test split's are of others.)

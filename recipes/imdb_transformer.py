@@ -12,8 +12,11 @@ part (as in GPT-2), dropout of attention weights, and whole words dropped in tra
 
 `explain` shows where each word looks. The data set is Maas et al. (2011),
 https://ai.stanford.edu/~amaas/data/sentiment/. keras.io's Transformer (https://keras.io/examples/nlp/
-text_classification_with_transformer/, 87.45 % after 2 epochs) reads 200 words of width 32, the first ones, normalises
-after each part, and trains on all 25,000 reviews; here it is the last 512 words of width 64 and 22,500 reviews.
+text_classification_with_transformer/) has 87.45 % after 2 epochs, also with one block of two heads. What differs from
+it: the last 512 words of width 64, where it reads the last 200 of width 32 (`pad_sequences` cuts a text at its
+beginning); 128 hidden units for 32; padding is neither looked at nor averaged; normalisation before each part, not
+after; no dense layer of 20 units before the logits; dropout of 0.3 for 0.1, and of whole words; Adam's rate climbs to
+1e-3 and falls to 0, where it stays; 22,500 reviews to train on, a tenth being held out, where it has all 25,000.
 
 Result: 88.04 % test accuracy (1 seed) after 2 epochs, in 2 min 26 s on two cores. (Validation gives 89.1 %: its reviews
 are of films that the training split knows too, the test split's are of others.)

@@ -6,9 +6,10 @@ Each layer multiplies by a matrix, adds a vector and cuts off what is negative, 
     loss = -log p(label),       p(k) = exp(z_k) / sum_j exp(z_j)
 
 Two hidden layers of 512 units with dropout, as in Keras 2.3.1's `mnist_mlp.py` (98.40 % after 20 epochs;
-https://github.com/keras-team/keras/blob/2.3.1/examples/mnist_mlp.py). What differs: Adam with a cosine learning-rate
-schedule in place of RMSprop, training images shifted by up to a pixel, and a tenth of them held out for validation.
-`LINEAR` is softmax regression, without shifts, which reaches about 92 %.
+https://github.com/keras-team/keras/blob/2.3.1/examples/mnist_mlp.py). What differs: Adam with a rate that falls from
+1e-3 to 0 as a cosine, where RMSprop's stays; training images shifted by up to a pixel; a tenth of them held out, where
+the example looks at the test images after each epoch, and reports the last. `LINEAR` is softmax regression, without
+shifts, which reaches about 92 %.
 
 Result: 98.97 % test accuracy (three seeds, 98.96 to 98.99) after 20 epochs, in 81 s; `LINEAR` 92.61 % in 28 s. Two
 cores (AVX-512, about 300 GFLOP/s in float32), other work beside. Command: `python benchmarks/accuracy.py mnist_dense

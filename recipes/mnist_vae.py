@@ -10,15 +10,17 @@ N(0, 1) before anything is seen of them, p(z). Both networks are trained to mini
 
 with one code z drawn per image (section 2.3, equation 7, and appendix B). What is random in z does not depend on the
 encoder, so gradients pass through it: the reparametrisation trick (section 2.4). What differs: both networks are
-convolutional where theirs are dense with one hidden layer, Adam in place of Adagrad, and pixels are drawn as 0 or 1
-with their brightness as probability, anew in each step; those of test images once.
+convolutional where theirs have one hidden layer of 500 units with tanh; Adam, whose rate climbs and falls, in place of
+Adagrad, in batches of 128, not 100; no prior on the weights; a tenth of the training images held out; and pixels are
+drawn as 0 or 1 with their brightness as probability, anew in each step; those of test images once.
 
 `evaluate(samples=k)` adds Burda et al.'s tighter bound (2016, equation 8), https://arxiv.org/abs/1509.00519:
 
     bound = -E log 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x)
 
 Their table 1 has 86.76 nats, by 5,000 codes, for a plain VAE of 50 latent numbers with two dense layers of 200 in each
-network, trained for 3,280 epochs.
+network (425,284 parameters; ours has 32 latent numbers and 1,751,425), trained for 3,280 epochs of 60,000 images, whose
+pixels are drawn likewise. With fewer codes, as here, the bound is looser, and the figure higher.
 
 Result: -ELBO of 90.2 nats per test image after 15 epochs, 86.3 by the bound with 64 codes (1 seed), in 16 min on two
 cores, other work beside. Command: `python benchmarks/accuracy.py mnist_vae --judge RUN --samples 64 --seeds 0`.

@@ -13,11 +13,14 @@ back at every piece of the source, for the hidden state alone cannot hold a long
 
     loss = - sum_t sum_k q_t(k) log p(k | y_<t, x),  q smoothed: the sum over a sentence, the mean of a batch
 
-What differs: one layer, which reads in both directions (so "none" needs no reversed source) and hands the writer a
-tanh layer of where it ended; an LSTM also with "bahdanau", where the paper has a GRU with maxout units; Luong's
-equation 5 for both; one embedding for both languages, pieces in place of words, label smoothing, and Adam.
+What differs: one layer of 256 units, which reads in both directions (so "none" needs no reversed source) and hands the
+writer a tanh layer of where it ended, where Sutskever's and Luong's have four of 1,000, in one direction; an LSTM also
+with "bahdanau", where the paper has a GRU of 1,000 with maxout units; Luong's equation 5 for both; one embedding for
+both languages, 4,000 pieces in place of 30,000 to 160,000 words; dropout of 0.3, label smoothing, which is in
+`evaluate`'s loss too, and Adam, for SGD or Adadelta; a beam of 4 with a penalty for length.
 
-The data set is Multi30k, Elliott et al. (2016), https://aclanthology.org/W16-3210; scores are sacreBLEU's.
+The data set is Multi30k, Elliott et al. (2016), https://aclanthology.org/W16-3210, where the papers have WMT's millions
+of sentences; scores are sacreBLEU's of raw text, so none of theirs stands beside ours.
 
 Result: BLEU 30.29 on the test split (1 seed), in 56 min with other work beside, on two cores.
 """

@@ -10,6 +10,8 @@ def test_it_is_the_network_of_keras_2_3_1_layer_by_layer():
     model = cifar_lecture.build()
     by_hand = (27 * 32 + 32) + (288 * 32 + 32) + (288 * 64 + 64) + (576 * 64 + 64) + (2304 * 512 + 512) + (5120 + 10)
     assert model.count_params() == by_hand == 1_250_858
+    steps = cifar_lecture.CIFAR10.steps(1, cifar_lecture.Config().batch_size)
+    assert f"an epoch has {steps:,} steps for {-(-50_000 // 32):,}" in cifar_lecture.__doc__
     kinds = [type(layer).__name__ for layer in model.layers[2:]]
     block = ["Conv2D", "Conv2D", "MaxPooling2D", "Dropout"]
     assert kinds == [*block, *block, "Flatten", "Dense", "Dropout", "Dense"]

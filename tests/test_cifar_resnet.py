@@ -59,12 +59,26 @@ def test_the_papers_rate_is_divided_by_ten_twice():
 
 
 def test_the_papers_training():
-    config, optimizer = cifar_resnet.PAPER, cifar_resnet.build(cifar_resnet.PAPER).optimizer
-    assert cifar_resnet.CIFAR10.steps(config.epochs, config.batch_size) == pytest.approx(64_000, rel=0.01)
-    assert (config.batch_size, config.epochs) == (128, 182)
+    config, sizes = cifar_resnet.PAPER, cifar_resnet.CIFAR10
+    optimizer, steps = cifar_resnet.build(config).optimizer, sizes.steps(config.epochs, config.batch_size)
+    assert config.batch_size == 128
+    assert steps == 182 * (45_000 // 128) == 63_882, "the paper's 64,000, in whole epochs"
+    drops = steps // 2, steps * 3 // 4
+    assert drops == (31_941, 47_911), "the paper's 32,000 and 48,000"
+    around = [0, drops[0], drops[0] + 1, drops[1], drops[1] + 1, steps - 1]
+    assert [float(optimizer._learning_rate(step)) for step in around] == pytest.approx(
+        [0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3]
+    )
+    assert all(f"{number:,}" in cifar_resnet.__doc__ for number in (steps, *drops))
     assert (optimizer.momentum, optimizer.nesterov) == (0.9, False)
     # A step takes rate * decay off a kernel; momentum adds up L2's gradient of 1e-4 to 1 / (1 - 0.9) of that.
     assert optimizer.weight_decay == pytest.approx(1e-4 / (1 - 0.9))
+
+
+def test_steps_and_epochs_of_the_docstring():
+    config = cifar_resnet.Config()
+    steps = cifar_resnet.CIFAR10.steps(config.epochs, config.batch_size)
+    assert f"{config.epochs} epochs, {steps:,} steps" in cifar_resnet.__doc__
 
 
 def test_a_warm_up_without_effect_is_refused():

@@ -28,7 +28,9 @@ def test_parameters_by_hand_are_those_of_the_docstring():
     model = mnist_autoencoder.build()
     assert model.get_layer("encoder").count_params() == encoder
     assert model.get_layer("decoder").count_params() == decoder
-    assert f"{encoder + decoder:,} parameters" in mnist_autoencoder.__doc__
+    keras_io = (9 + 1) * 32 + 3 * (9 * 32 + 1) * 32 + 9 * 32 + 1
+    assert f"{encoder + decoder:,} parameters where it has {keras_io:,}, 15 times" in mnist_autoencoder.__doc__
+    assert round((encoder + decoder) / keras_io) == 15
     assert f"7x7 places, {7 * 7 * 16}, as many as the image has pixels" in mnist_autoencoder.__doc__
     dense = (784 * 512 + 512) + (512 * 128 + 128) + (128 * 32 + 32)
     assert mnist_autoencoder.build(mnist_autoencoder.DENSE).get_layer("encoder").count_params() == dense

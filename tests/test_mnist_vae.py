@@ -24,6 +24,16 @@ def test_the_parameters_are_those_of_the_two_networks():
     )
     model = mnist_vae.build()
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == encoder + decoder
+    dense = [
+        (784, 200),
+        (200, 200),
+        (200, 100),
+        (50, 200),
+        (200, 200),
+        (200, 784),
+    ]  # Burda et al.'s
+    theirs = sum((inputs + 1) * outputs for inputs, outputs in dense)
+    assert f"({theirs:,} parameters; ours has 32 latent numbers and {encoder + decoder:,})" in mnist_vae.__doc__
 
 
 def test_cross_entropy_of_coins():

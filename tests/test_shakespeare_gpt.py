@@ -17,6 +17,18 @@ def test_parameters_are_nanogpts():
         assert model.count_params() - positions == pytest.approx(printed, rel=0.01)
 
 
+def test_what_the_page_says_of_nanogpt():
+    """nanoGPT has no biases, and takes 2,000 steps of 12 windows."""
+    config, sizes, page = shakespeare_gpt.Config(), shakespeare_gpt.SHAKESPEARE, shakespeare_gpt.__doc__
+    model = shakespeare_gpt.build(config)
+    without = sum(int(np.prod(w.shape)) for w in model.weights if not w.path.endswith(("bias", "beta")))
+    assert f"({model.count_params():,} parameters, {without:,}\nthere)" in page
+    steps = sizes.steps(config.epochs, config.batch_size)
+    assert f"{steps} steps of {config.batch_size} windows, which is {config.epochs} epochs" in page
+    assert round(2_000 * 12 / sizes.train_examples, 1) == 1.5
+    assert config.learning_rate == 5e-3
+
+
 def test_no_position_sees_its_future():
     model = shakespeare_gpt.build(shakespeare_gpt.TINY)
     token_ids = np.arange(10)[None] % 60

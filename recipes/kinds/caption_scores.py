@@ -18,6 +18,7 @@ def caption_scores(
     """Returns the scores of captions in [0, 100], but "cider", which may be above.
 
     - "bleu1" to "bleu4": of sacreBLEU, of the whole corpus; Papineni et al. (2002), https://aclanthology.org/P02-1040.
+      "bleu1_without_penalty" and so on leave out the brevity penalty, as Xu et al. (2015, section 5) report it.
     - "meteor": its authors' program, version 1.5; Denkowski and Lavie (2014), https://aclanthology.org/W14-3348.
     - "rouge_l", "cider": of pycocoevalcap; Lin (2004), https://aclanthology.org/W04-1013, and Vedantam et al. (2015),
       https://arxiv.org/abs/1411.5726.
@@ -33,10 +34,14 @@ def caption_scores(
 
 
 def bleu_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Returns "bleu1" to "bleu4", in [0, 100]."""
+    """Returns "bleu1" to "bleu4", in [0, 100], and the same "_without_penalty" for captions that are too short."""
     most = max(map(len, references))
     streams: list[Any] = [[texts[n] if n < len(texts) else None for texts in references] for n in range(most)]
-    return {f"bleu{size}": float(bleu(size).corpus_score(list(captions), streams).score) for size in range(1, 5)}
+    results = {f"bleu{size}": bleu(size).corpus_score(list(captions), streams) for size in range(1, 5)}
+    scores = {name: float(result.score) for name, result in results.items()}
+    # A score is the penalty times the geometric mean of the shares of words, pairs, ... that a reference has.
+    means = {name: scores[name] / result.bp if result.bp else 0.0 for name, result in results.items()}
+    return scores | {f"{name}_without_penalty": mean for name, mean in means.items()}
 
 
 def bleu(size: int = 4) -> Any:

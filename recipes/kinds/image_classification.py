@@ -30,7 +30,7 @@ class ImageClassification:
     """
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
-        """Returns {"loss": in nats, "accuracy": in [0, 1]} on the test split."""
+        """Returns {"loss": in nats, label smoothing included, "accuracy": in [0, 1]} on the test split."""
         from recipes.verbs.evaluate import compiled_metrics
 
         return compiled_metrics(model, splits)

@@ -88,7 +88,9 @@ def classifier_metrics(generated: np.ndarray, real: np.ndarray, judge: keras.Mod
     The figures: "score", the classifier score (Salimans et al. 2016, section 4), from 1 to the number of classes;
     "classes", how many classes at least 1 % of the images are taken for; "frechet", the distance of the features before
     its last layer (Heusel et al. 2017, equation 6); and each of them "_of_real" images. Distances are taken to the
-    first half of the real images, in their order: of as many generated ones, and of the other half.
+    first half of the real images, in their order: of as many generated ones, and of the other half. Where images are
+    sorted by class, the halves are of other classes, and distances mean nothing; those of tensorflow-datasets are
+    shuffled. Distances fall with the number of images: compare figures of as many.
 
     Args:
         generated: Generated images, (N, H, W, C) in [0, 255].

@@ -44,7 +44,7 @@ class Translation:
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns {"loss": nats per sentence, "perplexity": per piece, "bleu": in [0, 100]} of the test split.
 
-        Prints sacreBLEU's signature.
+        The loss is with the label smoothing, the perplexity without. Prints sacreBLEU's signature.
         """
         from recipes.verbs.evaluate import compiled_metrics
 

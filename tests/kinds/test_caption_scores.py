@@ -7,6 +7,8 @@ import pytest
 from recipes.data.standins.scenes import Scene
 from recipes.kinds import caption_scores as scores
 
+BLEU = {f"bleu{size}{kind}" for size in range(1, 5) for kind in ("", "_without_penalty")}
+
 
 def test_bleu_by_hand():
     """One caption of five words: 4, 2 and 1 of its words, pairs and triples are in a reference; none of its fours.
@@ -19,6 +21,14 @@ def test_bleu_by_hand():
     assert found["bleu2"] == pytest.approx(100 * brevity * (5 / 5 * 3 / 4) ** (1 / 2))
     assert found["bleu3"] == pytest.approx(100 * brevity * (5 / 5 * 3 / 4 * 1 / 3) ** (1 / 3))
     assert found["bleu4"] == 0
+    without = [found[f"bleu{size}_without_penalty"] for size in range(1, 5)]
+    assert without == pytest.approx([100, 100 * (3 / 4) ** (1 / 2), 100 * (3 / 4 * 1 / 3) ** (1 / 3), 0])
+
+
+def test_no_penalty_is_taken_off_captions_as_long_as_their_references_nor_back_from_empty_ones():
+    long = scores.bleu_scores(["a dog runs on the wet grass"], [["a dog runs on the grass"]])
+    assert long["bleu4_without_penalty"] == long["bleu4"] > 0
+    assert set(scores.bleu_scores([""], [["a dog"]]).values()) == {0.0}
 
 
 def test_a_word_counts_as_often_as_one_reference_has_it():
@@ -64,13 +74,13 @@ def test_a_program_that_breaks_off_is_said_and_the_rest_is_scored(tmp_path, monk
     java.write_text("#!/bin/sh\nexit 1\n")
     java.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert set(scores.caption_scores(["a"], [["a"]])) == {"bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider"}
+    assert set(scores.caption_scores(["a"], [["a"]])) == {*BLEU, "rouge_l", "cider"}
     assert "METEOR is left out: its program failed" in capsys.readouterr().out
 
 
 def test_without_the_package_or_java_the_rest_is_scored_and_that_is_said(monkeypatch, capsys):
     monkeypatch.setattr(scores.shutil, "which", lambda name: None)
-    assert set(scores.caption_scores(["a"], [["a"]])) == {"bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "cider"}
+    assert set(scores.caption_scores(["a"], [["a"]])) == {*BLEU, "rouge_l", "cider"}
     assert "METEOR is left out: its authors' program needs Java" in capsys.readouterr().out
     real = builtins.__import__
 
@@ -80,7 +90,7 @@ def test_without_the_package_or_java_the_rest_is_scored_and_that_is_said(monkeyp
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    assert set(scores.caption_scores(["a"], [["a"]])) == {"bleu1", "bleu2", "bleu3", "bleu4"}
+    assert set(scores.caption_scores(["a"], [["a"]])) == BLEU
     assert "left out: pycocoevalcap is not installed; pip install 'keras-recipes[captions]'" in capsys.readouterr().out
 
 
