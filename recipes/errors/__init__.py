@@ -44,3 +44,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def printable(text: str) -> str:
+    """Returns a text with control characters and lone surrogates as visible escapes: `\\x1b`, `\\n`, `\\udce9`."""
+    return "".join(
+        character
+        if character == " " or character.isprintable()
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

@@ -1,5 +1,6 @@
 """Ends a run: saves the model, evaluates it on the test split, writes the report."""
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -55,7 +56,7 @@ def finish_run(
     shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
     print(f"test on {run.info.name}{run.info.stand_in_note}: {shown or 'no test split'}   ({duration(seconds)})")
     print(f"report: {run.folder / 'report.md'}")
-    print(f"next: recipes export {run.command} --run {run.folder}", flush=True)
+    print(f"next: {shlex.join(['recipes', 'export', run.command, '--run', str(run.folder)])}", flush=True)
     return model
 
 

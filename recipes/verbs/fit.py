@@ -28,6 +28,7 @@ from recipes.runs.report import HistoryFile
 from recipes.runs.run_folder import Run, locked_folder
 from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
+from recipes.verbs.resume import unfinished_run
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe, Report
@@ -39,13 +40,16 @@ def fit_recipe(
     data: Any,
     callbacks: Iterable[keras.callbacks.Callback],
     runs: str | Path,
-    resume: bool,
+    resume: bool | str | Path,
 ) -> keras.Model:
     """Returns a recipe's trained model; see `Recipe.fit`."""
+    resumed = None if isinstance(resume, bool) else unfinished_run(recipe, resume, data, runs)
+    config = resumed.config if resumed else config
     with training_scope(config):  # the strategy first: several machines must meet before TensorFlow does anything else
-        splits = recipe.load_data(config, data)
+        splits = resumed.load(recipe) if resumed else recipe.load_data(config, data)
         config = follow_stand_in(config, splits.info)
-        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
+        # a new run, or an unfinished one; its precision
+        run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
         keras.utils.set_random_seed(config.seed)
         model = recipe.build(config, splits.info.sizes(recipe.sizes))
     return fit_model(model, splits, run, [*callbacks, *recipe.callbacks(splits)], recipe.report, recipe.figures)
