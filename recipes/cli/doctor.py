@@ -1,15 +1,16 @@
 """`recipes doctor`: what a run on this machine would find."""
 
+from recipes.cli.output import print_json
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins.catalogue import STANDINS
 from recipes.devices.environment import environment
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, printable
 
 
-def doctor() -> int:
+def doctor(as_json: bool = False) -> int:
     """Prints packages, hardware, what strategy and precision "auto" choose, and the data at hand."""
     here = environment()
     precision = choose_precision()
@@ -23,6 +24,20 @@ def doctor() -> int:
     except RecipeError as error:
         strategy = f"none: {error}"
     problem = network_problem()
+    if as_json:
+        print_json(
+            {
+                **here,
+                "strategy": strategy,
+                "precision": precision.policy,
+                "precision_reason": precision.reason,
+                "data_folder": data_dir(),
+                "data_sets": prepared_datasets(),
+                "stand_ins": list(STANDINS),
+                "network_problem": problem,
+            }
+        )
+        return 0
     rows = {
         "python": f"{here['python']} on {here['system']}",
         "packages": ", ".join(f"{name} {number}" for name, number in here["packages"].items()),
@@ -35,5 +50,5 @@ def doctor() -> int:
         "stand-ins": ", ".join(STANDINS),
         "network": problem or "there is one",
     }
-    print("\n".join(f"{name:<12} {value}" for name, value in rows.items()))
+    print("\n".join(f"{name:<12} {printable(value)}" for name, value in rows.items()))
     return 0

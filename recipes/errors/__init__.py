@@ -47,10 +47,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text with control characters and lone surrogates as visible escapes: `\\x1b`, `\\n`, `\\udce9`."""
+    r"""Returns a text with control characters and lone surrogates as visible escapes: `\x1b`, `\n`, `\udce9`."""
     return "".join(
-        character
-        if character == " " or character.isprintable()
-        else character.encode("unicode_escape").decode("ascii")
+        character if character == " " or character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )

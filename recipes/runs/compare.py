@@ -63,8 +63,8 @@ def draw_comparison(comparison: Comparison) -> Figure:
             validated = f"val_{name}" in curves
             for column, style in ((name, "--" if validated else "-"), (f"val_{name}", "-")):
                 if column in curves:
-                    shade = {"color": f"C{place % 10}", "alpha": 0.5 if style == "--" else 1.0}
-                    [line] = axes.plot(curves["epoch"], curves[column], f"o{style}", markersize=3, **shade)
+                    [line] = axes.plot(curves["epoch"], curves[column], f"o{style}", markersize=3)
+                    line.set(color=f"C{place % 10}", alpha=0.5 if style == "--" else 1.0)
                     lines.setdefault(run, line)
                     if style == "-":
                         lines[run] = line

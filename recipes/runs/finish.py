@@ -14,7 +14,8 @@ from recipes.data.splits import Splits
 from recipes.devices.keras_fixes import read_model
 from recipes.devices.workers import Workers
 from recipes.runs.atomic_files import write_atomically, write_json
-from recipes.runs.progress import duration, refuse_nan
+from recipes.runs.durations import duration
+from recipes.runs.progress import refuse_nan
 from recipes.runs.report import write_report
 from recipes.runs.run_folder import Run
 

@@ -9,9 +9,9 @@ import keras
 from tqdm import tqdm
 
 from recipes.errors import NotFiniteError
+from recipes.runs.durations import duration
 
-
-FIRST_STEPS, FIRST_SECONDS = 10, 5.0  # after so many and so long, whichever is later, a first estimate is printed
+FIRST_STEPS, FIRST_SECONDS = 10, 5.0
 
 
 class Progress(keras.callbacks.Callback):
@@ -86,7 +86,7 @@ class Progress(keras.callbacks.Callback):
         self.estimated = True
         rate = (self.done - done) / max(now - began, 1e-9)
         left = f", about {duration((self.total - self.done) / rate)} left" if self.total else ""
-        print(f"{rate:.3g} steps/s{left}", flush=True)
+        print(f"{rate:,.0f} steps/s{left}" if rate >= 100 else f"{rate:.3g} steps/s{left}", flush=True)
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -126,16 +126,6 @@ def refuse_nan(figures: dict[str, Any], when: str) -> None:
                 f"{name} is {float(value)} {when}; expected a finite value. Try a smaller learning_rate, or look for "
                 "NaN in the data"
             )
-
-
-def duration(seconds: float) -> str:
-    """Returns "8 s", "3 min 20 s" or "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _rounded(logs: dict | None) -> dict[str, str]:

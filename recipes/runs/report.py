@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.runs.atomic_files import save_picture, write_atomically, write_text
+from recipes.runs.durations import duration
 from recipes.runs.history import read_history
-from recipes.runs.progress import duration
 from recipes.runs.run_folder import Run
 from recipes.settings import meanings
 

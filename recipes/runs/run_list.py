@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from filelock import FileLock, Timeout
 
@@ -208,14 +208,14 @@ def _summary_of_search(folder: Path) -> RunSummary:
         state=f"damaged: {', '.join(damaged)}" if damaged else state,
         data=str(data.get("name", "")),
         stand_in_for=str(data.get("stand_in_for", "")),
-        figures={str(best.get("objective", "")): figure} if _is_number(figure) else {},
+        figures={str(best.get("objective", "")): float(figure)} if _is_number(figure) else {},
         epochs=trials,
         size=_size(folder),
     )
 
 
 def _read(path: Path, damaged: list[str]) -> dict[str, Any] | None:
-    """Returns the JSON object in a file, None if there is no file; the name of one that holds none goes to `damaged`."""
+    """Returns the JSON object in a file, None if there is no file; one that holds none is named in `damaged`."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -231,7 +231,7 @@ def _check(good: bool, name: str, damaged: list[str]) -> None:
         damaged.append(name)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -245,7 +245,7 @@ def _size(folder: Path) -> int:
     for path, _, names in os.walk(folder):
         for name in names:
             try:
-                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH116, PTH118 - many files
+                total += os.lstat(os.path.join(path, name)).st_size  # noqa: PTH118 - many files
             except OSError:  # deleted since
                 continue
     return total

@@ -67,9 +67,7 @@ def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str |
     figure, best = search.best
     print(f"best {objective} {figure:.4f}: {search.changed(best)}")
     own = ["--data", str(data)] if isinstance(data, (str, Path)) else []
-    print(
-        f"next: {shlex.join(['recipes', 'fit', command_name(config), '--config', str(folder / 'best.json'), *own])}"
-    )
+    print(f"next: {shlex.join(['recipes', 'fit', command_name(config), '--config', str(folder / 'best.json'), *own])}")
     return search.on_wanted_data(best), figure
 
 
