@@ -218,7 +218,7 @@ def test_a_run_leaves_its_record(recipe, fitted):
     assert expected | {"model.keras", "metrics.json", "data.json"} <= {path.name for path in folder.iterdir()}
     assert not list(folder.glob(".part*"))
     with (folder / "history.csv").open() as file:
-        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["0"]
     assert read_config(recipe.Config, folder / "config.json") == fitted(recipe).run.config
     assert json.loads((folder / "environment.json").read_text())["packages"]["keras"] == keras.__version__
 

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from recipes import RECIPES, __version__
 from recipes.cli.output import print_json, write_any_text
-from recipes.errors import ConfigError, DataError, RecipeError, UsageError, did_you_mean, printable
+from recipes.errors import ConfigError, DataError, RecipeError, UsageError, did_you_mean
 
 #: Verb -> (what it takes, what it does)
 VERBS = {
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except RecipeError as error:
-        print(f"recipes: {printable(str(error))}", file=sys.stderr)
+        print(f"recipes: {error}", file=sys.stderr)
         return 2 if isinstance(error, (ConfigError, UsageError)) else 1
     except KeyboardInterrupt:
         print("recipes: interrupted", file=sys.stderr)

@@ -24,7 +24,7 @@ from recipes.cli.options import (
     Tune,
     presets,
 )
-from recipes.cli.output import messages_kept_apart, print_json
+from recipes.cli.output import messages_kept_apart, one_line, print_json
 from recipes.errors import DataError, UsageError, printable
 from recipes.settings import meanings
 
@@ -46,7 +46,7 @@ def fit(recipe: ModuleType, options: Fit, settings: dict[str, Any]) -> int:
         print_json({"run": run.folder, "recipe": run.recipe, **run.metrics})
     elif options.quiet and run.writes:
         figures = _figures_in_short(run.metrics["test"]) or "no test split"
-        print(f"test on {printable(run.info.name)}{run.info.stand_in_note}: {figures}")
+        print(f"test on {one_line(run.info.name)}{run.info.stand_in_note}: {figures}")
     return 0
 
 
@@ -83,7 +83,7 @@ def export(recipe: ModuleType, options: Export, settings: dict[str, Any]) -> int
     if options.json:
         print_json({"path": path})
     elif options.quiet:
-        print(printable(str(path)))
+        print(one_line(str(path)))
     return 0
 
 
@@ -100,7 +100,7 @@ def predict(recipe: ModuleType, options: Predict, settings: dict[str, Any]) -> i
     rows, failed, drawn = [], 0, Counter[str]()  # pictures by the name of their photograph
     for name, answer in page.kind.predict(model, inputs, **how):
         if isinstance(answer, DataError):
-            print(f"recipes: {printable(str(answer))}", file=sys.stderr)
+            print(f"recipes: {answer}", file=sys.stderr)
             failed += 1
             continue
         rows.append({"input": name, **answer})
@@ -125,7 +125,7 @@ def generate(recipe: ModuleType, options: Generate, settings: dict[str, Any]) ->
     model = _load(recipe, options, "generate")
     how = (options.length, options.temperature, options.top_k, options.top_p, options.seed)
     for part in recipe.generate(options.prompt, *how, model=model):
-        print(part, end="", flush=True)
+        print(printable(part), end="", flush=True)
     print()
     return 0
 
@@ -143,7 +143,7 @@ def translate(recipe: ModuleType, options: Translate, settings: dict[str, Any]) 
             texts[number] = ""
             failed += 1
     for text in recipe.translate(texts, options.beam_width, options.length_penalty, model=model):
-        print(text)
+        print(one_line(text))
     return 1 if failed else 0
 
 
@@ -152,7 +152,7 @@ def neighbours(recipe: ModuleType, options: Neighbours, settings: dict[str, Any]
     _refuse_other_than_text(options.word, "the word")
     model = _load(recipe, options, "neighbours")
     for word, cosine in recipe.neighbours(options.word, options.count, model=model):
-        print(f"{printable(word)}\t{cosine:.4f}")
+        print(f"{one_line(word)}\t{cosine:.4f}")
     return 0
 
 
@@ -188,7 +188,7 @@ def _refuse_other_than_text(text: str, what: str) -> None:
     with suppress(UnicodeEncodeError):
         text.encode()
         return
-    raise DataError(f"{what} is {printable(text)}, no text in UTF-8; convert it first, as iconv does")
+    raise DataError(f"{what} is {one_line(text)}, no text in UTF-8; convert it first, as iconv does")
 
 
 def _figures_in_short(figures: dict[str, float]) -> str:

@@ -1,13 +1,13 @@
 """`recipes doctor`: what a run on this machine would find."""
 
-from recipes.cli.output import print_json
+from recipes.cli.output import one_line, print_json
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins.catalogue import STANDINS
 from recipes.devices.environment import environment
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
-from recipes.errors import RecipeError, printable
+from recipes.errors import RecipeError
 
 
 def doctor(as_json: bool = False) -> int:
@@ -50,5 +50,5 @@ def doctor(as_json: bool = False) -> int:
         "stand-ins": ", ".join(STANDINS),
         "network": problem or "there is one",
     }
-    print("\n".join(f"{name:<12} {printable(value)}" for name, value in rows.items()))
+    print("\n".join(f"{name:<12} {one_line(value)}" for name, value in rows.items()))
     return 0

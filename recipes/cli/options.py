@@ -156,7 +156,7 @@ def read_options(verb: str, name: str, page: ModuleType | None, arguments: list[
     """
     options, prog = OPTIONS[verb], f"recipes {verb} {name}"
     if verb not in WITH_SETTINGS:
-        given = tyro.cli(options, args=arguments, prog=prog)
+        given: Any = tyro.cli(options, args=arguments, prog=prog)
         if isinstance(given, Predict) and not given.inputs:
             raise UsageError("predict got no inputs; expected names of image files, or texts or names of text files")
         return given, {}

@@ -52,9 +52,14 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def one_line(text: str) -> str:
+    """Returns a name or a text of somebody's data as a terminal may show it, on one line."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def print_table(rows: list[list[str]]) -> None:
     """Prints rows as columns, the first row above them."""
-    rows = [[printable(cell) for cell in row] for row in rows]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

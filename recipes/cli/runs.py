@@ -10,8 +10,8 @@ import tyro
 
 import recipes
 from recipes.cli.options import Switch
-from recipes.cli.output import print_json, print_table
-from recipes.errors import RunError, UsageError, did_you_mean, printable
+from recipes.cli.output import one_line, print_json, print_table
+from recipes.errors import RunError, UsageError, did_you_mean
 from recipes.runs.durations import duration
 from recipes.runs.run_list import RunSummary, delete_run, find_run, list_runs, summary
 
@@ -130,13 +130,13 @@ def _delete(options: Delete) -> None:
     folders = list(dict.fromkeys(find_run(name, options.runs) for name in options.names))
     for folder in folders:
         run = summary(folder)
-        print(printable(f"{folder}  {run.data}  {_size(run.size)}  {run.state}"))
+        print(one_line(f"{folder}  {run.data}  {_size(run.size)}  {run.state}"))
     if not options.yes and not _agreed(len(folders)):
         print("nothing is deleted")
         return
     for folder in folders:
         delete_run(folder)
-        print(printable(f"deleted {folder}"), flush=True)
+        print(one_line(f"deleted {folder}"), flush=True)
 
 
 def _agreed(count: int) -> bool:

@@ -4,11 +4,32 @@ The command line prints their message without a traceback and exits with status 
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
+def printable(text: str) -> str:
+    r"""Returns a text as a terminal may show it: control characters and what is no UTF-8 are escaped.
+
+    Names of files and texts of data hold whatever people, or those who mean them harm, have put into them. Line breaks
+    and tabs stay; marks that turn the direction of writing do not.
+
+    >>> print(printable("a\x1b[2J"))
+    a\x1b[2J
+    """
+    hidden = {one for one in text if unicodedata.category(one) in ("Cc", "Cs")} - {"\n", "\t"}
+    return "".join(ascii(one)[1:-1] if one in hidden else one for one in text.translate(TURNS))
+
+
+#: Marks that turn the direction of writing, so that a name looks like another.
+TURNS = {code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
+
+
 class RecipeError(Exception):
-    """What every error of this package is."""
+    """What every error of this package is. Its message is `printable`."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class ConfigError(RecipeError, ValueError):
@@ -44,11 +65,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
-
-
-def printable(text: str) -> str:
-    r"""Returns a text with control characters and lone surrogates as visible escapes: `\x1b`, `\n`, `\udce9`."""
-    return "".join(
-        character if character == " " or character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

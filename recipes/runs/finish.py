@@ -1,6 +1,5 @@
 """Ends a run: saves the model, evaluates it on the test split, writes the report."""
 
-import shlex
 import shutil
 import sys
 import tempfile
@@ -14,8 +13,7 @@ from recipes.data.splits import Splits
 from recipes.devices.keras_fixes import read_model
 from recipes.devices.workers import Workers
 from recipes.runs.atomic_files import write_atomically, write_json
-from recipes.runs.durations import duration
-from recipes.runs.progress import refuse_nan
+from recipes.runs.progress import duration, refuse_nan
 from recipes.runs.report import write_report
 from recipes.runs.run_folder import Run
 
@@ -57,7 +55,7 @@ def finish_run(
     shown = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
     print(f"test on {run.info.name}{run.info.stand_in_note}: {shown or 'no test split'}   ({duration(seconds)})")
     print(f"report: {run.folder / 'report.md'}")
-    print(f"next: {shlex.join(['recipes', 'export', run.command, '--run', str(run.folder)])}", flush=True)
+    print(f"next: recipes export {run.command} --run {run.folder}", flush=True)
     return model
 
 

@@ -3,14 +3,16 @@
 import math
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import keras
 from tqdm import tqdm
 
-from recipes.errors import NotFiniteError
+from recipes.errors import NotFiniteError, printable
 from recipes.runs.durations import duration
 
+#: After so many steps and so long, whichever is later, a first estimate is printed.
 FIRST_STEPS, FIRST_SECONDS = 10, 5.0
 
 
@@ -92,6 +94,8 @@ class Progress(keras.callbacks.Callback):
 class StopOnNaN(keras.callbacks.Callback):
     """Raises TrainingError at the first step whose loss, or epoch any of whose figures, is NaN or infinite.
 
+    It stands before a user's callbacks: what these log besides is theirs.
+
     Args:
         position: (epochs, steps of the next) that an earlier part of the run has done: Keras counts from there.
     """
@@ -129,11 +133,15 @@ def refuse_nan(figures: dict[str, Any], when: str) -> None:
 
 
 def _rounded(logs: dict | None) -> dict[str, str]:
-    """Returns the numbers of an epoch's logs as text; a callback may have put anything else beside them."""
-    shown = {}
+    """Returns the numbers of some logs as they are shown; a user's callback may log texts and arrays, too."""
+    return {printable(name): f"{value:.4g}" for name, value in numbers(logs).items()}
+
+
+def numbers(logs: dict | None) -> dict[str, float]:
+    """Returns what of some logs is a number."""
+    values = {}
     for name, value in (logs or {}).items():
-        try:
-            shown[name] = f"{float(value):.4g}"
-        except (TypeError, ValueError):
-            continue
-    return shown
+        with suppress(TypeError, ValueError):
+            if not isinstance(value, (str, bytes)):
+                values[name] = float(value)
+    return values

@@ -11,8 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.runs.atomic_files import save_picture, write_atomically, write_text
-from recipes.runs.durations import duration
-from recipes.runs.history import read_history
+from recipes.runs.progress import duration
 from recipes.runs.run_folder import Run
 from recipes.settings import meanings
 
@@ -38,15 +37,24 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 def write_history(history: dict[str, list[float]], epochs: list[int], path: Path) -> None:
-    """Writes history.csv, a row per epoch, counted from 1, in one step; `epochs` are Keras', from 0."""
+    """Writes history.csv, a row per epoch, in one step."""
 
     def write(part: Path) -> None:
         with part.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["epoch", *history])
-            writer.writerows(zip((epoch + 1 for epoch in epochs), *history.values(), strict=True))
+            writer.writerows(zip(epochs, *history.values(), strict=True))
 
     write_atomically(path, write)
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Returns the columns of a history.csv; empty where there is none yet."""
+    if not path.exists():
+        return {}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
 
 
 def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
@@ -55,11 +63,12 @@ def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(5 * columns, 3.6 * rows), layout="constrained")
+    epochs = [epoch + 1 for epoch in curves["epoch"]]
     for number, name in enumerate(names, start=1):
         axes = figure.add_subplot(rows, columns, number)
         for label, column, colour in (("training", name, "C0"), ("validation", f"val_{name}", "C1")):
             if column in curves:  # a metric may be of one of them alone
-                axes.plot(curves["epoch"], curves[column], "o-", color=colour, markersize=3, label=label)
+                axes.plot(epochs, curves[column], "o-", color=colour, markersize=3, label=label)
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         axes.grid(alpha=0.3)

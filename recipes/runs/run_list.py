@@ -28,8 +28,9 @@ RECORDS = ("run.json", "config.json", "data.json", "environment.json")
 class RunSummary:
     """How a run stands, or a search.
 
-    `state` is "finished", "training now", "interrupted" (by Ctrl-C: its model so far can be read), "unfinished",
-    "failed" (for good) or "damaged: FILE, ..."; of a search "training now", "ended" or "failed".
+    `state` is "finished", "training now", "unfinished", "interrupted" (by Ctrl-C: its model so far can be read),
+    "without its report" (killed as that was written), "failed" (for good) or "damaged: FILE, ..."; of a search
+    "training now", "ended" or "failed".
     """
 
     id: str
@@ -179,12 +180,15 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _state(folder: Path) -> str:
-    if (folder / "metrics.json").exists():
+    evaluated = (folder / "metrics.json").exists()
+    if evaluated and not (folder / "checkpoints").exists():
         return "finished"
     if (folder / "failed.txt").exists():
         return "failed"
     if is_trained_now(folder):
         return "training now"
+    if evaluated:
+        return "without its report"
     return "interrupted" if (folder / "model.keras").exists() and (folder / "report.md").exists() else "unfinished"
 
 

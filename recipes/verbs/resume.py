@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recipes.data.splits import Splits
 from recipes.errors import RunError
-from recipes.runs.run_folder import Run, read_run, recipe_name
+from recipes.runs.run_folder import Run, is_over, read_run, recipe_name
 from recipes.runs.run_list import find_run, is_trained_now
 from recipes.settings import with_changes
 
@@ -61,11 +61,11 @@ def unfinished_run(recipe: Recipe, name: str | Path, data: Any, runs: str | Path
     folder = find_run(name, runs, recipe_name(recipe.config_class))
     run = read_run(folder, recipe.config_class)
     again = f"a new run with its settings: fit --config {folder / 'config.json'}"
-    if (folder / "metrics.json").exists():
-        raise RunError(f"the run in {folder} is finished; there is nothing to continue. For {again}")
     if (folder / "failed.txt").exists():
         why = (folder / "failed.txt").read_text(encoding="utf-8", errors="replace").strip()
         raise RunError(f"the run in {folder} has failed for good: {why}. For {again}, and what is to differ")
+    if is_over(folder):
+        raise RunError(f"the run in {folder} is finished; there is nothing to continue. For {again}")
     if is_trained_now(folder):
         raise RunError(f"another process is training in {folder}; wait for it, or end it first")
     if data is None and run.info.source == "user":

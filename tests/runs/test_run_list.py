@@ -83,6 +83,9 @@ def test_the_states_of_a_run_that_is_not_finished():
     assert summary(folder).state == "interrupted"
     (folder / "failed.txt").write_text("the loss became nan")
     assert summary(folder).state == "failed"
+    folder = make_run("20260101-000002")
+    (folder / "checkpoints").mkdir()
+    assert summary(folder).state == "without its report"
 
 
 @settings(max_examples=60, deadline=None)
