@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     write_any_text()
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()  # here, where a reader that is gone ends it quietly
+        return status
     except RecipeError as error:
         print(f"recipes: {error}", file=sys.stderr)
         return 2 if isinstance(error, (ConfigError, UsageError)) else 1

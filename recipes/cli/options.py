@@ -169,8 +169,9 @@ def read_options(verb: str, name: str, page: ModuleType | None, arguments: list[
     default = read_config(page.Config, start.config) if start.config else settings[start.setting]
     asked = _asked_for(page.Config)
     titled = {
-        "command": Annotated[options, tyro.conf.arg(name=verb)],  # "fit options"
-        "settings": Annotated[asked, tyro.conf.arg(name=Path(name).stem)],  # "mnist-dense options"
+        "command": Annotated[options, tyro.conf.arg(name=verb, help="Of the command.")],  # "fit options"
+        # "mnist-dense options"
+        "settings": Annotated[asked, tyro.conf.arg(name=Path(name).stem, help="The recipe's own settings.")],
     }
     defaults = {"command": options(), "settings": asked(**asdict(default))}
     both = make_dataclass(verb, [(part, titled[part], field(default=defaults[part])) for part in titled])
@@ -188,7 +189,7 @@ def presets(page: ModuleType) -> dict[str, Any]:
 def _asked_for(config_class: Any) -> type:
     """Returns a dataclass of a recipe's settings with what they mean, for --help; nothing of it is checked."""
     hints, explained = get_type_hints(config_class), meanings(config_class)
-    asked = make_dataclass(
+    return make_dataclass(
         "settings",
         [
             (one.name, Annotated[hints[one.name], tyro.conf.arg(help=explained[one.name])], field(default=one.default))
@@ -196,5 +197,3 @@ def _asked_for(config_class: Any) -> type:
         ],
         frozen=True,
     )
-    asked.__doc__ = "The recipe's own settings."
-    return asked

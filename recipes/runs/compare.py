@@ -12,6 +12,8 @@ from recipes.errors import RunError
 from recipes.runs.history import read_history
 from recipes.runs.run_list import RunSummary, summary
 
+FEW_EPOCHS = 30  # are marked by a dot each
+
 
 class Comparison(NamedTuple):
     """Runs side by side: name -> a value for each run, None where a run has none."""
@@ -63,7 +65,8 @@ def draw_comparison(comparison: Comparison) -> Figure:
             validated = f"val_{name}" in curves
             for column, style in ((name, "--" if validated else "-"), (f"val_{name}", "-")):
                 if column in curves:
-                    [line] = axes.plot(curves["epoch"], curves[column], f"o{style}", markersize=3)
+                    [line] = axes.plot(curves["epoch"], curves[column], style)
+                    line.set(marker="o" if len(curves["epoch"]) <= FEW_EPOCHS else "", markersize=3)
                     line.set(color=f"C{place % 10}", alpha=0.5 if style == "--" else 1.0)
                     lines.setdefault(run, line)
                     if style == "-":
