@@ -138,7 +138,7 @@ def test_what_one_recipe_alone_uses_stands_on_its_page():
         if len(users.get(module, ())) < 2 and "__init__" not in str(module)
     }
     packages = {module for module in alone if (ROOT / module.replace(".", "/")).is_dir()}
-    for_tools = {"recipes.devices.environment", "recipes.data.standins.catalogue"} & alone
+    for_tools = {"recipes.devices.environment", "recipes.data.standins.catalogue", "recipes.runs.compare"} & alone
     assert alone - packages - for_tools == set(OF_ONE_RECIPE), "see CONTRIBUTING.md: a shared module has two recipes"
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import io
 import os
 import sys
 import tempfile
@@ -11,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 from recipes import RECIPES, __version__
-from recipes.errors import DataError, RecipeError, UsageError, did_you_mean
+from recipes.cli.output import print_json, write_any_text
+from recipes.errors import ConfigError, DataError, RecipeError, UsageError, did_you_mean
 from recipes.runs.signals import ended_by_sigterm
 
 #: Verb -> (what it takes, what it does)
@@ -22,31 +22,38 @@ VERBS = {
     "evaluate": ("NAME", "the newest run's figures on the test split"),
     "tune": ("NAME", "search the recipe's space for better settings"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
-    "predict": ("NAME INPUT...", "what a model answers to image files, texts or text files"),
+    "predict": ("NAME INPUT...", "what a model answers to image files or folders of them, texts or text files"),
     "generate": ("NAME PROMPT", "let a language model continue a text"),
     "translate": ("NAME TEXT...", "translate sentences, or the lines of the standard input"),
     "neighbours": ("NAME WORD", "the words whose vectors are nearest to a word's"),
+    "runs": ("[list|compare|delete] ...", "the runs there are; compare or delete some (recipes runs --help)"),
     "config": ("NAME", "print every setting with its meaning"),
     "copy": ("NAME FILE.py", "copy a recipe to a file of your own"),
     "doctor": ("", "what is installed, what would be used, which data is at hand"),
+    "completion": ("bash|zsh|fish", "a script for your shell that completes verbs, recipes and settings"),
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 1 for an error you can mend, 2 for bad usage, 130 for Ctrl-C.
+#: Verbs that show their own help, and need no TensorFlow: each a function in a module of its name.
+OWN_HELP = ("launch", "runs", "completion")
 
-    A run that SIGTERM ends saves itself and exits with 75.
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status.
+
+    0; 1 for an error in data, in a run or in training; 2 for bad usage, wrong settings included; 130 for Ctrl-C. A run
+    that SIGTERM ends saves itself and exits with 75.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 ends no command
+    write_any_text()
     try:
         with ended_by_sigterm("nothing is left half written; run the same command again"):
-            return _run(arguments)
+            status = _run(arguments)
+        sys.stdout.flush()  # here, where a reader that is gone ends it quietly
+        return status
     except RecipeError as error:
         print(f"recipes: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return 2 if isinstance(error, (ConfigError, UsageError)) else 1
     except KeyboardInterrupt:
         print("recipes: interrupted", file=sys.stderr)
         return 130
@@ -64,45 +71,75 @@ def _run(arguments: list[str]) -> int:
         return 0
     verb, *rest = arguments
     if verb not in VERBS:
-        return _usage(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}. Commands: {', '.join(VERBS)}")
-    if rest and rest[0] in ("-h", "--help") and verb != "launch":  # which has more to say
-        takes, does = VERBS[verb]
-        about = f"\n\nrecipes: {', '.join(RECIPES)}" if takes.startswith("NAME") else ""
+        raise UsageError(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}. Commands: {', '.join(VERBS)}")
+    if verb in OWN_HELP:
+        return getattr(importlib.import_module(f"recipes.cli.{verb}"), verb)(rest)
+    takes, does = VERBS[verb]
+    if rest and rest[0] in ("-h", "--help"):
+        about = f"\n\nrecipes: {', '.join(RECIPES)}" if takes else ""
+        takes = takes or "[--json]"
         print(f"usage: {' '.join(filter(None, ['recipes', verb, takes, '[--help]']))}\n\n{does}{about}")
         return 0
-    if verb in ("list", "doctor") and rest:
-        return _usage(f"{verb} takes no arguments; got {' '.join(rest)}")
-    if verb == "list":
-        width = max(map(len, RECIPES))
-        print("\n".join(f"{name:<{width}}  {line}" for name, line in RECIPES.items()))
-        return 0
-    if verb == "doctor":
-        _load_tensorflow()
-        from recipes.cli.doctor import doctor
-
-        return doctor()
-    if verb == "launch":
-        from recipes.cli.launch import launch
-
-        return launch(rest)
+    if not takes:
+        if rest not in ([], ["--json"]):
+            near = did_you_mean(rest[0], ["--json", "--help"])
+            raise UsageError(f"{verb} takes --json and no other arguments; got {' '.join(rest)}{near}")
+        return _doctor(as_json=bool(rest)) if verb == "doctor" else _list(as_json=bool(rest))
     if not rest or rest[0].startswith("-"):
-        return _usage(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
+        raise UsageError(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
     name, *options = rest
     if name not in RECIPES and not name.endswith(".py"):
-        return _usage(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
+        raise UsageError(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
     if verb == "copy":
         from recipes.cli.copy_recipe import copy_recipe
 
         return copy_recipe(name, options)
-    _load_tensorflow()
-    from recipes.cli import commands as verbs
+    return _run_with_recipe(verb, name, options)
 
-    return getattr(verbs, verb)(_recipe(name), f"recipes {verb} {name}", options)
+
+def _run_with_recipe(verb: str, name: str, arguments: list[str]) -> int:
+    """Reads the options before TensorFlow is loaded, so that help and mistakes are answered at once."""
+    from recipes.cli.options import WITH_SETTINGS, read_options
+    from recipes.cli.settings_page import settings_page
+
+    recipe: ModuleType | None = None
+    page = settings_page(_file_of(name)) if verb in WITH_SETTINGS else None
+    if page is None and verb in WITH_SETTINGS:  # its settings need what the recipe itself imports
+        _load_tensorflow()
+        page = recipe = _recipe(name)
+    options, settings = read_options(verb, name, page, arguments)
+    if page is not None:
+        page.Config(**settings)  # refuses what is out of range
+    from recipes.cli import commands
+
+    if verb == "config":
+        assert page is not None
+        return commands.config(page, options, settings)
+    if recipe is None:
+        _load_tensorflow()
+        recipe = _recipe(name)
+    return getattr(commands, verb)(recipe, options, settings)
+
+
+def _list(as_json: bool) -> int:
+    if as_json:
+        print_json([{"name": name, "description": line} for name, line in RECIPES.items()])
+    else:
+        width = max(map(len, RECIPES))
+        print("\n".join(f"{name:<{width}}  {line}" for name, line in RECIPES.items()))
+    return 0
+
+
+def _doctor(as_json: bool) -> int:
+    _load_tensorflow()
+    from recipes.cli.doctor import doctor
+
+    return doctor(as_json)
 
 
 def _load_tensorflow() -> None:
     """Imports TensorFlow without its remarks about itself, which no setting of its own keeps back; errors are shown."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors come as exceptions; set it to see the rest
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
         raise RecipeError(f"KERAS_BACKEND is {backend!r}; expected 'tensorflow'. Unset it, or set it to that")
@@ -131,11 +168,15 @@ def _load_tensorflow() -> None:
         )
 
 
+def _file_of(name: str) -> Path:
+    return Path(__file__).parent.parent / f"{name}.py" if name in RECIPES else Path(name)
+
+
 def _recipe(name: str) -> ModuleType:
     """Returns a recipe's module: one of the package's, or a file of your own."""
     if name in RECIPES:
         return importlib.import_module(f"recipes.{name}")
-    path = Path(name)
+    path = _file_of(name)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise DataError(f"there is no recipe file {name}; recipes copy NAME {name} makes one")
@@ -144,11 +185,6 @@ def _recipe(name: str) -> ModuleType:
     if not hasattr(module, "Config") or not hasattr(module, "fit"):
         raise DataError(f"{name} is no recipe: it has no Config or no fit")
     return module
-
-
-def _usage(message: str) -> int:
-    print(f"recipes: {message}", file=sys.stderr)
-    return 2
 
 
 def _help() -> str:

@@ -1,163 +1,99 @@
-"""The commands that take a recipe. Their options are the fields of its own Config, and the dataclasses here."""
+"""The commands that take a recipe, once their options are read."""
 
 import csv
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
-import numpy as np
-import tyro
-
-from recipes.errors import ConfigError, DataError, UsageError, did_you_mean
-from recipes.settings import meanings, read_config
-from recipes.verbs.predict import check_options
-from recipes.verbs.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where the settings start from; any of them given as an option comes after."""
-
-    setting: str = "default"  # a constant of the recipe, such as TINY (recipes config NAME lists them)
-    config: Path | None = None  # JSON file of settings: a run's config.json or a search's best.json
-
-
-@dataclass(frozen=True)
-class Fit(Start):
-    """Train a recipe and evaluate it on the test split."""
-
-    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
-    runs: Path = Path("runs")  # the run folder is <runs>/<recipe>/<id>
-    resume: bool = True  # resume the unfinished run of the same settings and data, where there is one
+from recipes.cli.options import (
+    Evaluate,
+    Export,
+    Fit,
+    Generate,
+    Model,
+    Neighbours,
+    Predict,
+    Show,
+    Translate,
+    Tune,
+    presets,
+)
+from recipes.cli.output import messages_kept_apart, one_line, print_json
+from recipes.errors import DataError, UsageError, printable
+from recipes.settings import meanings
 
 
-@dataclass(frozen=True)
-class Tune(Start):
-    """Search the recipe's space for the settings that do best on validation data."""
-
-    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
-    runs: Path = Path("runs")  # the search is kept in <runs>/<recipe>/tune-<id>
-    trials: int = 20  # how many settings to try
-
-
-@dataclass(frozen=True)
-class Model:
-    """Which trained model."""
-
-    run: Path | None = None  # a run's folder or id; default: the newest finished run
-    runs: Path = Path("runs")  # where run folders are
-
-
-@dataclass(frozen=True)
-class Evaluate(Model):
-    """Print the figures on the test split of what the model was trained on."""
-
-    data: Path | None = None  # your own to evaluate on instead: a folder with a sub-folder per class, or a text file
-
-
-@dataclass(frozen=True)
-class Export(Model):
-    """Write a SavedModel that takes encoded images, or strings, after checking its answers."""
-
-    path: Path = Path("saved_models")  # the model goes to <path>/<recipe>/<version>
-
-
-@dataclass(frozen=True)
-class Predict(Model):
-    """Print what the model answers to each input: its label and probability, caption, translation, text or code.
-
-    Inputs are image files (JPEG, PNG or GIF of any size) or, of a recipe that reads texts, texts and .txt files. One
-    that cannot be read gets a message, the others their predictions, and the exit status is 1. Of a caption also a
-    picture of where its words look: photo-attention.png in this folder; of a second photo.jpg, photo-attention-2.png.
-    """
-
-    inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files or texts
-    json: bool = False  # a JSON object for each input, a line each, with everything that is known of it
-    csv: Path | None = None  # also write the predictions to a CSV file
-    beam_width: int | None = None  # of captions and translations: how many are followed up at a time
-    length_penalty: float | None = None  # of captions and translations: 0 favours short ones
-
-
-@dataclass(frozen=True)
-class Generate(Model):
-    """Print a text that a language model continues, as it is made."""
-
-    prompt: tyro.conf.Positional[str] = "\n"  # what it begins with
-    length: int = 500  # how many characters to add
-    temperature: float = 0.8  # below 1 the likely gets likelier; 0: always the likeliest
-    top_k: int = 0  # only the k likeliest may come; 0: all
-    top_p: float = 1.0  # only the likeliest that together have this probability may come; 1: all
-    seed: int = 0  # the same seed, the same text
-
-
-@dataclass(frozen=True)
-class Translate(Model):
-    """Print the translations of sentences, or of each line of the standard input."""
-
-    texts: tyro.conf.Positional[tuple[str, ...]] = ()  # sentences; none: lines of the standard input
-    beam_width: int = 4  # translations that are followed up at a time; 1: greedy search
-    length_penalty: float = 0.6  # 0: none, which favours short translations
-
-
-@dataclass(frozen=True)
-class Neighbours(Model):
-    """Print the words whose vectors are nearest to a word's, with the cosine of the angle."""
-
-    word: tyro.conf.Positional[str] = ""  # one that is known
-    count: int = 10  # how many
-
-
-@dataclass(frozen=True)
-class Show(Start):
-    """Print every setting with its value and meaning."""
-
-    json: bool = False  # print JSON, for --config, instead
-
-
-def fit(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def fit(recipe: ModuleType, options: Fit, settings: dict[str, Any]) -> int:
     """Trains."""
-    options, settings = _with_settings(Fit, recipe, prog, arguments)
-    recipe.fit(settings, options.data, runs=options.runs, resume=options.resume)
+    config = recipe.Config(**settings)
+    if options.run is not None and (config != recipe.Config() or options.setting != "default" or options.config):
+        raise UsageError(f"--run {options.run} continues a run with its own settings; leave out all others")
+    if options.run is not None and not options.resume:
+        raise UsageError(f"--run {options.run} continues a run, and --no-resume starts one; leave out either")
+    with messages_kept_apart(options.quiet, options.json):
+        if options.run is not None:
+            model = recipe.fit(None, options.data, runs=options.runs, resume=options.run)
+        else:
+            model = recipe.fit(config, options.data, runs=options.runs, resume=options.resume)
+    run = model.run
+    if options.json and run.writes:
+        print_json({"run": run.folder, "recipe": run.recipe, **run.metrics})
+    elif options.quiet and run.writes:
+        figures = _figures_in_short(run.metrics["test"]) or "no test split"
+        print(f"test on {one_line(run.info.name)}{run.info.stand_in_note}: {figures}")
     return 0
 
 
-def evaluate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def evaluate(recipe: ModuleType, options: Evaluate, settings: dict[str, Any]) -> int:
     """Prints the test figures."""
-    options = tyro.cli(Evaluate, args=arguments, prog=prog)
     model = _load(recipe, options)
-    figures = recipe.evaluate(model, options.data, runs=options.runs)
-    print("  ".join(f"{name} {value:.4f}" for name, value in figures.items()))
+    with messages_kept_apart(options.quiet, options.json):
+        figures = recipe.evaluate(model, options.data, runs=options.runs)
+    if options.json:
+        data = str(options.data) if options.data else model.run.info.name
+        stand_in_for = "" if options.data else model.run.info.stand_in_for
+        print_json({"run": model.run.folder, "data": data, "stand_in_for": stand_in_for, "test": figures})
+    else:
+        print(_figures_in_short(figures))
     return 0
 
 
-def tune(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def tune(recipe: ModuleType, options: Tune, settings: dict[str, Any]) -> int:
     """Searches."""
-    options, settings = _with_settings(Tune, recipe, prog, arguments)
-    recipe.tune(settings, options.data, trials=options.trials, runs=options.runs)
+    with messages_kept_apart(options.quiet, options.json):
+        best, figure = recipe.tune(recipe.Config(**settings), options.data, trials=options.trials, runs=options.runs)
+    objective = recipe.fit.__self__.objective[0]
+    if options.json:
+        print_json({"objective": objective, "figure": figure, "config": asdict(best)})
+    elif options.quiet:
+        print(f"best {objective} {figure:.4f}")
     return 0
 
 
-def export(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def export(recipe: ModuleType, options: Export, settings: dict[str, Any]) -> int:
     """Exports."""
-    options = tyro.cli(Export, args=arguments, prog=prog)
-    recipe.export(options.run, path=options.path, runs=options.runs)
+    with messages_kept_apart(options.quiet, options.json):
+        path = recipe.export(options.run, path=options.path, runs=options.runs)
+    if options.json:
+        print_json({"path": path})
+    elif options.quiet:
+        print(one_line(str(path)))
     return 0
 
 
-def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def predict(recipe: ModuleType, options: Predict, settings: dict[str, Any]) -> int:
     """Prints predictions; an input that cannot be read gets a message, the others theirs, and the status is 1."""
-    options = tyro.cli(Predict, args=arguments, prog=prog)
-    if not options.inputs:
-        raise DataError("predict got no inputs; expected names of image files, or texts or names of text files")
     how = {name: value for name in ("beam_width", "length_penalty") if (value := getattr(options, name)) is not None}
     from recipes.runs.atomic_files import save_picture
+    from recipes.verbs.predict import check_options
 
-    page: Recipe = recipe.fit.__self__
+    page = recipe.fit.__self__
     check_options(page, how)
     model = _load(recipe, options)
     inputs = [Path(text) if text.endswith(".txt") else text for text in options.inputs]
@@ -174,51 +110,60 @@ def predict(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
             path = Path(f"{stem}-attention{f'-{drawn[stem]}' if drawn[stem] > 1 else ''}.png")
             save_picture(page.kind.draw_answer(model, name, answer), path)
             rows[-1]["picture"] = str(path)
-        print(json.dumps(_plain(rows[-1]), ensure_ascii=False) if options.json else _in_short(rows[-1]), flush=True)
+        if options.json:
+            print_json(rows[-1], indent=None)
+        else:
+            print(_in_short(rows[-1]), flush=True)
     if options.csv:
         _write_csv(rows, options.csv)
     return 1 if failed else 0
 
 
-def generate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def generate(recipe: ModuleType, options: Generate, settings: dict[str, Any]) -> int:
     """Writes text as it is made."""
-    options = tyro.cli(Generate, args=arguments, prog=prog)
+    _refuse_other_than_text(options.prompt, "the prompt")
     model = _load(recipe, options, "generate")
     how = (options.length, options.temperature, options.top_k, options.top_p, options.seed)
     for part in recipe.generate(options.prompt, *how, model=model):
-        print(part, end="", flush=True)
+        print(printable(part), end="", flush=True)
     print()
     return 0
 
 
-def translate(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
-    """Translates sentences."""
-    options = tyro.cli(Translate, args=arguments, prog=prog)
+def translate(recipe: ModuleType, options: Translate, settings: dict[str, Any]) -> int:
+    """Translates sentences; one that is no text gets a message and an empty line, and the status is 1."""
     model = _load(recipe, options, "translate")
     texts = list(options.texts) or [line.rstrip("\n") for line in sys.stdin]
+    failed = 0
+    for number, text in enumerate(texts):
+        try:
+            _refuse_other_than_text(text, f"text {number + 1}")
+        except DataError as error:
+            print(f"recipes: {error}", file=sys.stderr)
+            texts[number] = ""
+            failed += 1
     for text in recipe.translate(texts, options.beam_width, options.length_penalty, model=model):
-        print(text)
-    return 0
+        print(one_line(text))
+    return 1 if failed else 0
 
 
-def neighbours(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def neighbours(recipe: ModuleType, options: Neighbours, settings: dict[str, Any]) -> int:
     """Shows the words that are near a word."""
-    options = tyro.cli(Neighbours, args=arguments, prog=prog)
+    _refuse_other_than_text(options.word, "the word")
     model = _load(recipe, options, "neighbours")
     for word, cosine in recipe.neighbours(options.word, options.count, model=model):
-        print(f"{word}\t{cosine:.4f}")
+        print(f"{one_line(word)}\t{cosine:.4f}")
     return 0
 
 
-def config(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
+def config(page: ModuleType, options: Show, settings: dict[str, Any]) -> int:
     """Prints the settings."""
-    options, settings = _with_settings(Show, recipe, prog, arguments)
-    values = asdict(settings)
+    values = asdict(page.Config(**settings))
     if options.json:
         print(json.dumps(values, indent=2))
         return 0
-    print(f"# settings to start from (--setting): {', '.join(['default', *presets(recipe)])}")
-    explained = meanings(recipe.Config)
+    print(f"# settings to start from (--setting): {', '.join(['default', *presets(page)])}")
+    explained = meanings(page.Config)
     left = {name: f"{name} = {value!r}" for name, value in values.items()}
     width = max(map(len, left.values()))
     print("\n".join(f"{left[name]:<{width}}  # {explained[name]}" for name in left))
@@ -228,34 +173,34 @@ def config(recipe: ModuleType, prog: str, arguments: list[str]) -> int:
 # ---------------------------------------------------------------- helpers
 
 
-def presets(recipe: ModuleType) -> dict[str, Any]:
-    """Returns the recipe's settings that are module constants: name -> Config."""
-    return {name: value for name, value in vars(recipe).items() if isinstance(value, recipe.Config)}
-
-
 def _load(recipe: ModuleType, options: Model, verb: str = "fit") -> Any:
     """Returns a run's model, and notes a stand-in; refuses a recipe that does not have the verb."""
     if not hasattr(recipe, verb):
-        raise ConfigError(f"{recipe.__name__.rpartition('.')[2]} has no {verb!r}; recipes list tells what each does")
+        raise UsageError(f"{recipe.__name__.rpartition('.')[2]} has no {verb!r}; recipes list tells what each does")
     model = recipe.load(options.run, runs=options.runs)
     if (info := model.run.info).stand_in_for:
         print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
     return model
 
 
+def _refuse_other_than_text(text: str, what: str) -> None:
+    """Refuses an argument, or a line of the standard input, that was no UTF-8: Python keeps it as lone surrogates."""
+    with suppress(UnicodeEncodeError):
+        text.encode()
+        return
+    raise DataError(f"{what} is {one_line(text)}, no text in UTF-8; convert it first, as iconv does")
+
+
+def _figures_in_short(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+
+
 def _in_short(row: dict[str, Any]) -> str:
     """Returns a prediction on one line: the input, then its texts and numbers, with tabs between."""
-    values = [value for name, value in row.items() if isinstance(value, (str, int, float))]
-    return "\t".join(f"{value:.4f}" if isinstance(value, float) else " ".join(str(value).split()) for value in values)
-
-
-def _plain(value: Any) -> Any:
-    """Returns a prediction as JSON can hold it: arrays as lists, PNG bytes and the like left out."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items() if not isinstance(item, bytes)}
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    values = [value for value in row.values() if isinstance(value, (str, int, float))]
+    return "\t".join(
+        f"{value:.4f}" if isinstance(value, float) else printable(" ".join(str(value).split())) for value in values
+    )
 
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
@@ -266,7 +211,7 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     names = list(dict.fromkeys(name for row in flat for name in row))
 
     def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
+        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(flat)
@@ -282,38 +227,3 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     columns: Iterable[tuple[str, Any]] = row.items()
     probabilities = {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
     return {name: value for name, value in columns if isinstance(value, (str, int, float))} | probabilities
-
-
-def _with_settings(options: type, recipe: ModuleType, prog: str, arguments: list[str]) -> tuple[Any, Any]:
-    """Returns (the options of a command, the recipe's Config), read from the command line together."""
-    start, _ = tyro.cli(Start, args=[a for a in arguments if a not in ("-h", "--help")], return_unknown_args=True)
-    settings = {"default": recipe.Config(), **presets(recipe)}
-    if start.setting not in settings:
-        near = did_you_mean(start.setting, settings)
-        raise UsageError(f"unknown --setting {start.setting!r}{near}. Settings: {', '.join(settings)}")
-    default = read_config(recipe.Config, start.config) if start.config else settings[start.setting]
-    asked = _asked_for(recipe)
-    both = make_dataclass(
-        options.__name__,
-        [
-            ("command", options, field(default=options())),
-            ("settings", asked, field(default=asked(**asdict(default)))),
-        ],
-    )
-    read: Any = tyro.cli(
-        both, args=arguments, prog=prog, description=options.__doc__, config=(tyro.conf.OmitArgPrefixes,)
-    )
-    return read.command, recipe.Config(**{name: getattr(read.settings, name) for name in asdict(default)})
-
-
-def _asked_for(recipe: ModuleType) -> type:
-    """Returns a dataclass of a recipe's settings with what they mean, for --help; nothing of it is checked."""
-    hints, explained = get_type_hints(recipe.Config), meanings(recipe.Config)
-    return make_dataclass(
-        "settings",
-        [
-            (one.name, Annotated[hints[one.name], tyro.conf.arg(help=explained[one.name])], field(default=one.default))
-            for one in fields(recipe.Config)
-        ],
-        frozen=True,
-    )

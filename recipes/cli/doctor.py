@@ -1,5 +1,6 @@
 """`recipes doctor`: what a run on this machine would find."""
 
+from recipes.cli.output import one_line, print_json
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins.catalogue import STANDINS
 from recipes.devices.environment import environment
@@ -9,7 +10,7 @@ from recipes.devices.workers import find_cluster
 from recipes.errors import RecipeError
 
 
-def doctor() -> int:
+def doctor(as_json: bool = False) -> int:
     """Prints packages, hardware, what strategy and precision "auto" choose, and the data at hand."""
     here = environment()
     precision = choose_precision()
@@ -24,6 +25,20 @@ def doctor() -> int:
         strategy = f"none: {error}"
     problem = network_problem()
     kept = f"; kept in {precision_file()}, remove it to measure again" if precision_file().exists() else ""
+    if as_json:
+        print_json(
+            {
+                **here,
+                "strategy": strategy,
+                "precision": precision.policy,
+                "precision_reason": precision.reason + kept,
+                "data_folder": data_dir(),
+                "data_sets": prepared_datasets(),
+                "stand_ins": list(STANDINS),
+                "network_problem": problem,
+            }
+        )
+        return 0
     rows = {
         "python": f"{here['python']} on {here['system']}",
         "packages": ", ".join(f"{name} {number}" for name, number in here["packages"].items()),
@@ -36,5 +51,5 @@ def doctor() -> int:
         "stand-ins": ", ".join(STANDINS),
         "network": problem or "there is one",
     }
-    print("\n".join(f"{name:<12} {value}" for name, value in rows.items()))
+    print("\n".join(f"{name:<12} {one_line(value)}" for name, value in rows.items()))
     return 0

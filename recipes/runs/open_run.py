@@ -14,11 +14,11 @@ from recipes.data.splits import DataInfo, Splits
 from recipes.devices.keras_fixes import name_layers_from_the_start
 from recipes.devices.precision import Precision, choose_precision
 from recipes.devices.workers import Workers
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, RunError
 from recipes.runs.run_folder import Run, earlier_runs, is_over, precision_of, recipe_name
 
 
-def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool = True) -> Run:
+def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool | Path = True) -> Run:
     """Returns the unfinished run of the same settings and data, or a new one that is not on disk yet.
 
     Sets Keras's dtype policy to the run's, which a resumed run keeps, and has layers named from the beginning.
@@ -28,7 +28,8 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
         config: The settings, those that follow the data included.
         splits: The data.
         runs: Where run folders are.
-        resume: Whether to resume an unfinished run of the same settings, data and source of the recipe.
+        resume: Whether to resume an unfinished run of the same settings, data and source of the recipe. A folder: the
+            run there, whatever its identity.
 
     Raises:
         ConfigError: If workers were started with different settings or data.
@@ -39,6 +40,8 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
     own = {**identity, "checkpoint_steps": getattr(config, "checkpoint_steps", None)}
 
     def decide() -> dict[str, Any]:
+        if isinstance(resume, Path):
+            return {**_named(resume, identity), "agreed": own}
         earlier = earlier_runs(Path(runs) / recipe)
         same, record = next((run for run in earlier if run[1]["identity"] == identity), (None, {}))
         resumes = same is not None and resume and not is_over(same) and _can_be_resumed(splits, identity)
@@ -64,6 +67,20 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
         resumes=plan["folder"] is not None,
         writes=workers.is_chief,
     )
+
+
+def _named(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """Returns the plan for continuing the unfinished run in a folder; notes what has changed since it was begun."""
+    earlier = earlier_runs(folder.parent)
+    record = next((record for path, record in earlier if path == folder), {})
+    precision = precision_of(folder, record)
+    if precision is None:
+        raise RunError(f"{folder / 'environment.json'} cannot be read, so its precision is unknown; start a new run")
+    differ = _differences(identity, record["identity"]) if record else ""
+    if differ:
+        print(f"note: since the run in {folder} was begun, this has changed: {differ}")
+    number = 1 + max((record["number"] for _, record in earlier), default=0)
+    return {"folder": str(folder), "precision": precision, "number": number}
 
 
 def _can_be_resumed(splits: Splits, identity: dict[str, Any]) -> bool:

@@ -10,10 +10,14 @@ import keras
 from tqdm import tqdm
 
 from recipes.errors import NotFiniteError, printable
+from recipes.runs.durations import duration
+
+#: After so many steps and so long, whichever is later, a first estimate is printed.
+FIRST_STEPS, FIRST_SECONDS = 10, 5.0
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows epochs, metrics and the time left.
+    """Shows epochs, metrics, steps per second and the time left: a bar on a terminal, else a line an epoch.
 
     Args:
         position: (epochs, steps of the next) that an earlier part of the run has done.
@@ -28,20 +32,26 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:  # noqa: D102
         self.started = time.monotonic()
-        if sys.stderr.isatty():
-            steps = self.params["steps"]
-            total = steps * self.params["epochs"] if steps else None
-            done = self.position[0] * (steps or 0) + self.position[1]
-            self.bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True, leave=False)
+        self.first: tuple[float, int] | None = None  # when this process's first step ended, and the steps done by then
+        self.estimated = False
+        steps = self.params["steps"]
+        self.total = steps * self.params["epochs"] if steps else None
+        self.before = self.done = self.position[0] * (steps or 0) + self.position[1]  # of the run, in steps
+        if sys.stdout.isatty() and sys.stderr.isatty():
+            self.bar = tqdm(total=self.total, initial=self.done, unit="step", dynamic_ncols=True, leave=False)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
+        self.before = self.done  # Keras counts an epoch's batches from 0, in one that is resumed midway too
         if self.bar is not None:
             self.bar.set_description(f"epoch {epoch + 1}/{self.params['epochs']}")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
+        self.done = self.before + batch + 1
         if self.bar is not None:
             self.bar.set_postfix(_rounded(logs), refresh=False)
-            self.bar.update()
+            self.bar.update(self.done - self.bar.n)
+        elif not self.estimated:
+            self._estimate(time.monotonic())
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
         epochs = self.params["epochs"]
@@ -49,6 +59,7 @@ class Progress(keras.callbacks.Callback):
         left = spent / (epoch + 1) * (epochs - epoch - 1)
         values = "  ".join(f"{name} {value}" for name, value in _rounded(logs).items())
         line = f"epoch {epoch + 1}/{epochs}  {values}  {duration(spent)}" + (f", {duration(left)} left" if left else "")
+        self.estimated = True  # of a whole epoch, with its validation: a better one
         if self.bar is not None:
             self.bar.write(line)
         else:
@@ -62,6 +73,22 @@ class Progress(keras.callbacks.Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    def _estimate(self, now: float) -> None:
+        """Prints, once, how fast the first steps were and how long all that are left will take at that rate.
+
+        The first step is left out: TensorFlow compiles in it.
+        """
+        if self.first is None:
+            self.first = now, self.done
+            return
+        began, done = self.first
+        if self.done - done < FIRST_STEPS or now - self.started < FIRST_SECONDS:
+            return
+        self.estimated = True
+        rate = (self.done - done) / max(now - began, 1e-9)
+        left = f", about {duration((self.total - self.done) / rate)} left" if self.total else ""
+        print(f"{rate:,.0f} steps/s{left}" if rate >= 100 else f"{rate:.3g} steps/s{left}", flush=True)
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -103,16 +130,6 @@ def refuse_nan(figures: dict[str, Any], when: str) -> None:
                 f"{name} is {float(value)} {when}; expected a finite value. Try a smaller learning_rate, or look for "
                 "NaN in the data"
             )
-
-
-def duration(seconds: float) -> str:
-    """Returns "8 s", "3 min 20 s" or "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _rounded(logs: dict | None) -> dict[str, str]:

@@ -16,8 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.errors import printable
 from recipes.runs.atomic_files import write_atomically, write_text
+from recipes.runs.durations import duration
 from recipes.runs.exhibits import write_exhibits
-from recipes.runs.progress import duration, numbers
+from recipes.runs.history import read_history
+from recipes.runs.progress import numbers
 from recipes.runs.run_folder import Run
 from recipes.settings import meanings
 
@@ -80,26 +82,6 @@ def write_history(rows: dict[int, dict[str, float | str]], path: Path) -> None:
             writer.writerows({"epoch": epoch, **row} for epoch, row in rows.items())
 
     write_atomically(path, write)
-
-
-def read_history(path: Path) -> dict[str, list[float]]:
-    """Returns the columns of a history.csv, epochs from 1 on; NaN where an epoch has no number, {} without a file."""
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file))
-    columns: dict[str, list[float]] = {}
-    for name in rows[0] if rows else ():
-        columns[name] = []
-        for row in rows:
-            try:
-                columns[name].append(float(row[name]))
-            except (TypeError, ValueError):
-                columns[name].append(math.nan)
-    columns = {name: values for name, values in columns.items() if not all(map(math.isnan, values))}
-    if columns.get("epoch", [1])[0] == 0:  # as version 0.1 counted
-        columns["epoch"] = [epoch + 1 for epoch in columns["epoch"]]
-    return columns
 
 
 def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:

@@ -33,6 +33,7 @@ from recipes.runs.run_folder import Run, locked_folder
 from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
+from recipes.verbs.resume import unfinished_run
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -44,16 +45,19 @@ def fit_recipe(
     data: Any,
     callbacks: Any,
     runs: str | Path,
-    resume: bool,
+    resume: bool | str | Path,
 ) -> keras.Model:
     """Returns a recipe's trained model; see `Recipe.fit`."""
     callbacks = checked_callbacks(callbacks)
     # The strategy first: several machines must meet before TensorFlow does anything else.
     nothing = "nothing is trained or saved yet; run the same command again"
+    resumed = None if isinstance(resume, bool) else unfinished_run(recipe, resume, data, runs)
+    config = resumed.config if resumed else config
     with ended_by_sigterm(nothing) as said, caller_random_state(), training_scope(config):
-        splits = recipe.load_data(config, data)
+        splits = resumed.load(recipe) if resumed else recipe.load_data(config, data)
         config = follow_stand_in(config, splits.info)
-        run = open_run(config, splits, runs, resume)  # a new run, or an unfinished one; its precision
+        # a new run, or an unfinished one; its precision
+        run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
         keras.utils.set_random_seed(config.seed)
         model = recipe.build(config, splits.info.sizes(recipe.sizes))
         refuse_to_change_a_schedule(callbacks, model, run)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recipes.data.splits import Sizes, Splits
-from recipes.errors import DataError
+from recipes.errors import ConfigError, DataError
 from recipes.settings import Settings, with_changes
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Recipe:
         *,
         callbacks: Iterable[keras.callbacks.Callback] | keras.callbacks.Callback = (),
         runs: str | Path = "runs",
-        resume: bool = True,
+        resume: bool | str | Path = True,
         **changes: Any,
     ) -> keras.Model:
         """Returns the trained model; its run folder holds the weights, curves, metrics and a report.
@@ -124,16 +124,21 @@ class Recipe:
             data: Your own data in place of `config.dataset`; see the recipe's `load_data`.
             callbacks: Your own Keras callbacks, or a single one.
             runs: The run folder is `<runs>/<recipe>/<id>`.
-            resume: Whether to resume the unfinished run of the same settings and data, where there is one.
+            resume: Whether to resume the unfinished run of the same settings and data, where there is one. Or the id
+                or folder of an unfinished run, which is then continued with its own settings and data: pass no
+                settings, and `data` only where that was in memory or in a text file.
             **changes: Settings to change by name: `fit(epochs=5)`.
 
         Raises:
             ConfigError: An unknown setting, a wrong type or range, or one that would change nothing.
             DataError: The data is unknown, damaged, of the wrong kind, or cannot be had with offline="error".
+            RunError: `resume` names no unfinished run, or its data is not what it was.
             TrainingError: Out of memory, disk full, a lost worker, or a loss that is no number.
         """
         from recipes.verbs.fit import fit_recipe
 
+        if not isinstance(resume, bool) and (config is not None or changes):
+            raise ConfigError(f"resume={str(resume)!r} continues a run with its own settings; pass no others beside it")
         return fit_recipe(self, self.config(config, changes), data, callbacks, runs, resume)
 
     def load(self, run: keras.Model | str | Path | None = None, *, runs: str | Path = "runs") -> keras.Model:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+from filelock import FileLock
 
 from recipes.data.splits import DataInfo
 from recipes.devices.precision import choose_precision
@@ -55,7 +57,7 @@ def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str |
     folder = new_folder(Path(runs) / recipe_name(config), prefix="tune-")
     print(f"tuning {recipe_name(config)} on {info}: {trials} trials by {objective}, in {folder}")
     search = _Search(recipe, config, data, info, folder, trials)
-    with clear_errors(config.batch_size, folder):
+    with clear_errors(config.batch_size, folder), FileLock(folder / ".lock"):  # a search that runs is not deleted
         _tuner_class()(search, trials).search(verbose=0)
     if search.best is None:
         raise TrainingError(
@@ -64,8 +66,8 @@ def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str |
         )
     figure, best = search.best
     print(f"best {objective} {figure:.4f}: {search.changed(best)}")
-    own = f" --data {data}" if isinstance(data, (str, Path)) else ""
-    print(f"next: recipes fit {command_name(config)} --config {folder / 'best.json'}{own}")
+    own = ["--data", str(data)] if isinstance(data, (str, Path)) else []
+    print(f"next: {shlex.join(['recipes', 'fit', command_name(config), '--config', str(folder / 'best.json'), *own])}")
     return search.on_wanted_data(best), figure
 
 

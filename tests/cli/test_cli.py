@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,9 @@ def test_list_and_help_name_everything(capsys):
     assert main(["--help"]) == main([]) == 0
     assert all(f"recipes {verb}" in capsys.readouterr().out for verb in list(VERBS)[:1])
     assert main(["--version"]) == 0
+    capsys.readouterr()
+    assert main(["list", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(recipes.RECIPES)
 
 
 def test_help_is_on_standard_output_wherever_it_is_asked_for(capsys):
@@ -44,7 +48,20 @@ def test_help_is_on_standard_output_wherever_it_is_asked_for(capsys):
         (["fitt"], "unknown command 'fitt' (did you mean 'fit'?)"),
         (["fit"], "fit needs the name of a recipe: mnist_dense"),
         (["fit", "mnist-dense"], "unknown recipe 'mnist-dense' (did you mean 'mnist_dense'?)"),
-        (["list", "--foo"], "list takes no arguments; got --foo"),
+        (["list", "--jsn"], "list takes --json and no other arguments; got --jsn (did you mean '--json'?)"),
+        (["doctor", "now"], "doctor takes --json and no other arguments; got now"),
+        (["completion", "bsh"], "completion got bsh (did you mean 'bash'?); expected bash, zsh, fish"),
+        (["runs", "delte"], "unknown recipe 'delte' (did you mean 'delete'?)"),
+        (["runs", "compare", "x"], "compare got 1 runs; expected two or more"),
+        (["runs", "delete"], "delete got no runs; expected their ids"),
+        (["launch", "--workers", "0", "fit", "x"], "--workers '0'; expected a whole number from 1 to 64"),
+        (["fit", "mnist_dense", "--epochs", "0"], "epochs=0 is out of range; expected at least 1"),
+        (["fit", "mnist_dense", "--config", "no.json"], "cannot read the config file no.json"),
+        (["fit", "shakespeare_gpt", "--setting", "TINY", "--num-heads", "3"], "embed_dim=8 cannot be shared by num_"),
+        (["predict", "mnist_dense"], "predict got no inputs; expected names of image files, or texts"),
+        (["generate", "mnist_dense"], "mnist_dense has no 'generate'; recipes list tells what each does"),
+        (["translate", "word2vec", "a"], "word2vec has no 'translate'; recipes list tells what each does"),
+        (["neighbours", "imdb_lstm", "a"], "imdb_lstm has no 'neighbours'; recipes list tells what each does"),
         (["copy", "mnist_dense"], "usage: recipes copy mnist_dense FILE.py"),
         (["fit", "mnist_dense", "--setting", "LINAER"], "unknown --setting 'LINAER' (did you mean 'LINEAR'?)"),
     ],
@@ -57,16 +74,11 @@ def test_bad_usage_is_status_2_with_the_nearest_name(arguments, message, capsys)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fit", "mnist_dense", "--config", "no.json"], "cannot read the config file no.json"),
         (["fit", "mnist_dense", "--data", "nowhere", "--setting", "TINY"], "nowhere is not a folder"),
         (["fit", "missing.py"], "there is no recipe file missing.py"),
         (["evaluate", "mnist_dense"], "no finished run of mnist_dense in runs/mnist_dense; run fit first"),
         (["predict", "mnist_dense", "--runs", "elsewhere", "a.png"], "no finished run of mnist_dense in elsewhere"),
-        (["generate", "mnist_dense"], "mnist_dense has no 'generate'; recipes list tells what each does"),
-        (["translate", "word2vec", "a"], "word2vec has no 'translate'; recipes list tells what each does"),
-        (["neighbours", "imdb_lstm", "a"], "imdb_lstm has no 'neighbours'; recipes list tells what each does"),
         (["generate", "shakespeare_gpt"], "no finished run of shakespeare_gpt in runs/shakespeare_gpt; run fit first"),
-        (["fit", "shakespeare_gpt", "--setting", "TINY", "--num-heads", "3"], "embed_dim=8 cannot be shared by num_"),
         (["fit", "translate_seq2seq", "--data", "no.tsv", "--setting", "TINY"], "cannot read no.tsv as text in UTF-8"),
         (["fit", "word2vec", "--data", "no.txt", "--setting", "TINY"], "cannot read no.txt as text in UTF-8"),
         (["copy", "mnist_dense", "recipes.py"], "recipes is a name of this package"),
@@ -92,15 +104,6 @@ def test_unknown_and_ill_typed_options_are_refused(arguments, capsys):
     assert "--epochs" in capsys.readouterr().err
 
 
-def test_out_of_range_options_are_refused(capsys):
-    try:
-        status = main(["fit", "mnist_dense", "--epochs", "0"])
-    except SystemExit as exit:
-        status = exit.code
-    assert status in (1, 2)
-    assert "epochs=0 is out of range; expected at least 1" in " ".join(capsys.readouterr().err.replace("│", "").split())
-
-
 def test_from_fit_to_predict(capsys, tmp_path):
     assert main(["fit", "mnist_dense", "--setting", "TINY", "--epochs", "2", "--units", "16", "8"]) == 0
     output = capsys.readouterr().out
@@ -112,6 +115,9 @@ def test_from_fit_to_predict(capsys, tmp_path):
     assert main(["evaluate", "mnist_dense"]) == 0
     recorded = json.loads((folder / "metrics.json").read_text())["test"]
     assert f"accuracy {recorded['accuracy']:.4f}" in capsys.readouterr().out
+    assert main(["evaluate", "mnist_dense", "--json"]) == 0
+    expected = {"run": str(folder), "data": "digits", "stand_in_for": "", "test": recorded}
+    assert json.loads(capsys.readouterr().out) == expected
 
     assert main(["export", "mnist_dense"]) == 0
     assert "exported to saved_models/mnist_dense/1" in capsys.readouterr().out
@@ -134,7 +140,11 @@ def test_config_prints_every_setting_with_its_meaning_and_json_for_config(capsys
     assert all(meaning in printed for meaning in ("share of hidden units dropped in training, in [0, 1)", "(>= 1)"))
     assert main(["config", "mnist_dense", "--setting", "TINY", "--json"]) == 0
     Path("tiny.json").write_text(capsys.readouterr().out)
-    assert main(["fit", "mnist_dense", "--config", "tiny.json"]) == 0
+    assert main(["fit", "mnist_dense", "--config", "tiny.json", "--json"]) == 0
+    captured = capsys.readouterr()
+    run = json.loads(captured.out)
+    assert run["test"] == json.loads(Path(run["run"], "metrics.json").read_text())["test"]
+    assert "epoch 1/1" in captured.err
 
 
 def test_tune_writes_a_config_that_fit_reads(capsys):
@@ -142,6 +152,13 @@ def test_tune_writes_a_config_that_fit_reads(capsys):
     [best] = Path("runs/mnist_dense").glob("tune-*/best.json")
     assert f"next: recipes fit mnist_dense --config {best}" in capsys.readouterr().out
     assert main(["fit", "mnist_dense", "--config", str(best)]) == 0
+
+
+def test_a_quiet_training_prints_its_figures_alone(capsys):
+    assert main(["fit", "mnist_dense", "--setting", "TINY", "--dataset", "mnist", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert re.fullmatch(r"test on digits, the stand-in for mnist: .*accuracy 0\.\d{4}.*\n", captured.out)
+    assert captured.err == ""
 
 
 def test_a_copy_is_a_recipe_of_its_own(capsys):
@@ -169,16 +186,13 @@ def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
     assert capsys.readouterr().out.split()[1] == "light"
 
 
-def test_predict_of_nothing_is_refused(capsys):
-    assert main(["predict", "mnist_dense"]) == 1
-    assert "predict got no inputs; expected names of image files, or texts" in capsys.readouterr().err
-
-
 def test_doctor_says_what_would_be_used(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     for word in ("tensorflow 2", "strategy     one device (CPU)", "precision    ", "stand-ins    digits, shapes"):
         assert word in printed
+    assert main(["doctor", "--json"]) == 0
+    assert {"python", "packages", "strategy", "precision", "data_sets"} <= json.loads(capsys.readouterr().out).keys()
 
 
 def test_another_backend_is_refused_in_one_line(monkeypatch, capsys):
@@ -215,7 +229,7 @@ def test_predictions_as_json_and_as_csv(capsys):
     assert float(first["p(3)"]) == expected["probabilities"]["3"]
     assert main(["predict", "mnist_dense", "black.png", "--csv", "nowhere/answers.csv"]) == 1
     assert "cannot write nowhere/answers.csv: No such file or directory" in capsys.readouterr().err
-    assert main(["predict", "mnist_dense", "black.png", "--beam-width", "3"]) == 1
+    assert main(["predict", "mnist_dense", "black.png", "--beam-width", "3"]) == 2
     assert "predict has no option 'beam_width'; it takes none" in capsys.readouterr().err
 
 
@@ -252,6 +266,26 @@ def test_words_are_compared(fitted, capsys):
     near = word2vec.neighbours("the", 3, model=fitted(word2vec))
     assert main(["neighbours", "word2vec", "the", "--count", "3", *the_run_of(fitted(word2vec))]) == 0
     assert capsys.readouterr().out.splitlines() == [f"{name}\t{cosine:.4f}" for name, cosine in near]
+
+
+LATIN_1 = "na\udcefve"  # as Python reads an argument or a line in Latin-1
+
+
+@pytest.mark.xdist_group("translate_seq2seq")
+def test_text_that_is_no_utf_8_is_named_and_the_rest_is_answered(fitted, capsys):
+    the_run = the_run_of(fitted(translate_seq2seq))
+    assert main(["translate", "translate_seq2seq", LATIN_1, "Ten books.", "--beam-width", "1", *the_run]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    assert (
+        captured.err.splitlines(keepends=True)[-1]
+        == "recipes: text 1 is na\\udcefve, no text in UTF-8; convert it first, as iconv does\n"
+    )
+    assert main(["generate", "mnist_dense", LATIN_1]) == 1
+    assert main(["fit", LATIN_1]) == 2
+    assert "unknown recipe 'na\\udcefve'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["fit", "mnist_dense", LATIN_1])
 
 
 def the_run_of(model):

@@ -15,7 +15,8 @@ from recipes.errors import NotFiniteError
 from recipes.runs.atomic_files import save_picture
 from recipes.runs.exhibits import write_exhibits
 from recipes.runs.finish import diverged
-from recipes.runs.report import as_code, as_markdown, draw_curves, fenced, read_history, write_history
+from recipes.runs.history import read_history
+from recipes.runs.report import as_code, as_markdown, draw_curves, fenced, write_history
 
 TINY = mnist_dense.TINY
 
