@@ -34,8 +34,8 @@ def image_splits(
     """Returns the training, validation and test batches that a config asks for.
 
     Args:
-        config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples`, `image_shape`, `crop_padding` (where
-            there is one), `batch_size` and `seed`.
+        config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `image_shape`,
+            `crop_padding` (where there is one), `batch_size` and `seed`.
         data: A user's own: Splits, arrays, or a folder; see `find_images`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
@@ -51,7 +51,8 @@ def image_splits(
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
-    arrays, info = find_images(config.dataset, standin=standin, offline=config.offline, image_shape=shape, data=data)
+    how = {"offline": config.offline, "on_bad_file": config.on_bad_file}
+    arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.images import decode_file, decode_image
+from recipes.data.image_files import decode_file, decode_image
 from recipes.data.in_memory import fingerprint
 from recipes.errors import DataError
 

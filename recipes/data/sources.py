@@ -81,17 +81,21 @@ def refuse_if_too_large(name: str, needed: int, remedy: str) -> None:
 
 
 def read_splits(
-    builder: Any, example: Callable[[dict], tuple[tf.Tensor, ...]]
+    builder: Any, example: Callable[[dict], tuple[tf.Tensor, ...]], encoded: tuple[str, ...] = ()
 ) -> tuple[Columns, Columns | None, Columns | None]:
     """Returns the training, validation and test examples of a prepared data set, each as columns of equal length.
 
     Args:
         builder: Its tfds builder.
         example: The features of an example -> its values, one for each column.
+        encoded: Features that `example` decodes itself.
     """
+    import tensorflow_datasets as tfds
+
+    decoders = {name: tfds.decode.SkipDecoding() for name in encoded} or None
 
     def read(split: str) -> Columns:
-        dataset = builder.as_dataset(split=split).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = builder.as_dataset(split=split, decoders=decoders).map(example, num_parallel_calls=tf.data.AUTOTUNE)
         count = builder.info.splits[split].num_examples
         columns = next(iter(dataset.batch(count)))
         if len(columns[0]) != count:

@@ -44,6 +44,9 @@ class DataInfo:
     label_names: tuple[str, ...] = ()  # by class index
     follows: dict[str, Any] = field(default_factory=dict)  # what the data decides: the fields of `Sizes` that it has
     fingerprint: str = ""  # of the examples, to know the same data by; "" for a user's own Splits
+    skipped: dict[str, str] = field(
+        default_factory=dict
+    )  # files left out -> why they cannot be read; the first of them
     tokenizer: Tokenizer | None = None  # of text: what its token ids stand for
 
     def sizes(self, unknown: Sizes) -> Sizes:
@@ -66,8 +69,10 @@ class DataInfo:
         return f", the stand-in for {self.stand_in_for}" if self.stand_in_for else ""
 
     def __str__(self) -> str:
+        from recipes.data.file_names import printable
+
         sizes = ", ".join(f"{count:,} {split}" for split, count in self.examples.items())
-        named = " ".join(word for word in (self.name, self.version) if word)
+        named = " ".join(word for word in (printable(self.name), self.version) if word)
         return f"{named}{self.stand_in_note}" + (f" ({sizes})" if sizes else "")
 
     def to_json(self) -> dict[str, Any]:

@@ -151,8 +151,8 @@ def test_no_images_are_no_answers(nothing):
     ("bad", "why"),
     [
         (None, "is a NoneType object"),
-        (7, "is a int int64 (); expected a path, the bytes of a JPEG, PNG or GIF, an array (H, W)"),
-        (b"hello", "is not a readable image; expected a JPEG, PNG or GIF file"),
+        (7, "is a int int64 (); expected a path, the bytes of an image file, an array (H, W)"),
+        (b"hello", "is not a readable image; expected a JPEG, PNG, GIF, WebP, BMP, TIFF"),
         ([[1, 2], [3]], "is a list"),
         (np.zeros(4), "is a ndarray float64 (4,)"),
         (np.zeros((1, 2, 2, 3)), "is a ndarray float64 (1, 2, 2, 3)"),
