@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recipes.data.bad_files import complaint, listed, note_skipped
 from recipes.data.file_names import printable
 from recipes.data.folder_entries import list_files, split_of, sub_folders
 from recipes.data.in_memory import Arrays, Columns
@@ -14,8 +15,7 @@ from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import DataInfo
 from recipes.errors import DataError
 
-MOST_NAMED = 10  # bad files by name in one message
-MOST_LISTED = 100  # in data.json
+MOST_ENDINGS = 10  # in one message
 
 
 class Reader(NamedTuple):
@@ -60,26 +60,22 @@ def read_folder(folder: str | Path, reader: Reader, on_bad_file: str = "error") 
     for split, of_class in files.items():
         columns[split] = _read(of_class, reader, bad)
     if bad and on_bad_file == "error":
-        raise DataError(_complaint(bad, count, reader))
+        raise DataError(complaint(bad, count, reader.what))
     for split, (_, labels) in columns.items():
         for label, name in enumerate(names):
             if label not in labels:
                 raise DataError(
-                    f"{printable(splits[split] / name)} is empty without them: {_complaint(bad, count, reader)}"
+                    f"{printable(splits[split] / name)} is empty without them: {complaint(bad, count, reader.what)}"
                 )
     if bad:
-        print(f"left out {len(bad)} of {count:,} {reader.what} that cannot be read: {_first(bad)}")
-    skipped = tuple((printable(path), reason) for path, reason in bad.items())
-    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), _printable_names(names), skipped)
+        note_skipped(bad, count, reader.what)
+    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), _printable_names(names), bad)
 
 
 def folder_info(folder: str | Path, arrays: Arrays) -> DataInfo:
     """Returns what the examples of `read_folder` are."""
-    skipped = dict(arrays.skipped[:MOST_LISTED])
-    if len(arrays.skipped) > MOST_LISTED:
-        skipped["..."] = f"and {len(arrays.skipped) - MOST_LISTED:,} more"
     name = str(Path(folder).resolve())
-    return DataInfo(name, source="folder", label_names=arrays.label_names, skipped=skipped)
+    return DataInfo(name, source="folder", label_names=arrays.label_names, skipped=listed(arrays.skipped))
 
 
 def on_bad_file_of(model: Any) -> str:
@@ -96,27 +92,27 @@ def _find_splits(folder: Path, reader: Reader) -> dict[str, Path]:
     here, rule = printable(folder), "expected a sub-folder per class, or train, validation and test with those in each"
     if not splits:
         if len(words) == len(names) > 0:
-            raise DataError(f"{here} has {_listed(words)}, which have no sub-folders; {rule}")
+            raise DataError(f"{here} has {_named(words)}, which have no sub-folders; {rule}")
         if words:
-            print(f"note: {_listed(words)} in {here} {_are(words)} taken for a class, since it has no sub-folders")
+            print(f"note: {_named(words)} in {here} {_are(words)} taken for a class, since it has no sub-folders")
         return {}
     classes = [name for name in others if not split_of(name) and any(map(_takes(reader), list_files(folder / name)))]
     if classes:
-        raise DataError(f"{here} has {_listed(splits)}, as if it were split, beside {_listed(classes)}; {rule}")
+        raise DataError(f"{here} has {_named(splits)}, as if it were split, beside {_named(classes)}; {rule}")
     found: dict[str, Path] = {}
     for name in splits:
         other = found.setdefault(split_of(name), folder / name)
         if other.name != name:
             raise DataError(
-                f"{here} has both {_listed([other.name, name])}, which may be one split; expected one of them"
+                f"{here} has both {_named([other.name, name])}, which may be one split; expected one of them"
             )
     if "train" not in found:
-        raise DataError(f"{here} has {_listed(splits)} and no train; {rule}")
+        raise DataError(f"{here} has {_named(splits)} and no train; {rule}")
     if [*found] != [path.name for path in found.values()]:
         taken = ", ".join(f"{printable(path.name)} for {split}" for split, path in found.items())
         print(f"note: in {here}, {taken} are taken")
     if others:
-        print(f"note: {_listed(others)} in {here} {_are(others)} not used: no split with a sub-folder per class")
+        print(f"note: {_named(others)} in {here} {_are(others)} not used: no split with a sub-folder per class")
     return found
 
 
@@ -135,8 +131,8 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _list_files(folder: Path, names: tuple[str, ...], reader: Reader) -> list[list[Path]]:
     """Returns the files of each class."""
     if sub_folders(folder) != names:
-        found = _listed(_class_names(folder))
-        raise DataError(f"{printable(folder)} has the classes {found}; expected {_listed(names)}")
+        found = _named(_class_names(folder))
+        raise DataError(f"{printable(folder)} has the classes {found}; expected {_named(names)}")
     files = [list(filter(_takes(reader), list_files(folder / name))) for name in names]
     for name, paths in zip(names, files, strict=True):
         if not paths:
@@ -151,7 +147,7 @@ def _note_left_out(folder: Path, places: list[Path], files: dict[str, list[list[
     other = [path for place in places for path in list_files(place) if not takes(path)]
     if other:
         endings = Counter(path.suffix.lower() or "no ending" for path in other)
-        listed = ", ".join(printable(ending) for ending, _ in endings.most_common(MOST_NAMED))
+        listed = ", ".join(printable(ending) for ending, _ in endings.most_common(MOST_ENDINGS))
         print(f"left out {len(other)} files in {printable(folder)} that are no {reader.what}: {listed}")
     outside = sum(takes(path) for place in {folder, *places} for path in list_files(place, deep=False))
     if outside:
@@ -172,29 +168,15 @@ def _read(of_class: list[list[Path]], reader: Reader, bad: dict[Path, str]) -> C
     return (reader.column(values) if values else np.zeros(0)), np.asarray(labels, np.int32)
 
 
-def _complaint(bad: dict[Path, str], count: int, reader: Reader) -> str:
-    if len(bad) == 1:
-        return f"{_first(bad)}. Mend or remove it, or leave it out with on_bad_file='skip'"
-    return (
-        f"{len(bad)} of {count:,} {reader.what} cannot be read: {_first(bad)}. Mend or remove them, or leave them out "
-        "with on_bad_file='skip'"
-    )
-
-
-def _first(bad: dict[Path, str]) -> str:
-    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
-    return "; ".join([*bad.values()][:MOST_NAMED]) + more
-
-
 def _printable_names(names: tuple[str, ...]) -> tuple[str, ...]:
     labels = tuple(map(printable, names))
     if labels != names:
-        odd = _listed([name for name, label in zip(names, labels, strict=True) if name != label])
+        odd = _named([name for name, label in zip(names, labels, strict=True) if name != label])
         print(f"note: names of classes that cannot be written as text are written with escapes: {odd}")
     return labels
 
 
-def _listed(names: Sequence[str]) -> str:
+def _named(names: Sequence[str]) -> str:
     return ", ".join(map(printable, names))
 
 

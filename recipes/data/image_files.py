@@ -58,16 +58,19 @@ def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Te
     """
     with tf.device("/CPU:0"):  # thousands of small operations
         header = read_header_in_graph(encoded)
-        _refuse_in_graph(header)
-        image = _decode(encoded, header)
+        image = _decode(_refused_in_graph(encoded, header), header)
         return _at_size(_upright(image, header.orientation), image_shape)
 
 
-def _refuse_in_graph(header: Header) -> None:
-    """Stops a graph before it decodes what it cannot, or what is too large."""
-    tf.debugging.Assert(header.format != UNKNOWN, [f"an image cannot be read here; expected {SERVED}, whole"])
+def _refused_in_graph(encoded: tf.Tensor, header: Header) -> tf.Tensor:
+    """Returns an encoded image as it is; stops a graph before it decodes what it cannot, or what is too large."""
     size = [f"an image is too large; expected at most {MOST_PIXELS:,} pixels; its height and width are"]
-    tf.debugging.Assert(header.height * header.width <= MOST_PIXELS, [*size, header.height, header.width])
+    checks = [
+        tf.debugging.Assert(header.format != UNKNOWN, [f"an image cannot be read here; expected {SERVED}, whole"]),
+        tf.debugging.Assert(header.height * header.width <= MOST_PIXELS, [*size, header.height, header.width]),
+    ]
+    with tf.control_dependencies([check for check in checks if check is not None]):  # None: checked at once
+        return tf.identity(encoded)
 
 
 def _decode(encoded: tf.Tensor, header: Header) -> tf.Tensor:

@@ -195,7 +195,10 @@ def _orientation(data: Data, start: Number, end: Number) -> Number:
         while entry + 12 <= last and entry + 12 <= _length(data):
             if number_at(data, entry, 2, little) == ORIENTATION:
                 kind = number_at(data, entry + 2, 2, little)
-                value = number_at(data, entry + 8, 4, little) if kind == 4 else number_at(data, entry + 8, 2, little)
+                if kind == 3:
+                    value = number_at(data, entry + 8, 2, little)
+                elif kind == 4:
+                    value = number_at(data, entry + 8, 4, little)
                 entry = last
             entry += 12
     return _whole(data, 1) if value < 1 or value > 8 else value

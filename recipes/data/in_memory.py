@@ -1,7 +1,9 @@
 """Examples in memory, before they are batched."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +22,7 @@ class Arrays(NamedTuple):
     validation: Columns | None = None  # None: to be held out of train
     test: Columns | None = None  # None: likewise
     label_names: tuple[str, ...] = ()
-    skipped: tuple[tuple[str, str], ...] = ()  # files that could not be read and were left out, and why
+    skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
 
     @property
     def named(self) -> dict[str, Columns]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.bad_files import complaint
+from recipes.data.file_names import printable
 from recipes.data.image_files import decode_file, decode_image
 from recipes.data.in_memory import fingerprint
 from recipes.errors import DataError
@@ -83,17 +85,45 @@ def of_array(images: Any, image_size: int) -> Photographs:
 
 
 def of_files(paths: list[Path], image_size: int) -> Photographs:
-    """Returns the images of some files; each is looked for at once, and read when it is needed."""
-    try:
-        identity = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
-    except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}; expected an image file") from None
+    """Returns the images of some files; each is looked for at once, and read when it is needed.
+
+    Raises:
+        DataError: If files are missing, or, as they are read, cannot be read: names all of them.
+    """
+    identity, missing = [], {}
+    for path in paths:
+        try:
+            identity.append(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}")
+        except OSError as error:
+            missing[path] = f"cannot read {printable(path)}: {error.strerror}; expected an image file"
+    if missing:
+        raise DataError(complaint(missing, len(paths), "photographs"))
 
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        bad: dict[Path, str] = {}
         for row in rows:
-            yield np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
+            try:
+                image = np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
+            except DataError as error:
+                bad[paths[row]] = str(error)
+            else:
+                if not bad:  # else the rest is read to name all that are bad
+                    yield image
+        if bad:
+            raise DataError(complaint(bad, len(rows), "photographs"))
 
     return Photographs(read, np.arange(len(paths)), f"{identity} {image_size}")
+
+
+def unreadable(paths: list[Path]) -> dict[Path, str]:
+    """Returns the files that cannot be read as images, and why."""
+    bad = {}
+    for path in paths:
+        try:
+            decode_file(path, (1, 1, 3))
+        except DataError as error:
+            bad[path] = str(error)
+    return bad
 
 
 def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photographs:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from recipes.data.tokenizers import Tokenizer
 
 
+ENOUGH_STEPS = 10  # of an epoch
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What of a model, and of its schedule, follows from the data, and so is no setting. 0 and (): not of this data."""
@@ -146,3 +149,63 @@ def train_examples(splits: Splits, batch_size: int) -> dict[str, Any]:
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError("train is endless; give Splits a steps_per_epoch")
     return {"train_examples": steps * batch_size} if steps > 0 else {}
+
+
+def number_of_classes(splits: Splits, known: int = 0) -> int:
+    """Returns how many classes a user's own Splits of (inputs, class indices) have.
+
+    The validation and test splits are read through, for their labels; the training split where nobody says how many
+    classes there are, else its first batch.
+
+    Args:
+        splits: The user's.
+        known: As many as their info names; 0: read it from an epoch.
+
+    Raises:
+        DataError: If a split is endless or empty, or has labels below 0 or beyond the classes.
+    """
+    epoch = splits.train.take(1 if known else splits.steps_per_epoch or -1)
+    parts = {"train": epoch, "validation": splits.validation, "test": splits.test}
+    classes, whose = known, "its info names"
+    for name, split in parts.items():
+        if split is None:
+            continue
+        if split.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise DataError(f"{name} is endless; expected each of its examples once")
+        lowest, highest = _label_range(split)
+        if lowest > highest:
+            raise DataError(f"{name} holds no examples; expected at least one batch")
+        if not classes:
+            classes, whose = max(2, highest + 1), "train has"
+        if lowest < 0 or highest >= classes:
+            reach = f"reach {highest}" if lowest >= 0 else f"go down to {lowest}"
+            raise DataError(
+                f"the labels of {name} {reach}, and {whose} {classes} classes; expected labels from 0 to {classes - 1}"
+            )
+    return classes
+
+
+def _label_range(batches: tf.data.Dataset) -> tuple[int, int]:
+    """Returns the least and the greatest label of batches (inputs, labels); the greatest below the least for none."""
+
+    def both(state: tuple[tf.Tensor, tf.Tensor], batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        labels = tf.cast(batch[1], tf.int64)  # of none, the least is the greatest number there is
+        return tf.minimum(state[0], tf.reduce_min(labels)), tf.maximum(state[1], tf.reduce_max(labels))
+
+    lowest, highest = batches.reduce((tf.int64.max, tf.int64.min), both)
+    return int(lowest), int(highest)
+
+
+def few_steps_note(splits: Splits, batch_size: int) -> str:
+    """Returns what to do about an epoch of a few steps; "" where there are enough, or nothing is to be done.
+
+    A model that is updated once an epoch learns little, and its batch norm's averages lag behind it.
+    """
+    steps = splits.steps_per_epoch or 0
+    better = 2 ** int(np.log2(max(1, splits.info.follows.get("train_examples", 0) // ENOUGH_STEPS)))
+    if not 0 < steps < ENOUGH_STEPS or better >= batch_size:
+        return ""
+    return (
+        f"note: an epoch has {steps} step{'s' * (steps > 1)} of batch_size={batch_size}: few updates, and little is "
+        f"learned; try batch_size={better}"
+    )

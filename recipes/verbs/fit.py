@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from recipes.data.splits import DataInfo, Sizes, Splits
+from recipes.data.splits import DataInfo, Sizes, Splits, few_steps_note
 from recipes.devices.environment import environment
 from recipes.devices.keras_fixes import build_all, workers_can_fit
 from recipes.devices.precision import choose_precision, deterministic_ops
@@ -142,6 +142,8 @@ def _train(
     last = [history, StopOnNaN(position)]
     if run.writes:
         _announce(run, where, position)
+        if note := few_steps_note(splits, run.config.batch_size):
+            print(note, flush=True)
         board = keras.callbacks.TensorBoard(str(run.folder / "tensorboard"), write_graph=False)
         last += [HistoryFile(history, run.folder / "history.csv"), board, progress]
     else:

@@ -1,0 +1,41 @@
+"""What is said of files that cannot be read: all of them at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from recipes.data.file_names import printable
+
+MOST_NAMED = 10  # in one message
+MOST_LISTED = 100  # in data.json
+
+
+def listed(bad: Mapping[Path, str]) -> dict[str, str]:
+    """Returns files that were left out and why, for DataInfo: the first of them, and how many more there are."""
+    first = {printable(path): reason for path, reason in [*bad.items()][:MOST_LISTED]}
+    return first | ({"...": f"and {len(bad) - MOST_LISTED:,} more"} if len(bad) > MOST_LISTED else {})
+
+
+def note_skipped(bad: Mapping[Path, str], count: int, what: str) -> None:
+    """Prints which of `count` files are left out."""
+    print(f"left out {len(bad)} of {count:,} {what} that cannot be read: {_first(bad)}")
+
+
+def complaint(bad: Mapping[Path, str], count: int, what: str) -> str:
+    """Returns what is said of files that cannot be read: the first of them, how many, and what to do.
+
+    Args:
+        bad: File -> why.
+        count: Of how many.
+        what: They are: "images".
+    """
+    if len(bad) == 1:
+        return f"{_first(bad)}. Mend or remove it, or leave it out with on_bad_file='skip'"
+    return (
+        f"{len(bad)} of {count:,} {what} cannot be read: {_first(bad)}. Mend or remove them, or leave them out "
+        "with on_bad_file='skip'"
+    )
+
+
+def _first(bad: Mapping[Path, str]) -> str:
+    more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
+    return "; ".join([*bad.values()][:MOST_NAMED]) + more
