@@ -9,6 +9,11 @@ MOST_NAMED = 10  # in one message
 MOST_LISTED = 100  # in data.json
 
 
+def counted(count: int, things: str) -> str:
+    """Returns a number of things: "12 files", "1 file"."""
+    return f"{count:,} {things.removesuffix('s') if count == 1 else things}"
+
+
 def listed(bad: Mapping[Path, str]) -> dict[str, str]:
     """Returns files that were left out and why, for DataInfo: the first of them, and how many more there are."""
     first = {printable(path): reason for path, reason in [*bad.items()][:MOST_LISTED]}
@@ -17,7 +22,7 @@ def listed(bad: Mapping[Path, str]) -> dict[str, str]:
 
 def note_skipped(bad: Mapping[Path, str], count: int, what: str) -> None:
     """Prints which of `count` files are left out."""
-    print(f"left out {len(bad)} of {count:,} {what} that cannot be read: {_first(bad)}")
+    print(f"left out {len(bad)} of {counted(count, what)} that cannot be read: {_first(bad)}")
 
 
 def complaint(bad: Mapping[Path, str], count: int, what: str) -> str:
@@ -31,7 +36,7 @@ def complaint(bad: Mapping[Path, str], count: int, what: str) -> str:
     if len(bad) == 1:
         return f"{_first(bad)}. Mend or remove it, or leave it out with on_bad_file='skip'"
     return (
-        f"{len(bad)} of {count:,} {what} cannot be read: {_first(bad)}. Mend or remove them, or leave them out "
+        f"{len(bad)} of {counted(count, what)} cannot be read: {_first(bad)}. Mend or remove them, or leave them out "
         "with on_bad_file='skip'"
     )
 

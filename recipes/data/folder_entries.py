@@ -41,18 +41,18 @@ def sub_folders(folder: Path) -> tuple[str, ...]:
 def list_files(folder: Path, deep: bool = True) -> Iterator[Path]:
     """Yields the files in a folder and in those below it, sorted folder by folder, without hidden ones.
 
-    Links to folders are followed; a folder that is met twice is gone through once, so a circle of links has an end.
+    Links to folders are followed, but not upwards, and a folder that is met twice is gone through once: a circle of
+    links has an end, and a class does not get the files of the others.
 
     Raises:
         DataError: If a folder cannot be listed.
     """
-    seen: set[tuple[int, int]] = set()
+    seen = set(map(_identity, folder.resolve().parents))
 
     def walk(folder: Path) -> Iterator[Path]:
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
+        if _identity(folder) in seen:
             return
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(_identity(folder))
         for entry in sorted(_entries(folder), key=lambda entry: entry.name):
             if not _is_folder(entry):
                 yield folder / entry.name
@@ -70,6 +70,11 @@ def split_of(name: str) -> str:
     """
     word = re.sub(r"[ _-]?(set|data|split|images)$", "", name.lower())
     return next((split for split, names in SPLIT_NAMES.items() if word in names), "")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

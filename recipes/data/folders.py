@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recipes.data.bad_files import complaint, listed, note_skipped
+from recipes.data.bad_files import complaint, counted, listed, note_skipped
 from recipes.data.file_names import printable
-from recipes.data.folder_entries import list_files, split_of, sub_folders
+from recipes.data.folder_entries import SPLIT_NAMES, list_files, split_of, sub_folders
 from recipes.data.in_memory import Arrays, Columns
 from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import DataInfo
@@ -113,7 +113,7 @@ def _find_splits(folder: Path, reader: Reader) -> dict[str, Path]:
         print(f"note: in {here}, {taken} are taken")
     if others:
         print(f"note: {_named(others)} in {here} {_are(others)} not used: no split with a sub-folder per class")
-    return found
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
 
 
 def _takes(reader: Reader) -> Callable[[Path], bool]:
@@ -148,10 +148,10 @@ def _note_left_out(folder: Path, places: list[Path], files: dict[str, list[list[
     if other:
         endings = Counter(path.suffix.lower() or "no ending" for path in other)
         listed = ", ".join(printable(ending) for ending, _ in endings.most_common(MOST_ENDINGS))
-        print(f"left out {len(other)} files in {printable(folder)} that are no {reader.what}: {listed}")
+        print(f"left out {counted(len(other), 'files')} in {printable(folder)}, no {reader.what}: {listed}")
     outside = sum(takes(path) for place in {folder, *places} for path in list_files(place, deep=False))
     if outside:
-        print(f"left out {outside} {reader.what} in {printable(folder)} that are in no class folder")
+        print(f"left out {counted(outside, reader.what)} in {printable(folder)}, in no class folder")
 
 
 def _read(of_class: list[list[Path]], reader: Reader, bad: dict[Path, str]) -> Columns:
