@@ -4,7 +4,10 @@ TensorFlow decodes what it can, everywhere; Pillow what it alone can, in Python,
 """
 
 import io
+import itertools
 import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,18 @@ def decode_bytes(encoded: bytes, image_shape: tuple[int, int, int], name: str) -
         except tf.errors.InvalidArgumentError:  # damaged, or a variety that Pillow knows
             pixels = tf.constant(_decode_with_pillow(encoded, name))
         return _at_size(pixels, image_shape).numpy()
+
+
+def decode_many(encoded: Iterable[bytes], image_shape: tuple[int, int, int], name: str) -> Iterator[np.ndarray]:
+    """Yields encoded images as (H, W, C) uint8, in order; see `decode_bytes`."""
+
+    def decode(one: bytes) -> np.ndarray:
+        return np.rint(decode_bytes(one, image_shape, name)).astype(np.uint8)
+
+    left = iter(encoded)
+    with ThreadPoolExecutor() as pool:  # TensorFlow decodes without Python's lock
+        while some := [*itertools.islice(left, 256)]:
+            yield from pool.map(decode, some)
 
 
 def refuse_large(width: int, height: int, name: str) -> None:

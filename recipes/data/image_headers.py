@@ -80,14 +80,18 @@ def _read(data: Data) -> tuple[Number, ...]:
         header = _bmp(data)
     else:
         header = _none(data)
-    if header[1] == 0 or header[2] == 0:
-        header = _none(data)
-    return header
+    known, height, width, exif, exif_end, end = header
+    if height == 0 or width == 0:
+        known = _whole(data, UNKNOWN)
+    return known, height, width, _orientation(data, exif, exif_end), end
+
+
+# Of each format: (a place in FORMATS, height, width, where its EXIF begins or 0, where that ends, where the frame ends)
 
 
 def _none(data: Data) -> tuple[Number, ...]:
     nothing = _whole(data, 0)
-    return _whole(data, UNKNOWN), nothing, nothing, _whole(data, 1), nothing
+    return _whole(data, UNKNOWN), nothing, nothing, nothing, nothing, nothing
 
 
 def _jpeg(data: Data) -> tuple[Number, ...]:
@@ -112,7 +116,7 @@ def _jpeg(data: Data) -> tuple[Number, ...]:
                 exif, end = position + 10, position + 2 + size
             position += 2 + size
         parts += 1
-    return _whole(data, JPEG), height, width, _orientation(data, exif, end), _length(data)
+    return _whole(data, JPEG), height, width, exif, end, _length(data)
 
 
 def _png(data: Data) -> tuple[Number, ...]:
@@ -120,7 +124,7 @@ def _png(data: Data) -> tuple[Number, ...]:
     known = _whole(data, UNKNOWN)
     if _has(data, 12, b"IHDR"):
         known = _whole(data, PNG)
-    return known, number_at(data, 20, 4), number_at(data, 16, 4), _orientation(data, exif, end), _length(data)
+    return known, number_at(data, 20, 4), number_at(data, 16, 4), exif, end, _length(data)
 
 
 def _gif(data: Data) -> tuple[Number, ...]:
@@ -148,7 +152,7 @@ def _gif(data: Data) -> tuple[Number, ...]:
         parts += 1
     known = _whole(data, UNKNOWN) if parts == MOST_PARTS else _whole(data, GIF)
     end = position if position < _length(data) else _length(data)
-    return known, height, width, _whole(data, 1), end
+    return known, height, width, _whole(data, 0), _whole(data, 0), end
 
 
 def _webp(data: Data) -> tuple[Number, ...]:
@@ -166,7 +170,7 @@ def _webp(data: Data) -> tuple[Number, ...]:
         width, height = bits % 2**14 + 1, bits // 2**14 % 2**14 + 1
     else:
         width, height = number_at(data, 26, 2, True) % 2**14, number_at(data, 28, 2, True) % 2**14
-    return known, height, width, _orientation(data, exif, end), _length(data)
+    return known, height, width, exif, end, _length(data)
 
 
 def _bmp(data: Data) -> tuple[Number, ...]:
@@ -182,7 +186,7 @@ def _bmp(data: Data) -> tuple[Number, ...]:
         known = _whole(data, BMP)
     elif compression == 0 and _among(bits, (1, 4, 8)):
         known = _whole(data, PALETTE_BMP)
-    return known, height, width, _whole(data, 1), _length(data)
+    return known, height, width, _whole(data, 0), _whole(data, 0), _length(data)
 
 
 def _orientation(data: Data, start: Number, end: Number) -> Number:

@@ -1,5 +1,6 @@
 """Labelled images: decoded and resized the same in training (image folders) and in a served model."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
-from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_file, decode_image
+from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_file, decode_many
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs, without_hidden_labels
 from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
 from recipes.data.splits import DataInfo
@@ -120,15 +121,14 @@ def _read(builder: Any, image_shape: tuple[int, int, int]) -> Arrays:
 
     def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = features["image"]
-        if photographs:
-            pixels = tf.cast(tf.round(decode_image(pixels, shape)), tf.uint8)
-        elif not fixed:
+        if not fixed and not photographs:
             pixels = tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
         return pixels, tf.cast(features["label"], tf.int32)
 
     # Photographs of any size are decoded here, as everywhere: turned as their EXIF says.
     photographs = not fixed and image.dtype == np.uint8 and shape[-1] in (1, 3)
-    arrays = Arrays(*read_splits(builder, example, encoded=("image",) if photographs else ()), tuple(label.names))
+    decode = partial(decode_many, image_shape=shape, name=f"an image of {builder.name}") if photographs else None
+    arrays = Arrays(*read_splits(builder, example, decode), tuple(label.names))
     return without_hidden_labels(arrays, builder.name)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from recipes.data.bad_files import complaint
 from recipes.data.file_names import printable
-from recipes.data.image_files import decode_file, decode_image
+from recipes.data.image_files import decode_file, decode_many
 from recipes.data.in_memory import fingerprint
 from recipes.errors import DataError
 
@@ -136,10 +136,6 @@ def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photogr
     """
     import tensorflow_datasets as tfds
 
-    def decode(features: dict) -> tf.Tensor:
-        image = decode_image(features["image"], (image_size, image_size, 3))
-        return tf.cast(tf.round(image), tf.uint8)
-
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
         for split, first, count in zip(splits.values(), firsts, counts, strict=True):
             here = rows[(first <= rows) & (rows < first + count)] - first
@@ -148,8 +144,8 @@ def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photogr
             wanted = tf.constant(np.isin(np.arange(here.max() + 1), here))
             encoded = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False)
             some = encoded.take(len(wanted)).enumerate().filter(lambda row, _, wanted=wanted: tf.gather(wanted, row))
-            images = some.map(lambda _, features: decode(features), num_parallel_calls=2, deterministic=True)
-            yield from images.prefetch(64).as_numpy_iterator()
+            images = (features["image"] for _, features in some.prefetch(64).as_numpy_iterator())
+            yield from decode_many(images, (image_size, image_size, 3), f"an image of {builder.name}")
 
     counts = [builder.info.splits[name].num_examples for name in splits.values()]
     firsts = np.cumsum([0, *counts])[:-1]

@@ -24,7 +24,8 @@ class ImageClassification:
     Signatures of an export, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
     (B, classes) float32:
 
-    - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG or GIF of any size, colour or grey.
+    - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG, GIF, WebP or BMP of any size up to 64
+      megapixels, colour or grey, turned as its EXIF says.
     - `image`: `image` (B, H, W, C) float32 in [0, 255].
     - `image_uint8`: `image` (B, H, W, C) uint8.
     """
@@ -124,7 +125,7 @@ def image_signatures(
     import numpy as np
     import tensorflow as tf
 
-    from recipes.data.images import decode_image
+    from recipes.data.image_files import decode_image
     from recipes.verbs.export import Signature
 
     images = images.astype(np.float32)
