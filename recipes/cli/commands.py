@@ -24,8 +24,8 @@ from recipes.cli.options import (
     Tune,
     presets,
 )
-from recipes.cli.output import messages_kept_apart, one_line, print_json
-from recipes.errors import DataError, UsageError, printable
+from recipes.cli.output import messages_kept_apart, print_json
+from recipes.errors import DataError, UsageError, one_line, printable
 from recipes.settings import meanings
 
 

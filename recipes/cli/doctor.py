@@ -1,13 +1,13 @@
 """`recipes doctor`: what a run on this machine would find."""
 
-from recipes.cli.output import one_line, print_json
+from recipes.cli.output import print_json
 from recipes.data.sources import data_dir, network_problem, prepared_datasets
 from recipes.data.standins.catalogue import STANDINS
 from recipes.devices.environment import environment
 from recipes.devices.precision import choose_precision, precision_file
 from recipes.devices.strategies import choose_strategy, describe_strategy
 from recipes.devices.workers import find_cluster
-from recipes.errors import RecipeError
+from recipes.errors import RecipeError, one_line
 
 
 def doctor(as_json: bool = False) -> int:

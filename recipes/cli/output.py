@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from recipes.errors import printable
+from recipes.errors import one_line
 
 
 def write_any_text() -> None:
@@ -50,11 +50,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-def one_line(text: str) -> str:
-    """Returns a name or a text of somebody's data as a terminal may show it, on one line."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def print_table(rows: list[list[str]]) -> None:

@@ -10,8 +10,8 @@ import tyro
 
 import recipes
 from recipes.cli.options import Switch
-from recipes.cli.output import one_line, print_json, print_table
-from recipes.errors import RunError, UsageError, did_you_mean
+from recipes.cli.output import print_json, print_table
+from recipes.errors import RunError, UsageError, did_you_mean, one_line
 from recipes.runs.durations import duration
 from recipes.runs.run_list import RunSummary, delete_run, find_run, list_runs, summary
 

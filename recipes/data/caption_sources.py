@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from recipes.data.bad_files import complaint, listed, note_skipped
+from recipes.data.folders import on_bad_file_of
 from recipes.data.in_memory import Arrays, Columns, EvaluationData
-from recipes.data.lazy_images import Photographs, of_array, of_builder, photographs
+from recipes.data.lazy_images import Photographs, of_array, of_builder, photographs, unreadable
 from recipes.data.sources import Kind, find_arrays
 from recipes.data.splits import DataInfo
 from recipes.data.standins.scenes import SIZE, scenes
@@ -19,8 +21,8 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
     """Returns (columns: row of the image, its captions; what they are; the images).
 
     Args:
-        config: Reads `offline`, `image_size` and `dataset`: "flickr8k", "scenes", or a tensorflow-datasets name of a
-            set with an "image" and "captions", such as "coco_captions".
+        config: Reads `offline`, `on_bad_file`, `image_size` and `dataset`: "flickr8k", "scenes", or a
+            tensorflow-datasets name of a set with an "image" and "captions", such as "coco_captions".
         data: A user's own: `(images, captions)`, the path of a text file of "photo.jpg<tab>caption" lines, or two or
             three of either: training, (validation,) test. Images are (N, H, W, 3) in [0, 255] or paths of files, the
             captions of each a str or a list of them.
@@ -29,11 +31,12 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
         parts = data if _several(data) else [data]
         if len(parts) > 3:
             raise DataError(f"data holds {len(parts)} splits; expected one, or training, (validation,) test")
+        bad: dict[Path, str] | None = {} if config.on_bad_file == "skip" else None
         read_parts = {
-            id(part): own_part(part, config.image_size) for part in parts
+            id(part): own_part(part, config.image_size, bad) for part in parts
         }  # one that is passed twice is read once
         arrays, images = _joined([read_parts[id(part)] for part in parts])
-        return arrays, DataInfo("your own captions"), images
+        return arrays, DataInfo("your own captions", skipped=listed(bad or {})), images
     import recipes.data.tfds.flickr8k  # noqa: F401 - makes the name known
 
     read_images: list[Photographs] = []
@@ -54,12 +57,18 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
 def evaluation_captions(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     test = data[-1] if _several(data) else data
-    captions = own_part(test, 8)[1]
+    captions = own_part(test, 8, {} if on_bad_file_of(model) == "skip" else None)[1]
     return EvaluationData((test, test), sum(map(len, captions)))
 
 
-def own_part(part: Any, image_size: int) -> tuple[Photographs, np.ndarray]:
-    """Returns (images, the captions of each) of one split of a user's data."""
+def own_part(part: Any, image_size: int, bad: dict[Path, str] | None = None) -> tuple[Photographs, np.ndarray]:
+    """Returns (images, the captions of each) of one split of a user's data.
+
+    Args:
+        part: The split.
+        image_size: H and W that images are resized to.
+        bad: Gets the files that cannot be read, and why; they are left out. None: they are errors.
+    """
     expected = "expected (images, captions), or the path of a file with 'photo.jpg<tab>caption' lines"
     if isinstance(part, (str, Path)):
         part = _read_lines(Path(part))
@@ -73,6 +82,15 @@ def own_part(part: Any, image_size: int) -> tuple[Photographs, np.ndarray]:
         of_each[row] = tuple(check_texts([texts] if isinstance(texts, str) else texts))
         if not of_each[row]:
             raise DataError(f"image {row} has no caption; expected one or more of each")
+    if bad is not None and all(isinstance(image, (str, Path)) for image in images):
+        mine = unreadable([Path(image) for image in images])
+        bad |= mine
+        good = [row for row, image in enumerate(images) if Path(image) not in mine]
+        if mine:
+            note_skipped(mine, len(images), "photographs")
+        if not good:
+            raise DataError(complaint(mine, len(images), "photographs"))
+        images, of_each = [images[row] for row in good], of_each[good]
     return photographs(images, image_size), of_each
 
 

@@ -1,78 +1,183 @@
 """Labelled examples in a folder of files, with a sub-folder per class."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from recipes.data.bad_files import complaint, counted, listed, note_skipped
+from recipes.data.folder_entries import SPLIT_NAMES, list_files, split_of, sub_folders
 from recipes.data.in_memory import Arrays, Columns
-from recipes.errors import DataError
+from recipes.data.sources import refuse_if_too_large
+from recipes.data.splits import DataInfo
+from recipes.errors import DataError, one_line
+
+MOST_ENDINGS = 10  # in one message
 
 
-def read_folder(
-    folder: str | Path,
-    read: Callable[[Path], Any],
-    endings: tuple[str, ...],
-    what: str,
-    column: Callable[[list[Any]], np.ndarray] = np.stack,
-) -> Arrays:
+class Reader(NamedTuple):
+    """How the files of a folder are read."""
+
+    read: Callable[[Path], Any]  # a file -> what it holds; raises DataError
+    endings: tuple[str, ...]  # of the files to read, in small letters, the usual ones first: (".jpg", ".png")
+    what: str  # they are, for messages: "images"
+    column: Callable[[list[Any]], np.ndarray] = np.stack  # makes an array of what the files hold
+    size: int = 0  # bytes that one takes in memory; 0: not known
+
+
+def read_folder(folder: str | Path, reader: Reader, on_bad_file: str = "error") -> Arrays:
     """Returns the files of a folder with one sub-folder per class, and the classes: the sub-folders' names, sorted.
 
-    Where the folder holds `train` and `test` (and perhaps `validation`), each of those holds the sub-folders and is
-    that split; otherwise there is no test split yet.
+    Where the folder holds `train`, and perhaps `validation` and `test`, each of those holds the sub-folders and is that
+    split; they may be called otherwise (`Training`, `val`, `test_set`; see `SPLIT_NAMES`). What files are left out is
+    printed. Hidden files and folders, and those of systems, are looked at nowhere.
 
     Args:
         folder: Its path.
-        read: A file -> what it holds.
-        endings: Of the files to read, in small letters: (".jpg", ".png").
-        what: They are, for messages: "images".
-        column: Makes an array of what the files hold.
+        reader: How its files are read.
+        on_bad_file: "error", or "skip" to leave out files that cannot be read; they are the arrays' `skipped`.
 
     Raises:
-        DataError: If the folder is missing, has fewer than two classes, or holds a file that cannot be read.
+        DataError: If the folder is missing, has fewer than two classes, may be split in more than one way, or holds
+            files that cannot be read: names all of them.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected a folder of {what} with a sub-folder per class")
-    splits = [folder / split for split in ("train", "validation", "test") if _sub_folders(folder / split)]
-    if folder / "train" not in splits:  # or a class of that name
-        splits = [folder]
-    names = _class_names(splits[0])
+        raise DataError(
+            f"{one_line(folder)} is not a folder; expected a folder of {reader.what} with a sub-folder per class"
+        )
+    splits = _find_splits(folder, reader) or {"train": folder}
+    names = _class_names(splits["train"])
+    files = {split: _list_files(place, names, reader) for split, place in splits.items()}
+    _note_left_out(folder, [*splits.values()], files, reader)
+    count = sum(len(paths) for of_class in files.values() for paths in of_class)
+    refuse_if_too_large(f"{one_line(folder)}, {count:,} {reader.what},", count * reader.size, "choose a smaller size")
     columns: dict[str, Columns] = {}
-    for split in splits:
-        if _class_names(split) != names:
-            raise DataError(f"{split} has the classes {', '.join(_class_names(split))}; expected {', '.join(names)}")
-        paths, labels = _list_files(split, names, endings, what)
-        columns[split.name if len(splits) > 1 else "train"] = (column([read(path) for path in paths]), labels)
-    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), names)
+    bad: dict[Path, str] = {}
+    for split, of_class in files.items():
+        columns[split] = _read(of_class, reader, bad)
+    if bad and on_bad_file == "error":
+        raise DataError(complaint(bad, count, reader.what))
+    for split, (_, labels) in columns.items():
+        for label, name in enumerate(names):
+            if label not in labels:
+                raise DataError(
+                    f"{one_line(splits[split] / name)} is empty without them: {complaint(bad, count, reader.what)}"
+                )
+    if bad:
+        note_skipped(bad, count, reader.what)
+    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), _printable_names(names), bad)
 
 
-def _sub_folders(folder: Path) -> tuple[str, ...]:
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return tuple(sorted(path.name for path in entries if path.is_dir() and not path.name.startswith(".")))
+def folder_info(folder: str | Path, arrays: Arrays) -> DataInfo:
+    """Returns what the examples of `read_folder` are."""
+    name = str(Path(folder).resolve())
+    return DataInfo(name, source="folder", label_names=arrays.label_names, skipped=listed(arrays.skipped))
+
+
+def on_bad_file_of(model: Any) -> str:
+    """Returns the setting `on_bad_file` of a model's run; "error" of a model without one."""
+    return getattr(getattr(getattr(model, "run", None), "config", None), "on_bad_file", "error")
+
+
+def _find_splits(folder: Path, reader: Reader) -> dict[str, Path]:
+    """Returns "train", "validation", "test" -> its folder; {} where a folder's own folders are classes."""
+    names = sub_folders(folder)
+    words = [name for name in names if split_of(name)]
+    splits = [name for name in words if sub_folders(folder / name)]
+    others = [name for name in names if name not in splits]
+    here, rule = one_line(folder), "expected a sub-folder per class, or train, validation and test with those in each"
+    if not splits:
+        if len(words) == len(names) > 0:
+            raise DataError(f"{here} has {_named(words)}, which have no sub-folders; {rule}")
+        if words:
+            print(f"note: {_named(words)} in {here} {_are(words)} taken for a class, since it has no sub-folders")
+        return {}
+    classes = [name for name in others if not split_of(name) and any(map(_takes(reader), list_files(folder / name)))]
+    if classes:
+        raise DataError(f"{here} has {_named(splits)}, as if it were split, beside {_named(classes)}; {rule}")
+    found: dict[str, Path] = {}
+    for name in splits:
+        other = found.setdefault(split_of(name), folder / name)
+        if other.name != name:
+            raise DataError(
+                f"{here} has both {_named([other.name, name])}, which may be one split; expected one of them"
+            )
+    if "train" not in found:
+        raise DataError(f"{here} has {_named(splits)} and no train; {rule}")
+    if [*found] != [path.name for path in found.values()]:
+        taken = ", ".join(f"{one_line(path.name)} for {split}" for split, path in found.items())
+        print(f"note: in {here}, {taken} are taken")
+    if others:
+        print(f"note: {_named(others)} in {here} {_are(others)} not used: no split with a sub-folder per class")
+    return {split: found[split] for split in SPLIT_NAMES if split in found}
+
+
+def _takes(reader: Reader) -> Callable[[Path], bool]:
+    """Returns whether a reader reads files with the ending of a path."""
+    return lambda path: path.suffix.lower() in reader.endings
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = _sub_folders(folder)
+    names = sub_folders(folder)
     if len(names) < 2:
-        raise DataError(f"{folder} has {len(names)} sub-folders; expected one per class, two or more")
+        raise DataError(f"{one_line(folder)} has {len(names)} sub-folders; expected one per class, two or more")
     return names
 
 
-def _list_files(
-    folder: Path, names: tuple[str, ...], endings: tuple[str, ...], what: str
-) -> tuple[list[Path], np.ndarray]:
-    """Returns the files of each class and their labels."""
-    paths, labels = [], []
-    for label, name in enumerate(names):
-        files = sorted(
-            path
-            for path in (folder / name).rglob("*")
-            if path.suffix.lower() in endings and not path.name.startswith(".")
-        )
-        if not files:
-            raise DataError(f"{folder / name} has no {what}; expected files ending in {', '.join(endings)}")
-        paths += files
-        labels += [label] * len(files)
-    return paths, np.asarray(labels, np.int32)
+def _list_files(folder: Path, names: tuple[str, ...], reader: Reader) -> list[list[Path]]:
+    """Returns the files of each class."""
+    if sub_folders(folder) != names:
+        found = _named(_class_names(folder))
+        raise DataError(f"{one_line(folder)} has the classes {found}; expected {_named(names)}")
+    files = [list(filter(_takes(reader), list_files(folder / name))) for name in names]
+    for name, paths in zip(names, files, strict=True):
+        if not paths:
+            endings = ", ".join(reader.endings[:5]) + (", ..." if len(reader.endings) > 5 else "")
+            raise DataError(f"{one_line(folder / name)} has no {reader.what}; expected files ending in {endings}")
+    return files
+
+
+def _note_left_out(folder: Path, places: list[Path], files: dict[str, list[list[Path]]], reader: Reader) -> None:
+    """Prints how many files are no examples by their ending, and how many examples lie beside the class folders."""
+    takes = _takes(reader)
+    other = [path for place in places for path in list_files(place) if not takes(path)]
+    if other:
+        endings = Counter(path.suffix.lower() or "no ending" for path in other)
+        listed = ", ".join(one_line(ending) for ending, _ in endings.most_common(MOST_ENDINGS))
+        print(f"left out {counted(len(other), 'files')} in {one_line(folder)}, no {reader.what}: {listed}")
+    outside = sum(takes(path) for place in {folder, *places} for path in list_files(place, deep=False))
+    if outside:
+        print(f"left out {counted(outside, reader.what)} in {one_line(folder)}, in no class folder")
+
+
+def _read(of_class: list[list[Path]], reader: Reader, bad: dict[Path, str]) -> Columns:
+    """Returns (what the files hold, their labels); adds those that cannot be read to `bad`, with the reason."""
+    values, labels = [], []
+    for label, paths in enumerate(of_class):
+        for path in paths:
+            try:
+                values.append(reader.read(path))
+            except DataError as error:
+                bad[path] = str(error)
+            else:
+                labels.append(label)
+    return (reader.column(values) if values else np.zeros(0)), np.asarray(labels, np.int32)
+
+
+def _printable_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    labels = tuple(map(one_line, names))
+    if labels != names:
+        odd = _named([name for name, label in zip(names, labels, strict=True) if name != label])
+        print(f"note: names of classes that cannot be written as text are written with escapes: {odd}")
+    return labels
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(map(one_line, names))
+
+
+def _are(names: Sequence[str]) -> str:
+    return "are" if len(names) > 1 else "is"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.splits import Splits, refuse_less_than_a_batch, train_examples
+from recipes.data.splits import Splits, number_of_classes, refuse_less_than_a_batch, train_examples
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
@@ -34,8 +34,8 @@ def image_splits(
     """Returns the training, validation and test batches that a config asks for.
 
     Args:
-        config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples`, `image_shape`, `crop_padding` (where
-            there is one), `batch_size` and `seed`.
+        config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `image_shape`,
+            `crop_padding` (where there is one), `batch_size` and `seed`.
         data: A user's own: Splits, arrays, or a folder; see `find_images`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
@@ -51,7 +51,8 @@ def image_splits(
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
-    arrays, info = find_images(config.dataset, standin=standin, offline=config.offline, image_shape=shape, data=data)
+    how = {"offline": config.offline, "on_bad_file": config.on_bad_file}
+    arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
@@ -151,21 +152,23 @@ def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray
 
 def _described(splits: Splits, config: Any) -> Splits:
     """Returns a user's own Splits with the sizes that a model must have, refusing those that do not fit."""
-    spec = splits.train.element_spec
-    rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
-    if rank != 4 or None in spec[0].shape[1:]:
-        raise DataError(f"train holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known")
-    follows: dict[str, Any] = {"image_shape": tuple(spec[0].shape[1:]), **train_examples(splits, config.batch_size)}
-    names = splits.info.label_names
-    classes = splits.info.follows.get("num_classes", len(names))
-    if spec[1].shape.rank == 1 and spec[1].dtype.is_integer:
-        if not classes:  # nobody says how many there are: an epoch is read through
-            epoch = splits.train.take(splits.steps_per_epoch) if splits.steps_per_epoch else splits.train
-            classes = max(2, 1 + max(int(tf.reduce_max(labels)) for _, labels in epoch))
-        highest = int(tf.reduce_max(next(iter(splits.train))[1]))
-        if highest >= classes:
+    named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    specs = {name: split.element_spec for name, split in named.items() if split is not None}
+    for name, spec in specs.items():
+        rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
+        if rank != 4 or None in spec[0].shape[1:]:
             raise DataError(
-                f"the labels of train reach {highest}, and its info names {classes} classes; expected labels below that"
+                f"{name} holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known"
             )
-        follows["num_classes"] = classes
+        is_index, is_image = spec[1].shape.rank == 1 and spec[1].dtype.is_integer, spec[1].shape.rank == 4
+        if not is_index and not is_image:
+            raise DataError(
+                f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers (B,) "
+                "(of one-hot labels: tf.argmax(labels, -1); of names: their places in a list)"
+            )
+    image, label = specs["train"]
+    follows: dict[str, Any] = {"image_shape": tuple(image.shape[1:]), **train_examples(splits, config.batch_size)}
+    if label.shape.rank == 1:
+        known = splits.info.follows.get("num_classes", len(splits.info.label_names))
+        follows["num_classes"] = number_of_classes(splits, known)
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

@@ -1,23 +1,29 @@
 """Labelled images: decoded and resized the same in training (image folders) and in a served model."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import read_folder
-from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs
+from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
+from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_file, decode_many
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs, without_hidden_labels
 from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
 from recipes.data.splits import DataInfo
 from recipes.data.standins.images import digits, shapes
 from recipes.errors import DataError
 
-ENDINGS = (".gif", ".jpeg", ".jpg", ".png")
-
 
 def find_images(
-    dataset: str, *, standin: str, offline: str, image_shape: tuple[int, int, int], data: Any = None
+    dataset: str,
+    *,
+    standin: str,
+    offline: str,
+    image_shape: tuple[int, int, int],
+    data: Any = None,
+    on_bad_file: str = "error",
 ) -> tuple[Arrays, DataInfo]:
     """Returns the examples of an image-classification data set and what they are.
 
@@ -28,13 +34,14 @@ def find_images(
         image_shape: (H, W, C) that images of varying size are resized to.
         data: A user's own data instead: a folder with a sub-folder per class; arrays `(images, labels)`, or two or
             three such pairs: training, (validation,) test. Images are (N, H, W) or (N, H, W, C) in [0, 255].
+        on_bad_file: Of a folder: "error", or "skip" to leave out files that cannot be read.
 
     Raises:
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
     """
     if isinstance(data, (str, Path)):
-        arrays = read_images(data, image_shape)
-        return arrays, DataInfo(str(Path(data).resolve()), source="folder", label_names=arrays.label_names)
+        arrays = read_images(data, image_shape, on_bad_file)
+        return arrays, folder_info(data, arrays)
     if data is not None:
         arrays = from_arrays(data)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
@@ -57,34 +64,25 @@ def from_arrays(data: Any) -> Arrays:
 
 def evaluation_images(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
-    arrays = read_images(data, tuple(model.input_shape[1:])) if isinstance(data, (str, Path)) else from_arrays(data)
+    if isinstance(data, (str, Path)):
+        arrays = read_images(data, tuple(model.input_shape[1:]), on_bad_file_of(model))
+    else:
+        arrays = from_arrays(data)
     test = arrays.test or arrays.train
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
 
-def read_images(folder: str | Path, image_shape: tuple[int, int, int]) -> Arrays:
+def read_images(folder: str | Path, image_shape: tuple[int, int, int], on_bad_file: str = "error") -> Arrays:
     """Returns the images of a folder with a sub-folder per class, resized to `image_shape`; see `read_folder`."""
-    return read_folder(folder, lambda path: np.rint(decode_file(path, image_shape)).astype(np.uint8), ENDINGS, "images")
+    check_channels(image_shape)
 
+    def read(path: Path) -> np.ndarray:
+        return np.rint(decode_file(path, image_shape)).astype(np.uint8)
 
-def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
-    """Returns one encoded image as (H, W, C) float32 in [0, 255].
-
-    Args:
-        encoded: Scalar string: the bytes of a JPEG, PNG or GIF (its first frame), of any size, colour or grey.
-        image_shape: (H, W, C); the image is resized to H x W without keeping its aspect ratio, with antialiasing, and
-            turned to grey or colour for C of 1 or 3. An image of that size already keeps its exact pixels.
-    """
-    height, width, channels = image_shape
-    # Colour first: decoding a palette or colour PNG straight to one channel drops colours instead of mixing them.
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    image.set_shape((None, None, 3))
-    if channels == 1:
-        # ITU-R BT.601 luma; a grey image has three equal channels and keeps its exact values.
-        red, green, blue = tf.unstack(tf.cast(image, tf.int32), axis=-1)
-        image = ((299 * red + 587 * green + 114 * blue + 500) // 1000)[..., tf.newaxis]
-    resized = tf.image.resize(image, (height, width), method="bilinear", antialias=True)
-    return tf.ensure_shape(resized, image_shape)
+    reader = Reader(
+        read, ENDINGS + UNREAD_ENDINGS, "images", size=2 * int(np.prod(image_shape))
+    )  # one by one, then all
+    return read_folder(folder, reader, on_bad_file)
 
 
 def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -111,39 +109,6 @@ def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray
     return outputs
 
 
-def check_channels(image_shape: tuple[int, int, int]) -> None:
-    """Refuses an image shape whose channels no image file gives: others than 1 (grey) or 3 (colour)."""
-    if image_shape[-1] not in (1, 3):
-        raise DataError(f"image files are read in 1 or 3 channels; expected one of these in place of {image_shape}")
-
-
-def decode_file(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Returns an image file as (H, W, C) float32 in [0, 255].
-
-    Raises:
-        DataError: If the file cannot be read or is not an image, or its channels cannot be had.
-    """
-    check_channels(image_shape)
-    try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
-    return decode_bytes(encoded, image_shape, str(path))
-
-
-def decode_bytes(encoded: bytes, image_shape: tuple[int, int, int], name: str) -> np.ndarray:
-    """Returns an encoded image as (H, W, C) float32 in [0, 255]; `name` is what messages call it.
-
-    Raises:
-        DataError: If it is not an image, or its channels cannot be had.
-    """
-    check_channels(image_shape)
-    try:
-        return decode_image(tf.constant(encoded), image_shape).numpy()
-    except tf.errors.InvalidArgumentError:
-        raise DataError(f"{name} is not a readable image; expected a JPEG, PNG or GIF file") from None
-
-
 def _read(builder: Any, image_shape: tuple[int, int, int]) -> Arrays:
     """Returns the splits of a prepared data set as arrays."""
     image, label = _features(builder)
@@ -156,11 +121,15 @@ def _read(builder: Any, image_shape: tuple[int, int, int]) -> Arrays:
 
     def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = features["image"]
-        if not fixed:
+        if not fixed and not photographs:
             pixels = tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
         return pixels, tf.cast(features["label"], tf.int32)
 
-    return Arrays(*read_splits(builder, example), tuple(label.names))
+    # Photographs of any size are decoded here, as everywhere: turned as their EXIF says.
+    photographs = not fixed and image.dtype == np.uint8 and shape[-1] in (1, 3)
+    decode = partial(decode_many, image_shape=shape, name=f"an image of {builder.name}") if photographs else None
+    arrays = Arrays(*read_splits(builder, example, decode), tuple(label.names))
+    return without_hidden_labels(arrays, builder.name)
 
 
 def _features(builder: Any) -> tuple[Any, Any]:
@@ -178,7 +147,13 @@ def _features(builder: Any) -> tuple[Any, Any]:
 
 
 def _checked_images(images: Any, labels: Any) -> Columns:
-    images = np.asarray(images)
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise DataError(
+            "the images differ in size; expected one size: resize them, or pass a folder of them with a sub-folder per "
+            "class, which are resized"
+        ) from None
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):

@@ -1,7 +1,9 @@
 """Examples in memory, before they are batched."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ class Arrays(NamedTuple):
     validation: Columns | None = None  # None: to be held out of train
     test: Columns | None = None  # None: likewise
     label_names: tuple[str, ...] = ()
+    skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
 
     @property
     def named(self) -> dict[str, Columns]:
@@ -30,7 +33,7 @@ class Arrays(NamedTuple):
     def mapped(self, function: Callable[[Columns], Columns]) -> "Arrays":
         """Returns the same with a function applied to the columns of each split."""
         validation, test = (split and function(split) for split in (self.validation, self.test))
-        return Arrays(function(self.train), validation, test, self.label_names)
+        return self._replace(train=function(self.train), validation=validation, test=test)
 
 
 class EvaluationData(NamedTuple):
@@ -74,10 +77,12 @@ def from_pairs(data: Any, check: Callable[[Any, Any], Columns], what: str) -> Ar
 
 def check_labels(labels: Any, count: int, what: str) -> np.ndarray:
     """Returns labels as (count,) int32, refusing those that are no class indices, or not as many."""
+    if labels is None:
+        raise DataError(f"labels is None; expected one class index for each of the {count} {what}")
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    if len(labels) != count or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             f"labels are {labels.dtype} {labels.shape}; expected one class index for each of the {count} {what}"
         )
@@ -88,6 +93,24 @@ def check_labels(labels: Any, count: int, what: str) -> np.ndarray:
             f"labels lie in [{labels.min()}, {labels.max()}]; expected class indices from 0, less than {MOST_CLASSES:,}"
         )
     return labels.astype(np.int32)
+
+
+def without_hidden_labels(arrays: Arrays, name: str) -> Arrays:
+    """Returns examples with labels without the validation or test split whose labels its authors keep to themselves.
+
+    Raises:
+        DataError: If the training split is such a one.
+    """
+    visible = {}
+    for split, columns in arrays.named.items():
+        labels = columns[1]
+        if not len(labels) or labels.min() >= 0:
+            visible[split] = columns
+        elif split == "train":
+            raise DataError(f"the training split of {name} has hidden labels, {labels.min()}; expected class indices")
+        else:
+            print(f"note: the labels of the {split} split of {name} are hidden: it is not used")
+    return arrays._replace(validation=visible.get("validation"), test=visible.get("test"))
 
 
 def hold_out(columns: Columns, fraction: float) -> tuple[Columns, Columns]:

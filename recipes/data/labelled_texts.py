@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import read_folder
-from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, fingerprint, from_pairs, three_way
+from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
+from recipes.data.in_memory import (
+    Arrays,
+    Columns,
+    EvaluationData,
+    check_labels,
+    fingerprint,
+    from_pairs,
+    three_way,
+    without_hidden_labels,
+)
 from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
@@ -25,8 +34,8 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     words count: a review says at its end what it means.
 
     Args:
-        config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples`, `sequence_length`, `vocab_size`,
-            `batch_size` and `seed`.
+        config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `sequence_length`,
+            `vocab_size`, `batch_size` and `seed`.
         data: A user's own: Splits, (texts, labels), two or three such pairs, or a folder of .txt files with a
             sub-folder per class.
         tokenizer: A trained model's; None: words are learned from the training split.
@@ -36,7 +45,7 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     """
     if isinstance(data, Splits):
         return own_splits(data, config, (2, 1), "(token ids (B, T), labels (B,))")
-    arrays, info = find_labelled_texts(config.dataset, config.offline, data)
+    arrays, info = find_labelled_texts(config.dataset, config.offline, data, config.on_bad_file)
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     words = tokenizer or Words.learn(train[0], config.vocab_size)
 
@@ -99,11 +108,13 @@ def sequence_splits(
     )
 
 
-def find_labelled_texts(dataset: str, offline: str, data: Any = None) -> tuple[Arrays, DataInfo]:
+def find_labelled_texts(
+    dataset: str, offline: str, data: Any = None, on_bad_file: str = "error"
+) -> tuple[Arrays, DataInfo]:
     """Returns (texts, labels) columns of a text-classification data set and what they are; see `find_arrays`."""
     if isinstance(data, (str, Path)):
-        arrays = read_folder(data, read_text_file, (".txt",), "texts", column)
-        return arrays, DataInfo(str(Path(data).resolve()), source="folder", label_names=arrays.label_names)
+        arrays = read_folder(data, Reader(read_text_file, (".txt",), "texts", column), on_bad_file)
+        return arrays, folder_info(data, arrays)
     if data is not None:
         arrays = from_pairs(data, _checked_texts, "texts")
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
@@ -113,7 +124,7 @@ def find_labelled_texts(dataset: str, offline: str, data: Any = None) -> tuple[A
 
 def evaluation_texts(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
-    arrays, _ = find_labelled_texts("", "error", data)
+    arrays, _ = find_labelled_texts("", "error", data, on_bad_file_of(model))
     test = arrays.test or arrays.train
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
@@ -134,7 +145,8 @@ def check_label(builder: Any) -> Any:
 
 def _read_labelled(builder: Any) -> Arrays:
     splits = read_splits(builder, lambda features: (features["text"], tf.cast(features["label"], tf.int32)))
-    return Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
+    arrays = Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
+    return without_hidden_labels(arrays, builder.name)
 
 
 def _parts(columns: list[Column]) -> list[np.ndarray]:

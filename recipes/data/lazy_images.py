@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.images import decode_file, decode_image
+from recipes.data.bad_files import complaint
+from recipes.data.image_files import decode_file, decode_many
 from recipes.data.in_memory import fingerprint
-from recipes.errors import DataError
+from recipes.errors import DataError, one_line
 
 
 class Photographs:
@@ -83,17 +84,45 @@ def of_array(images: Any, image_size: int) -> Photographs:
 
 
 def of_files(paths: list[Path], image_size: int) -> Photographs:
-    """Returns the images of some files; each is looked for at once, and read when it is needed."""
-    try:
-        identity = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
-    except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}; expected an image file") from None
+    """Returns the images of some files; each is looked for at once, and read when it is needed.
+
+    Raises:
+        DataError: If files are missing, or, as they are read, cannot be read: names all of them.
+    """
+    identity, missing = [], {}
+    for path in paths:
+        try:
+            identity.append(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}")
+        except OSError as error:
+            missing[path] = f"cannot read {one_line(path)}: {error.strerror}; expected an image file"
+    if missing:
+        raise DataError(complaint(missing, len(paths), "photographs"))
 
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
+        bad: dict[Path, str] = {}
         for row in rows:
-            yield np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
+            try:
+                image = np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
+            except DataError as error:
+                bad[paths[row]] = str(error)
+            else:
+                if not bad:  # else the rest is read to name all that are bad
+                    yield image
+        if bad:
+            raise DataError(complaint(bad, len(rows), "photographs"))
 
     return Photographs(read, np.arange(len(paths)), f"{identity} {image_size}")
+
+
+def unreadable(paths: list[Path]) -> dict[Path, str]:
+    """Returns the files that cannot be read as images, and why."""
+    bad = {}
+    for path in paths:
+        try:
+            decode_file(path, (1, 1, 3))
+        except DataError as error:
+            bad[path] = str(error)
+    return bad
 
 
 def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photographs:
@@ -106,10 +135,6 @@ def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photogr
     """
     import tensorflow_datasets as tfds
 
-    def decode(features: dict) -> tf.Tensor:
-        image = decode_image(features["image"], (image_size, image_size, 3))
-        return tf.cast(tf.round(image), tf.uint8)
-
     def read(rows: np.ndarray) -> Iterator[np.ndarray]:
         for split, first, count in zip(splits.values(), firsts, counts, strict=True):
             here = rows[(first <= rows) & (rows < first + count)] - first
@@ -118,8 +143,8 @@ def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photogr
             wanted = tf.constant(np.isin(np.arange(here.max() + 1), here))
             encoded = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False)
             some = encoded.take(len(wanted)).enumerate().filter(lambda row, _, wanted=wanted: tf.gather(wanted, row))
-            images = some.map(lambda _, features: decode(features), num_parallel_calls=2, deterministic=True)
-            yield from images.prefetch(64).as_numpy_iterator()
+            images = (features["image"] for _, features in some.prefetch(64).as_numpy_iterator())
+            yield from decode_many(images, (image_size, image_size, 3), f"an image of {builder.name}")
 
     counts = [builder.info.splits[name].num_examples for name in splits.values()]
     firsts = np.cumsum([0, *counts])[:-1]

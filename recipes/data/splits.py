@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.errors import ConfigError, DataError
+from recipes.errors import ConfigError, DataError, one_line
 
 if TYPE_CHECKING:
     import keras
 
     from recipes.data.tokenizers import Tokenizer
+
+
+ENOUGH_STEPS = 10  # of an epoch
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class DataInfo:
     label_names: tuple[str, ...] = ()  # by class index
     follows: dict[str, Any] = field(default_factory=dict)  # what the data decides: the fields of `Sizes` that it has
     fingerprint: str = ""  # of the examples, to know the same data by; "" for a user's own Splits
+    skipped: dict[str, str] = field(default_factory=dict)  # the first files left out -> why they cannot be read
     tokenizer: Tokenizer | None = None  # of text: what its token ids stand for
 
     def sizes(self, unknown: Sizes) -> Sizes:
@@ -67,7 +71,7 @@ class DataInfo:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{count:,} {split}" for split, count in self.examples.items())
-        named = " ".join(word for word in (self.name, self.version) if word)
+        named = " ".join(word for word in (one_line(self.name), self.version) if word)
         return f"{named}{self.stand_in_note}" + (f" ({sizes} examples)" if sizes else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -141,3 +145,63 @@ def train_examples(splits: Splits, batch_size: int) -> dict[str, Any]:
     if steps == tf.data.INFINITE_CARDINALITY:
         raise DataError("train is endless; give Splits a steps_per_epoch")
     return {"train_examples": steps * batch_size} if steps > 0 else {}
+
+
+def number_of_classes(splits: Splits, known: int = 0) -> int:
+    """Returns how many classes a user's own Splits of (inputs, class indices) have.
+
+    The validation and test splits are read through, for their labels; the training split where nobody says how many
+    classes there are, else its first batch.
+
+    Args:
+        splits: The user's.
+        known: As many as their info names; 0: read it from an epoch.
+
+    Raises:
+        DataError: If a split is endless or empty, or has labels below 0 or beyond the classes.
+    """
+    epoch = splits.train.take(1 if known else splits.steps_per_epoch or -1)
+    parts = {"train": epoch, "validation": splits.validation, "test": splits.test}
+    classes, whose = known, "its info names"
+    for name, split in parts.items():
+        if split is None:
+            continue
+        if split.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise DataError(f"{name} is endless; expected each of its examples once")
+        lowest, highest = _label_range(split)
+        if lowest > highest:
+            raise DataError(f"{name} holds no examples; expected at least one batch")
+        if not classes:
+            classes, whose = max(2, highest + 1), "train has"
+        if lowest < 0 or highest >= classes:
+            reach = f"reach {highest}" if lowest >= 0 else f"go down to {lowest}"
+            raise DataError(
+                f"the labels of {name} {reach}, and {whose} {classes} classes; expected labels from 0 to {classes - 1}"
+            )
+    return classes
+
+
+def _label_range(batches: tf.data.Dataset) -> tuple[int, int]:
+    """Returns the least and the greatest label of batches (inputs, labels); the greatest below the least for none."""
+
+    def both(state: tuple[tf.Tensor, tf.Tensor], batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        labels = tf.cast(batch[1], tf.int64)  # of none, the least is the greatest number there is
+        return tf.minimum(state[0], tf.reduce_min(labels)), tf.maximum(state[1], tf.reduce_max(labels))
+
+    lowest, highest = batches.reduce((tf.int64.max, tf.int64.min), both)
+    return int(lowest), int(highest)
+
+
+def few_steps_note(splits: Splits, batch_size: int) -> str:
+    """Returns what to do about an epoch of a few steps; "" where there are enough, or nothing is to be done.
+
+    A model that is updated once an epoch learns little, and its batch norm's averages lag behind it.
+    """
+    steps = splits.steps_per_epoch or 0
+    better = 2 ** int(np.log2(max(1, splits.info.follows.get("train_examples", 0) // ENOUGH_STEPS)))
+    if not 0 < steps < ENOUGH_STEPS or better >= batch_size:
+        return ""
+    return (
+        f"note: an epoch has {steps} step{'s' * (steps > 1)} of batch_size={batch_size}: few updates, and little is "
+        f"learned; try batch_size={better}"
+    )

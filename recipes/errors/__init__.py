@@ -14,15 +14,23 @@ def printable(text: str) -> str:
     Names of files and texts of data hold whatever people, or those who mean them harm, have put into them. Line breaks
     and tabs stay; marks that turn the direction of writing do not.
 
-    >>> print(printable("a\x1b[2J"))
-    a\x1b[2J
+    >>> print(printable("caf\udce9 \x1b[2J"))  # a byte of Latin-1, as Python holds it, and an order to the terminal
+    caf\xe9 \x1b[2J
     """
-    hidden = {one for one in text if unicodedata.category(one) in ("Cc", "Cs")} - {"\n", "\t"}
-    return "".join(ascii(one)[1:-1] if one in hidden else one for one in text.translate(TURNS))
+    return "".join(map(_printable_letter, text))
 
 
-#: Marks that turn the direction of writing, so that a name looks like another.
-TURNS = {code: f"\\u{code:04x}" for code in [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]}
+def one_line(name: object) -> str:
+    """Returns a name, of a file or of a class, as a terminal may show it, on one line."""
+    return printable(str(name)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _printable_letter(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    turns = "\u202a" <= letter <= "\u202e" or "\u2066" <= letter <= "\u2069"
+    hidden = turns or (unicodedata.category(letter) in ("Cc", "Cs") and letter not in "\n\t")
+    return ascii(letter)[1:-1] if hidden else letter
 
 
 class RecipeError(Exception):

@@ -37,8 +37,8 @@ class Captioning:
 
     `predict` answers with the "caption" of an image, its "log_probability" in nats, its "words", and the "attention"
     (T, rows, columns) of each. Signatures of an export: `serving_default` takes `image_bytes` (B,) string, encoded
-    JPEG, PNG or GIF; `image` takes (B, H, W, 3) float32 in [0, 255] and `image_uint8` uint8. All answer with `caption`,
-    `log_probability`, `words` and `attention`; encoder and beam search are in the graph.
+    JPEG, PNG, GIF, WebP or BMP; `image` takes (B, H, W, 3) float32 in [0, 255] and `image_uint8` uint8. All answer with
+    `caption`, `log_probability`, `words` and `attention`; encoder and beam search are in the graph.
 
     Args:
         decoder: What makes a step of the model; see `decoding.Decoder`.

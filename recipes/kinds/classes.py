@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.errors import ConfigError, ExportError
+from recipes.data.splits import DataInfo
+from recipes.errors import ConfigError, DataError, ExportError
 
 
 def name_function(model: keras.Model, label_names: tuple[str, ...]) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
@@ -34,6 +35,17 @@ def name_function(model: keras.Model, label_names: tuple[str, ...]) -> Callable[
         }
 
     return name
+
+
+def refuse_unknown_classes(model: keras.Model, info: DataInfo) -> None:
+    """Refuses to evaluate a classifier on labels that it has no class for."""
+    classes = model.output_shape[-1]
+    labels = max(info.follows.get("num_classes", 0), len(info.label_names))
+    if labels > classes:
+        raise DataError(
+            f"the labels of {info.name} reach {labels - 1}, and this model has {classes} classes; expected labels from "
+            f"0 to {classes - 1}"
+        )
 
 
 def named_probabilities(answer: dict[str, tf.Tensor], label_names: tuple[str, ...]) -> list[dict[str, Any]]:

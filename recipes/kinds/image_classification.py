@@ -24,15 +24,18 @@ class ImageClassification:
     Signatures of an export, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
     (B, classes) float32:
 
-    - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG or GIF of any size, colour or grey.
+    - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG, GIF, WebP or BMP of any size up to 64
+      megapixels, colour or grey, turned as its EXIF says.
     - `image`: `image` (B, H, W, C) float32 in [0, 255].
     - `image_uint8`: `image` (B, H, W, C) uint8.
     """
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns {"loss": in nats, label smoothing included, "accuracy": in [0, 1]} on the test split."""
+        from recipes.kinds.classes import refuse_unknown_classes
         from recipes.verbs.evaluate import compiled_metrics
 
+        refuse_unknown_classes(model, splits.info)
         return compiled_metrics(model, splits)
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
@@ -122,7 +125,7 @@ def image_signatures(
     import numpy as np
     import tensorflow as tf
 
-    from recipes.data.images import decode_image
+    from recipes.data.image_files import decode_image
     from recipes.verbs.export import Signature
 
     images = images.astype(np.float32)

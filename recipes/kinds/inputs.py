@@ -1,6 +1,7 @@
 """What people pass to `predict`, read one by one: images and texts in the forms that they have them."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from recipes.errors import DataError
 
-IMAGES = "a path, the bytes of a JPEG, PNG or GIF, an array (H, W) or (H, W, C) in [0, 255], or a PIL image"
+IMAGES = "a path, the bytes of an image file, an array (H, W) or (H, W, C) in [0, 255], or a PIL image"
 
 
 def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tuple[str, np.ndarray | DataError]]:
@@ -17,12 +18,17 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
     Images of another size are resized and grey ones made colour, or the reverse, as in training on files.
 
     Args:
-        inputs: One image or many; see `IMAGES`. An array (N, H, W, C) is N of them.
+        inputs: One image or many; see `IMAGES`. An array (N, H, W, C) is N of them; the path of a folder is all the
+            images in it and in its sub-folders, sorted.
         image_shape: H, W, C of the model.
     """
-    from recipes.data.images import decode_bytes, decode_file, resized
+    from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, decode_bytes, decode_file
+    from recipes.data.images import resized
 
-    for number, item in enumerate(_each(inputs, largest=3)):
+    for number, item in enumerate(_files_of_folders(_each(inputs, largest=3), ENDINGS + UNREAD_ENDINGS, "images")):
+        if isinstance(item, DataError):
+            yield f"image {number}", item
+            continue
         name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
         try:
             if isinstance(item, (str, Path)):
@@ -41,12 +47,18 @@ def read_texts(inputs: Any) -> Iterator[tuple[str, str | DataError]]:
     """Yields (its name, the text) for each text, or why it cannot be read.
 
     Args:
-        inputs: One text or many: str, or a Path of a text file in UTF-8.
+        inputs: One text or many: str, or a Path of a text file in UTF-8; that of a folder is all the .txt files in it.
     """
     from recipes.data.text_files import read_text_file, shortened
 
-    for number, item in enumerate(_each(inputs, largest=0)):
-        if isinstance(item, Path):
+    def items() -> Iterator[Any]:
+        for item in _each(inputs, largest=0):
+            yield from _files_of_folders([item], (".txt",), "texts") if isinstance(item, Path) else [item]
+
+    for number, item in enumerate(items()):
+        if isinstance(item, DataError):
+            yield f"text {number}", item
+        elif isinstance(item, Path):
             try:
                 yield str(item), read_text_file(item)
             except DataError as error:
@@ -103,16 +115,31 @@ def _each(inputs: Any, largest: int) -> Any:
         raise DataError(f"inputs is a {type(inputs).__name__}; expected one or a list of them") from None
 
 
+def _files_of_folders(items: Iterable[Any], endings: tuple[str, ...], what: str) -> Iterator[Any]:
+    """Yields items; for the path of a folder those of its files with some endings, or why there are none."""
+    from recipes.data.folder_entries import list_files
+    from recipes.errors import one_line
+
+    for item in items:
+        if not isinstance(item, (str, Path)) or not os.path.isdir(item):  # noqa: PTH112 - no name is an error to it
+            yield item
+            continue
+        try:
+            files: list[Any] = [path for path in list_files(Path(item)) if path.suffix.lower() in endings]
+        except DataError as error:
+            files = [error]
+        yield from files or [DataError(f"the folder {one_line(item)} has no {what}")]
+
+
 def _pixels(item: Any, name: str) -> np.ndarray:
     """Returns an image in memory as (H, W, C)."""
+    from recipes.data.image_files import pillow_pixels
+
     try:
         if hasattr(item, "convert") and hasattr(item, "getbbox"):  # PIL's: palettes and transparency become colour
-            if item.mode.startswith("I;16"):
-                item = np.asarray(item) // 256  # as files of 16 bits are read
-            elif item.mode not in ("I", "F"):  # which `convert` would cut off at 255
-                item = item.convert("L" if item.mode in ("1", "L") else "RGB")
+            item = pillow_pixels(item, name)
         pixels = np.asarray(item)
-    except OSError as error:
+    except (OSError, SyntaxError) as error:  # PIL reads a file only now
         raise DataError(f"{name} cannot be read: {error}") from None
     except ValueError:
         pixels = np.array(None)

@@ -35,8 +35,10 @@ class TextClassification:
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns {"loss": in nats, "accuracy": in [0, 1]} on the test split."""
+        from recipes.kinds.classes import refuse_unknown_classes
         from recipes.verbs.evaluate import compiled_metrics
 
+        refuse_unknown_classes(model, splits.info)
         return compiled_metrics(model, splits)
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:

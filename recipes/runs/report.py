@@ -143,6 +143,7 @@ def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Se
         "## Training",
         "",
         f"- Data: {as_markdown(str(run.info))}",
+        *_skipped(run.info.skipped),
         f"- Time: {metrics['epochs']} epochs{spent}",
         f"- Parameters: {metrics['parameters']:,}",
         f"- Hardware: {environment['cores']} cores of {environment['processor']}, "
@@ -191,6 +192,16 @@ def _plain_keras(run: Run) -> str:
         f"\n\n```python\nfrom recipes import {run.recipe}\n\n"
         f"model = keras.models.load_model({str(run.folder / 'model.keras')!r})\n```"
     )
+
+
+def _skipped(skipped: Mapping[str, str]) -> list[str]:
+    """Returns the lines that name the files which were left out."""
+    if not skipped:
+        return []
+    return [
+        "- Left out, as they cannot be read:",
+        *(f"    - {as_markdown(f'{path}: {why}')}" for path, why in skipped.items()),
+    ]
 
 
 def _resumed(environment: dict) -> list[str]:

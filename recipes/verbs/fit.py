@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.splits import DataInfo, Sizes, Splits
+from recipes.data.splits import DataInfo, Sizes, Splits, few_steps_note
 from recipes.devices.environment import environment
 from recipes.devices.keras_fixes import build_all, has_rate_schedule, workers_can_fit
 from recipes.devices.precision import choose_precision, deterministic_ops
@@ -202,6 +202,8 @@ def _train(
     last = [history, curves]
     if run.writes:
         _announce(run, where, position)
+        if note := few_steps_note(splits, run.config.batch_size):
+            print(note, flush=True)
         last += [Board(str(run.folder / "tensorboard"), write_graph=False), progress]
     else:
         print(f"worker {workers.index} of {workers.count} trains along; the chief reports", flush=True)

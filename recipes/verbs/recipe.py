@@ -194,7 +194,7 @@ class Recipe:
         "image".
 
         Args:
-            inputs: One or many. Images: paths, bytes of a JPEG, PNG or GIF, NumPy arrays (H, W), (H, W, C) or
+            inputs: One or many. Images: paths of files or folders, bytes of a file, NumPy arrays (H, W), (H, W, C) or
                 (N, H, W, C) in [0, 255], PIL images. Texts: str, or a Path of a text file. Lists of these, or a column
                 of a DataFrame.
             model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.

@@ -139,6 +139,22 @@ def test_data_that_does_not_fit_is_refused(data, why):
         caption_splits(CONFIG, data)
 
 
+def test_photographs_that_cannot_be_read_are_all_named_or_skipped(tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for path in paths:
+        path.write_bytes(b"torn" if path.stem in "13" else tf.io.encode_png(IMAGES[0]).numpy())
+    captions = ["a dog", "torn", "a cat", "torn", "a bird"]
+    with pytest.raises(
+        DataError, match=r"2 of 5 photographs cannot be read: .*1.png is not .*; .*3.png is not a readable"
+    ):
+        caption_splits(CONFIG, ((paths, captions), (paths[:1], captions[:1])))
+    arrays, info, _ = find_captions(replace(CONFIG, on_bad_file="skip"), ((paths, captions), (paths[:1], captions[:1])))
+    assert [texts for (texts,) in arrays.train[1]] == ["a dog", "a cat", "a bird"]
+    assert list(info.skipped) == [str(paths[1]), str(paths[3])]
+    with pytest.raises(DataError, match="2 of 3 photographs cannot be read: cannot read .*none.png: No such file"):
+        caption_splits(CONFIG, ([tmp_path / "none.png", tmp_path / "neither.png", paths[0]], captions[:3]))
+
+
 def test_a_line_without_a_caption_is_named(tmp_path):
     (tmp_path / "captions.tsv").write_text("1.jpg\ta dog\n2.jpg a cat\n")
     with pytest.raises(DataError, match=r"line 2 of .*captions.tsv is '2.jpg a cat'; expected 'photo.jpg<tab>caption'"):

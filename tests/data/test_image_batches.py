@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recipes import cifar_convnet, mnist_dense
 from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import eval_batches, image_splits, train_batches
-from recipes.data.splits import DataInfo, Splits
+from recipes.data.splits import DataInfo, Splits, few_steps_note
 from recipes.devices.strategies import choose_strategy
 from recipes.errors import DataError
 
@@ -159,6 +159,48 @@ def test_labels_beyond_the_classes_are_refused():
     ten = DataInfo("mine", label_names=tuple("0123456789"))
     with pytest.raises(DataError, match="the labels of train reach 12, and its info names 10 classes"):
         cifar_convnet.load_data(data=Splits(dataset, info=ten))
+
+
+def labelled(*labels, batch=2):
+    return tf.data.Dataset.from_tensor_slices((np.zeros((len(labels), 9, 9, 1)), np.array(labels))).batch(batch)
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        ({"test": labelled(0, 1, 0, 1, 2)}, "the labels of test reach 2, and train has 2 classes; expected .* 0 to 1"),
+        ({"validation": labelled(0, 1, 1, -1)}, "the labels of validation go down to -1, and train has 2 classes"),
+        ({"train": labelled(0, -1)}, "the labels of train go down to -1"),
+        ({"train": labelled(0).skip(1)}, "train holds no examples; expected at least one batch"),
+        ({"test": labelled(0).skip(1)}, "test holds no examples"),
+        ({"test": labelled(0, 1).repeat()}, "test is endless; expected each of its examples once"),
+        ({"train": labelled([0, 1], [1, 0])}, r"the labels of train are int64 \(None, 2\); expected class indices"),
+        (
+            {"test": labelled([0.0, 1.0], [1.0, 0.0])},
+            r"labels of test are float64 \(None, 2\); .* tf.argmax\(labels, -1\)",
+        ),
+        ({"train": labelled("cat", "dog")}, r"the labels of train are string \(None,\); .* of names: their places"),
+        ({"train": labelled(0, 1).map(lambda image, label: image)}, "expected batches of .image .B, H, W, C., label"),
+    ],
+)
+def test_labels_of_own_splits_are_looked_at_in_all_batches(splits, message):
+    named = {"train": labelled(0, 1, 1, 0), "validation": labelled(0, 1), "test": labelled(0, 1)} | splits
+    with pytest.raises(DataError, match=message):
+        cifar_convnet.load_data(data=Splits(**named))
+
+
+def test_an_epoch_of_few_steps_is_noted():
+    def note(examples, batch_size):
+        info = DataInfo("mine", follows={"train_examples": examples})
+        return few_steps_note(Splits(None, info=info, steps_per_epoch=examples // batch_size), batch_size)
+
+    assert note(298, 256) == (
+        "note: an epoch has 1 step of batch_size=256: few updates, and little is learned; try batch_size=16"
+    )
+    assert "has 9 steps of batch_size=32" in note(300, 32)
+    assert note(320, 32) == ""
+    assert note(5, 1) == "", "no smaller batch"
+    assert few_steps_note(Splits(None), 256) == "", "nobody knows"
 
 
 def test_images_are_resized_where_the_config_says_so():

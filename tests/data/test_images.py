@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from recipes.data.images import decode_file, decode_image, read_images, resized
+from recipes.data.image_files import decode_file, decode_image
+from recipes.data.images import read_images, resized
 from recipes.errors import DataError
 
 
@@ -64,7 +65,7 @@ def test_what_is_no_image_is_named(tmp_path):
         decode_file(path, (8, 8, 3))
     for content in (b"", b"hello", b"\xff\xd8\xff\xe0 torn"):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="is not a readable image; expected a JPEG, PNG or GIF file"):
+        with pytest.raises(DataError, match="is not a readable image; expected a JPEG, PNG, GIF, WebP, BMP, TIFF"):
             decode_file(path, (8, 8, 3))
 
 

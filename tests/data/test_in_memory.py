@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recipes.data.images import from_arrays
-from recipes.data.in_memory import hold_out
+from recipes.data.in_memory import Arrays, hold_out, without_hidden_labels
 from recipes.errors import DataError
 
 IMAGES, LABELS = np.zeros((6, 4, 4, 3), np.uint8), np.arange(6)
@@ -26,6 +26,12 @@ def test_arrays_are_taken_as_keras_datasets_hands_them_out():
         (((IMAGES, LABELS), (IMAGES,)), "holds 1 items where a pair"),
         ((IMAGES, LABELS[:3]), r"labels are int64 \(3,\); expected one class index for each of the 6 images"),
         ((IMAGES, LABELS / 2), "labels are float64"),
+        ((IMAGES, None), "labels is None; expected one class index for each of the 6 images"),
+        ((IMAGES, 3), r"labels are int64 \(\); expected one class index"),
+        (
+            ([*IMAGES[:5], IMAGES[5, :2]], LABELS),
+            "the images differ in size; expected one size: resize them, or pass a",
+        ),
         ((IMAGES, LABELS - 1), r"labels lie in \[-1, 4\]; expected class indices from 0"),
         ((IMAGES, LABELS + 2**40), "expected class indices from 0, less than 100,000"),
         ((IMAGES[:0], LABELS[:0]), "data holds no examples"),
@@ -48,3 +54,20 @@ def test_holding_out_loses_and_doubles_nothing(count, fraction):
     assert sorted([*kept, *out]) == list(range(count))
     assert len(out) == round(count * fraction)
     np.testing.assert_array_equal(out, labels)
+
+
+def test_a_split_of_hidden_labels_is_not_used(capsys):
+    shown, hidden = (IMAGES, LABELS), (IMAGES, np.full(6, -1))
+    arrays = without_hidden_labels(Arrays(shown, hidden, shown), "a data set")
+    assert (arrays.validation, arrays.test) == (None, shown)
+    assert (
+        capsys.readouterr().out == "note: the labels of the validation split of a data set are hidden: it is not used\n"
+    )
+    with pytest.raises(
+        DataError, match="the training split of a data set has hidden labels, -1; expected class indices"
+    ):
+        without_hidden_labels(Arrays(hidden), "a data set")
+
+
+def test_images_of_two_channels_are_taken_as_they_are():
+    assert from_arrays((np.zeros((6, 4, 4, 2), np.uint8), LABELS)).train[0].shape == (6, 4, 4, 2)

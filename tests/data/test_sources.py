@@ -1,9 +1,11 @@
+import io
 import time
 import urllib.error
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from recipes.data import sources
 from recipes.data.images import find_images
@@ -29,6 +31,41 @@ def test_a_prepared_data_set_is_read_without_a_network(prepared, monkeypatch):
     assert (info.name, info.source, info.stand_in_for) == ("dummy_mnist", "tfds", "")
     assert info.label_names == tuple("0123456789")
     assert sources.prepared_datasets() == ["dummy_mnist"]
+
+
+class Photographs(tfds.core.GeneratorBasedBuilder):
+    """Photographs of any size, turned by their EXIF, and a test split whose labels nobody tells."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(1), "test": self._generate_examples(-1)}
+
+    def _generate_examples(self, label):
+        pixels = np.zeros((32, 64, 3), np.uint8)
+        pixels[:, :32] = 250  # white at its left: at its top, turned
+        image = Image.fromarray(pixels)
+        exif = image.getexif()
+        exif[0x0112] = 6
+        file = io.BytesIO()
+        image.save(file, "JPEG", exif=exif)
+        yield 0, {"image": io.BytesIO(file.getvalue()), "label": label}
+
+
+def test_photographs_are_turned_and_hidden_labels_are_no_test_split(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    Photographs(data_dir=tmp_path).download_and_prepare()
+    arrays, _ = find_images("photographs", **ASK | {"image_shape": (4, 2, 3)})
+    np.testing.assert_allclose(arrays.train[0][0, [0, 3], :, 0], [[250, 250], [0, 0]], atol=3)
+    assert (arrays.train[1].tolist(), arrays.test) == ([1], None)
+    assert "note: the labels of the test split of photographs are hidden: it is not used" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("damage", ["records", "features"])

@@ -142,6 +142,38 @@ def test_lists_of_anything(tmp_path):
     assert read(np.array([str(path)] * 2)) == ((str(path),) * 2, [[200, 100, 50]] * 2)
 
 
+def test_a_folder_is_all_the_images_in_it(tmp_path):
+    (tmp_path / "photos" / "deep").mkdir(parents=True)
+    for name in ("b.png", "a.png", "deep/c.PNG"):
+        (tmp_path / "photos" / name).write_bytes(png(COLOUR))
+    (tmp_path / "photos" / "deep" / "torn.jpg").write_bytes(b"torn")
+    for name in (".hidden.png", "notes.txt"):
+        (tmp_path / "photos" / name).write_bytes(b"no image")
+    (tmp_path / "empty").mkdir()
+    expected = tuple(str(tmp_path / "photos" / name) for name in ("a.png", "b.png", "deep/c.PNG", "deep/torn.jpg"))
+    names, pixels = read(str(tmp_path / "photos"))
+    assert (names, pixels[:3]) == (expected, [[200, 100, 50]] * 3)
+    assert "torn.jpg is not a readable image" in pixels[3]
+    names, pixels = read([COLOUR, tmp_path / "photos", tmp_path / "empty"])
+    assert names == ("image 0", *expected, "image 5")
+    assert pixels[5] == f"the folder {tmp_path / 'empty'} has no images"
+
+
+def test_a_folder_is_all_the_texts_in_it(tmp_path):
+    for name in ("b.txt", "a.txt", "c.md"):
+        (tmp_path / name).write_text(name)
+    assert list(read_texts(["text", tmp_path])) == [
+        ("text", "text"),
+        (str(tmp_path / "a.txt"), "a.txt"),
+        (str(tmp_path / "b.txt"), "b.txt"),
+    ]
+
+
+@pytest.mark.parametrize("bad", ["a\0b", "x" * 5000])
+def test_names_that_no_file_can_have(bad):
+    assert read(bad)[1][0].startswith("cannot read ")
+
+
 @pytest.mark.parametrize("nothing", [[], (), np.zeros((0, 2, 2, 3)), Column([])])
 def test_no_images_are_no_answers(nothing):
     assert list(read_images(nothing, (2, 2, 3))) == []
@@ -151,8 +183,8 @@ def test_no_images_are_no_answers(nothing):
     ("bad", "why"),
     [
         (None, "is a NoneType object"),
-        (7, "is a int int64 (); expected a path, the bytes of a JPEG, PNG or GIF, an array (H, W)"),
-        (b"hello", "is not a readable image; expected a JPEG, PNG or GIF file"),
+        (7, "is a int int64 (); expected a path, the bytes of an image file, an array (H, W)"),
+        (b"hello", "is not a readable image; expected a JPEG, PNG, GIF, WebP, BMP, TIFF"),
         ([[1, 2], [3]], "is a list"),
         (np.zeros(4), "is a ndarray float64 (4,)"),
         (np.zeros((1, 2, 2, 3)), "is a ndarray float64 (1, 2, 2, 3)"),

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from recipes import cifar_convnet, mnist_dense
-from recipes.data import images as images_module
+from recipes.data import image_files as images_module
 from recipes.data.splits import Sizes
 from recipes.errors import DataError, ExportError
 
