@@ -44,3 +44,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {word.lower(): word for word in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f" (did you mean {by_lower[near[0]]!r}?)" if near else ""
+
+
+def printable(text: str) -> str:
+    r"""Returns a text on one line, with control characters and lone surrogates as escapes: `\n`, `\x1b`, `\udce9`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import keras
-from matplotlib.figure import Figure  # not pyplot: no display, no state
-from matplotlib.ticker import MaxNLocator
 
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.runs.atomic_files import save_picture, write_atomically, write_text
+from recipes.runs.curves import draw_curves
 from recipes.runs.progress import duration
 from recipes.runs.run_folder import Run
 from recipes.settings import meanings
@@ -55,27 +54,6 @@ def read_history(path: Path) -> dict[str, list[float]]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
-
-
-def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
-    """Draws each metric over the epochs, training and validation in one panel."""
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in curves if name != "epoch"))
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(5 * columns, 3.6 * rows), layout="constrained")
-    epochs = [epoch + 1 for epoch in curves["epoch"]]
-    for number, name in enumerate(names, start=1):
-        axes = figure.add_subplot(rows, columns, number)
-        for label, column, colour in (("training", name, "C0"), ("validation", f"val_{name}", "C1")):
-            if column in curves:  # a metric may be of one of them alone
-                axes.plot(epochs, curves[column], "o-", color=colour, markersize=3, label=label)
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-        axes.grid(alpha=0.3)
-        if f"val_{name}" in curves:  # what is logged once an epoch, such as norms, is of no training split
-            axes.legend()
-    figure.suptitle(title, fontsize="small")
-    return figure
 
 
 def _markdown(run: Run, has_curves: bool, pictures: dict[str, str]) -> str:

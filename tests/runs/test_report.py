@@ -8,7 +8,8 @@ def test_curves_show_metrics_of_validation_alone(tmp_path):
     curves = {"epoch": [0.0, 1.0], "loss": [2.0, 1.0], "val_distance": [0.3, 0.2], "val_loss": [2.5, 1.5]}
     figure = draw_curves(curves, "two epochs")
     lines = {
-        axes.get_ylabel(): {line.get_label(): list(line.get_ydata()) for line in axes.lines} for axes in figure.axes
+        axes.get_ylabel().split()[0]: {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+        for axes in figure.axes
     }
     assert lines == {
         "loss": {"training": [2.0, 1.0], "validation": [2.5, 1.5]},
