@@ -366,7 +366,8 @@ class ImagesFromNoise:
         from recipes.runs.atomic_files import save_picture
 
         samples = draw_samples(model, 64)
-        save_picture(draw_images(samples), folder / "samples.png")
+        seeds = [f"{first} to {first + 7}" for first in range(0, 64, 8)]
+        save_picture(draw_images(samples, row_labels=seeds, row_title="seeds"), folder / "samples.png")
         titles = {"Samples, of the seeds 0 to 63; samples/ has those of each epoch": "samples.png"}
         if splits.test is None:
             return titles

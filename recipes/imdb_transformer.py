@@ -166,8 +166,12 @@ def draw_where_words_look(model: keras.Model, splits: Splits, folder: Path) -> d
     shortest = token_ids[-1][token_ids[-1] > 0][-24:]
     words = [word.decode() for word in tokenizer.texts_of(shortest).numpy()]
     weights = attention_weights(model, keras.ops.expand_dims(shortest, 0))
-    save_picture(draw_attention(weights[-1][0].mean(0), words, words), folder / "attention.png")
-    return {"Where each word of a review looks (the last block, its heads' average)": "attention.png"}
+    figure = draw_attention(
+        weights[-1][0].mean(0), words, words, "words at the end of a review", "the words they attend to"
+    )
+    save_picture(figure, folder / "attention.png")
+    title = "Which words (columns) each word of a review (row) attends to: the last block's heads, on average"
+    return {title: "attention.png"}
 
 
 # ---------------------------------------------------------------- verbs

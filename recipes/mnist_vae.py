@@ -289,13 +289,15 @@ def report(model: keras.Model, splits: Splits, folder: Path) -> dict[str, str]:
     figure = draw_images(
         kind.decode(model, walks.reshape(-1, codes.shape[1])),
         columns=len(steps),
-        row_labels=[f"$z_{{{index}}}$" for index in walked],
+        row_labels=[f"z[{index}]" for index in walked],
         column_labels=[f"{step:g}" for step in steps],
+        row_title="numbers of the code that vary most",
+        column_title="value of that number (above each column); the others are those of one test image",
     )
     save_picture(figure, folder / "traversals.png")
     used = f"{(codes.var(0) > 0.01).sum()} of {codes.shape[1]} are used"  # Burda et al. (2016), section 5.2
     return {
-        "Digits that nobody wrote: decoded draws from N(0, 1)": "samples.png",
+        "Images that nobody drew: 64 decoded draws from N(0, 1)": "samples.png",
         f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}": "traversals.png",
     }
 

@@ -83,10 +83,13 @@ class Translation:
         write_text(folder / "translations.txt", f"{text}\nsacreBLEU's signature: {signature}\n")
         titles = {"Translations and mistakes": "translations.txt"}
         source, _, translation = triples[len(triples) // 2]
-        *pieces, weights = self.attention_of(model, tokenizer, source, translation)
+        pieces, source_pieces, weights = self.attention_of(model, tokenizer, source, translation)
         if weights.any():
-            save_picture(draw_attention(weights, *pieces), folder / "alignment.png")
-            titles["Where each piece of a translation (row) looks in its source (column)"] = "alignment.png"
+            figure = draw_attention(weights, pieces, source_pieces, "pieces of the translation", "pieces of the source")
+            save_picture(figure, folder / "alignment.png")
+            titles["Which pieces of the source (columns) each piece of a translation (row) attends to"] = (
+                "alignment.png"
+            )
         return titles
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
