@@ -4,6 +4,7 @@ import importlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from recipes.runs.atomic_files import save_picture
 from recipes.runs.curves import draw_curves
@@ -26,17 +27,26 @@ SHOWN = {
 }
 
 
-def draw_run(run_folder: Path, folder: Path) -> str:
+def draw_run(run: Path, folder: Path) -> str:
     """Writes curves.png and the report's pictures of a run into a folder; returns the recipe's name."""
-    name = run_folder.resolve().parent.name
-    recipe = importlib.import_module(f"recipes.{name}").fit.__self__
-    model = recipe.load(run_folder)
-    config, data = data_of_run(recipe, model)
-    splits = recipe.load_data(config, data, model.run.info.tokenizer)
-    curves = read_history(run_folder / "history.csv")
-    save_picture(draw_curves(curves, f"{name} on {model.run.info}"), folder / "curves.png")
-    recipe.report(model, splits, folder)
+    model, splits = model_and_data(run)
+    name = model.run.recipe
+    save_picture(draw_curves(read_history(run / "history.csv"), f"{name} on {model.run.info}"), folder / "curves.png")
+    recipe_of(run).report(model, splits, folder)
     return name
+
+
+def model_and_data(run: Path) -> tuple[Any, Any]:
+    """Returns the model of a run, and the splits that it was trained and tested on."""
+    recipe = recipe_of(run)
+    model = recipe.load(run)
+    config, data = data_of_run(recipe, model)
+    return model, recipe.load_data(config, data, model.run.info.tokenizer)
+
+
+def recipe_of(run: Path) -> Any:
+    """Returns the `Recipe` of a run in runs/NAME/ID."""
+    return importlib.import_module(f"recipes.{run.resolve().parent.name}").fit.__self__
 
 
 def main(runs: list[str]) -> None:
