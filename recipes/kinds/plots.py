@@ -68,7 +68,7 @@ def predictions(
     def classify(x: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(tf.cast(model(x, training=False), tf.float32))
 
-    batches, labels, probabilities, count = [], [np.zeros(0, int)], [np.zeros((0, model.output_shape[-1]))], 0
+    batches, labels, probabilities, count = [], [], [], 0
     for x, label in test:
         batches.append(x.numpy())
         labels.append(label.numpy())
@@ -76,6 +76,8 @@ def predictions(
         count += len(label)
         if most and count >= most:
             break
+    if not batches:
+        return [], np.zeros(0, int), np.zeros((0, 0))
     return batches, np.concatenate(labels), np.concatenate(probabilities)
 
 

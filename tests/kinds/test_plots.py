@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from recipes.data.splits import DataInfo, Splits
+from recipes.kinds.autoencoding import Autoencoding
 from recipes.kinds.captioning import draw_strip, in_lines
 from recipes.kinds.plots import (
     classifier_pictures,
@@ -220,6 +221,22 @@ def test_an_empty_test_split_has_no_pictures(tmp_path):
 def test_a_model_that_answers_with_nan_is_drawn(tmp_path):
     written = classifier_pictures(classifier([np.nan, 1.0]), splits([0, 1, 1], ("a", "b")), tmp_path)
     assert {tmp_path / name for name in written.values()} == set(tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------- autoencoders
+
+
+@pytest.mark.parametrize(("noise", "rows"), [(0, ["input", "output"]), (9, ["input", "output", "target"])])
+def test_a_target_is_drawn_where_it_is_not_the_input(noise, rows, tmp_path, monkeypatch):
+    figures, kind = [], Autoencoding()
+    monkeypatch.setattr("recipes.runs.atomic_files.save_picture", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(kind, "reconstruct", lambda model, images: images)
+    images = np.full((3, 2, 2, 1), 51, np.float32)
+    test = tf.data.Dataset.from_tensor_slices((images + noise, images / 255)).batch(2)
+    kind.report(None, Splits(train=test, validation=None, test=test, info=DataInfo("x")), tmp_path)
+    assert [axes.texts[0].get_text() for axes in figures[0].axes[::3]] == rows
+    empty = Splits(train=test, validation=None, test=test.take(0), info=DataInfo("x"))
+    assert kind.report(None, empty, tmp_path) == {}
 
 
 # ---------------------------------------------------------------- attention, captions
