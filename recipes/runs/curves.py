@@ -29,17 +29,20 @@ def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
         most = largest_shown(list(series.values()))
         for label, values in series.items():
             colour = "C0" if label == "training" else "C1"
-            is_shown, is_beyond = np.abs(values) <= most, np.abs(values) > most  # neither, where it is NaN
-            axes.plot(epochs[is_shown], values[is_shown], "o-", color=colour, markersize=3, label=label)
+            is_number, is_beyond = ~np.isnan(values), np.abs(values) > most
+            shown = np.where(is_beyond, np.nan, values)  # the line breaks at what is beyond, not at what is missing
+            axes.plot(epochs[is_number], shown[is_number], "o-", color=colour, markersize=3, label=label)
             if is_beyond.any():
                 farthest = values[is_beyond][np.abs(values[is_beyond]).argmax()]
-                edge, marker = (0.02, "v") if farthest < 0 else (0.98, "^")
+                edge, marker = (0, "v") if farthest < 0 else (1, "^")
                 axes.plot(
                     epochs[is_beyond],
                     np.full(is_beyond.sum(), edge),
                     marker,
                     color=colour,
                     transform=axes.get_xaxis_transform(),
+                    clip_on=False,
+                    zorder=10,  # above the legend
                     label=f"{label}, off the scale: {farthest:.4g}",
                 )
         axes.set(xlabel="epoch", ylabel=axis_label(name, names))
