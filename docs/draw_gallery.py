@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from recipes.runs.atomic_files import save_picture
 from recipes.runs.curves import draw_curves
 from recipes.runs.report import read_history
@@ -50,14 +52,15 @@ def recipe_of(run: Path) -> Any:
 
 
 def main(runs: list[str]) -> None:
-    """Writes the pictures of each run to docs/pictures."""
+    """Writes the pictures of each run to docs/pictures, in 256 colours."""
     for run in runs:
         with tempfile.TemporaryDirectory() as folder:
             name = draw_run(Path(run), Path(folder))
             for picture in sorted(Path(folder).glob("*.png")):
                 if picture.stem in SHOWN.get(name, [picture.stem]):
                     target = PICTURES / f"{name}-{picture.name}"
-                    target.write_bytes(picture.read_bytes())
+                    image = Image.open(picture).convert("RGB")
+                    image.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(target, optimize=True)
                     print(target)
 
 

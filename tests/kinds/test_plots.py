@@ -140,7 +140,7 @@ def test_a_confusion_matrix_shows_shares_of_a_percent_and_more():
     cells = {tuple(text.get_position()): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "99", (0, 2): "30", (2, 2): "70"}  # (column, row)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a  (1,000)", "b  (0)", "c  (100)"]
-    assert axes.get_xlabel() == "predicted class (less than 1 %: blank)"
+    assert axes.get_xlabel() == "predicted class (no number: under 1 %)"
     assert axes.get_ylabel() == "true class (test examples: 1,100)"
     assert "% of the true class" in bar.get_ylabel()
 
