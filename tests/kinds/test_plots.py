@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 
 from recipes.data.splits import DataInfo, Splits
@@ -98,6 +99,12 @@ def test_a_long_name_is_shortened_in_its_middle(tmp_path):
     assert "beginnnnnnnn…nnnnnnstop!" in texts_of(figure)
     assert shortened("abcdef", 6) == "abcdef"
     assert shortened("abcdefg", 6) == "abc…fg"
+
+
+def test_a_font_is_found_for_characters_that_the_default_does_not_have():
+    figure = shown_as_it_is(draw_confusion(np.eye(1, dtype=int), ["\U0001d504"]))  # of a font that Matplotlib brings
+    [label] = figure.axes[0].get_xticklabels()
+    assert get_font(findfont(label.get_fontfamily()[-1])).get_char_index(0x1D504)
 
 
 def test_a_picture_of_any_size_is_saved(tmp_path):
