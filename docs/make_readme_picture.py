@@ -7,9 +7,18 @@ show_attend_tell, what each word of a caption attends to.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
+from draw_gallery import draw_run, model_and_data
+from matplotlib.figure import Figure
 from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+from recipes import show_attend_tell
+from recipes.kinds.captioning import draw_strip
+from recipes.runs.atomic_files import save_picture
+from recipes.runs.curves import draw_curves
+from recipes.runs.report import read_history
 
 PICTURES = Path(__file__).parent / "pictures"
 HEIGHT, MARGIN, WIDTH = 400, 24, 1400
@@ -20,54 +29,61 @@ CAPTIONS = (
 )
 
 
-def main(folders: list[Path]) -> None:
+def main(runs: list[Path]) -> None:
     """Writes the picture."""
-    samples, dense, transformer, *captioner = folders
-    curves = Image.open(dense / "curves.png")
-    left = curves.crop((0, round(0.06 * curves.height), curves.width // 2, curves.height))
+    vae, dense, transformer, *captioner = runs
+    accuracy = {name: values for name, values in read_history(dense / "history.csv").items() if "loss" not in name}
     panels = [
-        trimmed(Image.open(samples / "samples.png")),
-        trimmed(left),
-        trimmed(Image.open(transformer / "attention.png")),
+        report_picture(vae, "samples"),
+        image_of(draw_curves(accuracy, "")),
+        report_picture(transformer, "attention"),
     ]
-    panels = [
-        panel.resize((round(panel.width * HEIGHT / panel.height), HEIGHT), Image.Resampling.LANCZOS) for panel in panels
-    ]
-    rows = [beside(panels, CAPTIONS)]
+    rows = [beside([at_height(trimmed(panel), HEIGHT) for panel in panels], CAPTIONS)]
     if captioner:
-        strip = in_one_row(Image.open(captioner[0] / "good1.png").convert("RGB"))
         width = rows[0].width - 2 * MARGIN
-        strip = strip.resize((width, round(strip.height * width / strip.width)), Image.Resampling.LANCZOS)
-        rows.append(beside([strip], ["what each word of a caption attends to (show_attend_tell)"]))
+        strip = trimmed(image_of(strip_of_a_test_image(captioner[0])))
+        height = round(strip.height * width / strip.width)
+        rows.append(beside([at_height(strip, height)], ["what each word of a caption attends to (show_attend_tell)"]))
     picture = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), "white")
     top = 0
     for row in rows:
         picture.paste(row, (0, top))
         top += row.height
-    picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+    picture = at_height(picture, round(picture.height * WIDTH / picture.width))
     picture.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(PICTURES / "readme.png", optimize=True)
+
+
+def report_picture(run: Path, name: str) -> Image.Image:
+    """Returns a picture of a run's report, drawn anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        draw_run(run, Path(folder))
+        return Image.open(Path(folder) / f"{name}.png").convert("RGB")
+
+
+def strip_of_a_test_image(run: Path) -> Figure:
+    """Returns what each word of a captioner's caption of its first test image attends to, in one row."""
+    model, splits = model_and_data(run)
+    image = splits.originals.images[0]
+    [answer] = show_attend_tell.predict([image], model)
+    return draw_strip(image, answer["words"], answer["attention"], columns=len(answer["words"]) + 1)
+
+
+def image_of(figure: Figure) -> Image.Image:
+    """Returns a figure as an image."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_picture(figure, Path(folder) / "figure.png")
+        return Image.open(Path(folder) / "figure.png").convert("RGB")
+
+
+def at_height(picture: Image.Image, height: int) -> Image.Image:
+    """Returns a picture in another size."""
+    return picture.resize((round(picture.width * height / picture.height), height), Image.Resampling.LANCZOS)
 
 
 def trimmed(picture: Image.Image) -> Image.Image:
     """Returns a picture without its white margins."""
-    picture = picture.convert("RGB")
     box = ImageChops.difference(picture, Image.new("RGB", picture.size, "white")).getbbox()
     return picture.crop(box)
-
-
-def in_one_row(strip: Image.Image, columns: int = 8) -> Image.Image:
-    """Returns a report's strip of words, `columns` in a row, with its rows one after the other."""
-    count = max(1, round(strip.height / (1.17 * strip.width / columns)))
-    height = strip.height // count
-    rows = [strip.crop((0, top * height, strip.width, (top + 1) * height)) for top in range(count)]
-    last = ImageChops.difference(rows[-1], Image.new("RGB", rows[-1].size, "white")).getbbox()
-    rows[-1] = rows[-1].crop((0, 0, last[2] if last else 1, height))
-    whole = Image.new("RGB", (sum(row.width for row in rows), height), "white")
-    left = 0
-    for row in rows:
-        whole.paste(row, (left, 0))
-        left += row.width
-    return trimmed(whole)
 
 
 def beside(panels: list[Image.Image], captions: tuple[str, ...] | list[str]) -> Image.Image:

@@ -46,7 +46,7 @@ for name in ("true", "looked_at", "bleu4"):
 gallery = show_attend_tell.load_data(config).originals
 caption, strip = show_attend_tell.explain(gallery.images[0], model=model)
 print(caption)
-print("people:", *gallery.references[0], sep="\n  ")
+print("references:", *gallery.references[0], sep="\n  ")
 strip.savefig("strip.png")
 Image("strip.png")
 

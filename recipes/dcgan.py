@@ -368,8 +368,9 @@ class ImagesFromNoise:
         from recipes.kinds.plots import draw_images
 
         samples = draw_samples(model, 64)
+        seeds = [f"{first} to {first + 7}" for first in range(0, 64, 8)]
         title = "Samples, of the seeds 0 to 63; samples/ has those of each epoch"
-        yield title, "samples.png", lambda: draw_images(samples)
+        yield title, "samples.png", lambda: draw_images(samples, row_labels=seeds, row_title="seeds")
         if splits.test is None:
             return
         real = splits.examples(64)

@@ -214,7 +214,7 @@ def draw_gradient_norms(by_distance: np.ndarray) -> Any:
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
     axes.semilogy(np.arange(1, len(by_distance) + 1), np.maximum(by_distance, 1e-12))
-    axes.set(xlabel="words from the end", ylabel="norm of the gradient")
+    axes.set(xlabel="words from the end of a review", ylabel="norm of the loss's gradient")
     axes.grid(alpha=0.3)
     return figure
 

@@ -169,8 +169,9 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     shortest = token_ids[-1][token_ids[-1] > 0][-24:]
     words = [word.decode() for word in tokenizer.texts_of(shortest).numpy()]
     weights = attention_weights(model, keras.ops.expand_dims(shortest, 0))
-    title = "Where each word of a review looks (the last block, its heads' average)"
-    yield title, "attention.png", lambda: draw_attention(weights[-1][0].mean(0), words, words)
+    title = "Which words (columns) each word of a review (row) attends to: the last block's heads, on average"
+    axes = "words at the end of a review", "the words they attend to"
+    yield title, "attention.png", lambda: draw_attention(weights[-1][0].mean(0), words, words, *axes)
 
 
 # ---------------------------------------------------------------- verbs

@@ -292,15 +292,20 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     walked, walks = walk_along(codes, steps)
     used = f"{(codes.var(0) > 0.01).sum()} of {codes.shape[1]} are used"  # Burda et al. (2016), section 5.2
     title = f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}"
-    yield (
-        title,
-        "traversals.png",
-        lambda: draw_images(
-            kind.decode(model, walks.reshape(-1, codes.shape[1])),
-            columns=len(steps),
-            row_labels=[f"$z_{{{index}}}$" for index in walked],
-            column_labels=[f"{step:g}" for step in steps],
-        ),
+    yield title, "traversals.png", lambda: draw_traversals(model, walked, walks, steps)
+
+
+def draw_traversals(model: keras.Model, walked: np.ndarray, walks: np.ndarray, steps: np.ndarray) -> Any:
+    """Draws what walks along the numbers `walked` of a code, (8, S, L) in S steps, are decoded to."""
+    from recipes.kinds.plots import draw_images
+
+    return draw_images(
+        kind.decode(model, walks.reshape(-1, walks.shape[-1])),
+        columns=len(steps),
+        row_labels=[f"z[{index}]" for index in walked],
+        column_labels=[f"{step:g}" for step in steps],
+        row_title="numbers of the code that vary most",
+        column_title="value of that number (above each column); the others are those of one test image",
     )
 
 

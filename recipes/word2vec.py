@@ -359,9 +359,12 @@ class WordVectors:
         near = zip(shown, nearest(words, vectors, shown, 6), strict=True)
         lines = [f"{words[row]:<14} {' '.join(word for word, _ in neighbours)}\n" for row, neighbours in near]
         yield "Words and those whose vectors are nearest", "neighbours.txt", lambda: "".join(lines)
-        first = 30 if len(words) > 230 else 0  # the most frequent words of all say little
-        title = "Frequent words, on the two axes along which their vectors differ most"
-        yield title, "words.png", lambda: draw_words(words[first:][:120], vectors[first:][:120])
+        if min(vectors.shape) < 2:  # there is no map of fewer
+            return
+        first = min(200, len(words) // 8)  # the most frequent words of all say little
+        drawn = slice(first, first + 150)
+        title = "Frequent words, on the two axes along which the directions of their vectors differ most"
+        yield title, "words.png", lambda: draw_words(words[drawn], vectors[drawn])
 
     def evaluation_data(self, data: Any, model: keras.Model) -> Any:
         """Returns the test text of a user's data, which of one text is its end."""
@@ -426,18 +429,48 @@ class WordVectors:
 
 
 def draw_words(words: Sequence[str], vectors: np.ndarray) -> Any:
-    """Draws words on the two axes along which the directions of their vectors, (N, D), differ most."""
+    """Draws words on the two axes along which the directions of their vectors, (N, D), differ most.
+
+    A point is a word; those have a label that there is room for, in the order of `words`.
+    """
     from matplotlib.figure import Figure  # not pyplot: no display, no state
     from sklearn.decomposition import PCA
 
-    x, y = PCA(2, random_state=0).fit_transform(unit(vectors)).T
-    figure = Figure(figsize=(14, 10), layout="constrained")
+    from recipes.runs.figure_text import shortened
+
+    width, height = 10, 8  # inches
+    analysis = PCA(2, random_state=0)
+    points = analysis.fit_transform(unit(vectors))  # (N, 2)
+    labels = [shortened(word, 20) for word in words]
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(x, y, s=14, alpha=0.6)
-    for word, left, up in zip(words, x, y, strict=True):
-        axes.annotate(word, (left, up), xytext=(3, 3), textcoords="offset points", fontsize=9, parse_math=False)
-    axes.set(xlabel="first principal axis", ylabel="second principal axis", xticks=[], yticks=[])
+    axes.scatter(points[:, 0], points[:, 1], s=20, color="C0", alpha=0.8, linewidths=0)
+    in_inches = (points - points.min(0)) / np.maximum(np.ptp(points, 0), 1e-9) * (0.85 * width, 0.85 * height)
+    for row in rows_with_room(labels, in_inches):
+        axes.annotate(labels[row], points[row], xytext=(4, 0), textcoords="offset points", fontsize=9, va="center")
+    names = zip(("first", "second"), analysis.explained_variance_ratio_, strict=True)
+    xlabel, ylabel = (f"{name} principal axis ({share:.0%} of the variance)" for name, share in names)
+    axes.set(xlabel=xlabel, ylabel=ylabel, xticks=[], yticks=[])
+    axes.margins(0.08)
     return figure
+
+
+def rows_with_room(labels: Sequence[str], points: np.ndarray) -> list[int]:
+    """Returns which labels, each to the right of its point, (N, 2) in inches, cover no point and no earlier label."""
+    boxes = [
+        (x + 0.04, y - 0.08, x + 0.08 + 0.075 * len(label), y + 0.08)
+        for label, (x, y) in zip(labels, points, strict=True)
+    ]
+    x, y = points.T
+    rows: list[int] = []
+    for row, (left, bottom, right, top) in enumerate(boxes):
+        covers_point = ((left < x) & (x < right) & (bottom < y) & (y < top)).any()
+        earlier = (boxes[other] for other in rows)
+        if not covers_point and not any(
+            x0 < right and left < x1 and y0 < top and bottom < y1 for x0, y0, x1, y1 in earlier
+        ):
+            rows.append(row)
+    return rows
 
 
 # ---------------------------------------------------------------- verbs

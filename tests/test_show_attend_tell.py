@@ -286,7 +286,8 @@ def test_predict_prints_captions_and_draws_where_they_looked(fitted, capsys):
 def test_the_report_shows_captions_and_strips_good_and_bad(fitted):
     folder = fitted(recipe).run.folder
     report = (folder / "report.md").read_text()
-    assert "people:" in report
+    assert "reference:" in report  # of generated scenes; there are no people
+    assert "people" not in report
     for name in ("good1.png", "good3.png", "bad1.png", "bad3.png"):
         assert f"]({name})" in report
         assert (folder / name).exists()
@@ -297,7 +298,7 @@ def test_a_strip_shows_the_image_and_then_each_word():
     attention[:, 2, 3] = 1
     strip = draw_strip(images(1, 56)[0], [f"word{number}" for number in range(9)], attention)
     titles = [axes.get_title() for axes in strip.axes if axes.get_images()]
-    assert titles == ["", *(f"word{number}" for number in range(9))]
+    assert titles == ["the image", *(f"word{number}" for number in range(9))]
     assert [len(axes.get_images()) for axes in strip.axes] == [1, *[2] * 9, *[0] * 6]
 
 

@@ -118,6 +118,22 @@ def test_vectors_are_written_in_word2vecs_format(fitted):
     np.testing.assert_allclose(read, word2vec.word_vectors(model), rtol=1e-4, atol=1e-6)
 
 
+def test_labels_of_the_map_cover_nothing():
+    points = np.array([[0.0, 0], [0.2, 0.0], [2, 0], [2.1, 0.05], [4, 0]])  # inches
+    assert word2vec.rows_with_room(["long word", "a", "b", "c", "d"], points) == [1, 3, 4]
+    words = [f"word{number}" for number in range(60)]
+    vectors = np.random.default_rng(0).normal(size=(60, 8))
+    figure = word2vec.draw_words(words, vectors)
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    assert len(axes.collections[0].get_offsets()) == 60
+    boxes = np.array([text.get_window_extent().extents for text in axes.texts])  # x0, y0, x1, y1
+    assert len(boxes) > 10
+    for left, bottom, right, top in boxes:
+        meets = (boxes[:, 0] < right) & (left < boxes[:, 2]) & (boxes[:, 1] < top) & (bottom < boxes[:, 3])
+        assert meets.sum() == 1
+
+
 def test_gensim_reads_them(fitted):
     from gensim.models import KeyedVectors
 

@@ -36,18 +36,21 @@ class Autoencoding:
         return compiled_metrics(model, splits)
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
-        """Yields reconstructions.png: test images as they went in, as they came out, and as they are."""
+        """Yields reconstructions.png: test images as they went in, as they came out, and as they are without noise."""
         from recipes.kinds.plots import draw_images
 
         if splits.test is None:
             return
-        images, targets = next(iter(splits.test.unbatch().batch(12)))
-        rows = np.concatenate([images, self.reconstruct(model, images.numpy()), 255 * targets])
-        yield (
-            "Test images as they went in, as they came out, and as they are",
-            "reconstructions.png",
-            lambda: draw_images(rows, columns=len(images), row_labels=("input", "output", "target")),
-        )
+        images, targets = next(splits.test.unbatch().batch(12).as_numpy_iterator(), (np.zeros(0), np.zeros(0)))
+        if not len(images):
+            return
+        rows = {"input": images, "output": self.reconstruct(model, images), "target": 255 * targets}
+        title = "Test images as they went in (above), as they came out, and as they are without noise (below)"
+        if np.allclose(images, rows["target"], atol=0.5):
+            title = "Test images as they went in (above) and as they came out (below)"
+            del rows["target"]
+        drawn = np.concatenate(list(rows.values()))
+        yield title, "reconstructions.png", lambda: draw_images(drawn, columns=len(images), row_labels=list(rows))
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's images, or all of them."""

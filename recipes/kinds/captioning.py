@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recipes.errors import DataError, ExportError
+from recipes.errors import DataError, ExportError, printable
 
 if TYPE_CHECKING:
     import keras
@@ -86,12 +86,17 @@ class Captioning:
         ]
         order = np.argsort(scores, kind="stable")[::-1]
         shown = order[:: max(1, count // 20)]
-        title = f"Captions of {len(shown)} test images, from the nearest to people's to the farthest"
-        yield title, "captions.txt", lambda: "\n".join(in_lines(row, results, gallery.references) for row in shown)
-        for name, kind, rows in (("good", "near", order[:SHOWN]), ("bad", "far", order[::-1][:SHOWN])):
+        whose = "reference" if gallery.scenes else "people"  # a scene's captions are generated
+        nearest = f"{'their references' if gallery.scenes else 'what people wrote'} (chrF)"
+        title = f"Captions of {len(shown)} test images, from the nearest to {nearest} to the farthest"
+        sections = [in_lines(row, results, gallery.references, whose) for row in shown]
+        yield title, "captions.txt", lambda: "\n".join(sections)
+        for name, kind, rows in (("good", "near", order[:SHOWN]), ("bad", "far from", order[::-1][:SHOWN])):
             for number, row in enumerate(rows, 1):
-                looks = gallery.images[row], results.words[row], results.attention[row]
-                yield f"Where each word looks: {kind}, {number}", f"{name}{number}.png", partial(draw_strip, *looks)
+                lines = {"caption": results.captions[row], whose: gallery.references[row][0]}
+                above = "\n".join(f"{name}: {printable(text)}" for name, text in lines.items())
+                strip = partial(draw_strip, gallery.images[row], results.words[row], results.attention[row], above)
+                yield f"What each word attends to: {kind} {nearest}, {number}", f"{name}{number}.png", strip
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's captions, or all of them."""
@@ -157,12 +162,13 @@ class Captioning:
     def draw_answer(self, model: keras.Model, image: Any, answer: dict[str, Any]) -> Figure:
         """Returns a Figure of where each word of `predict`'s answer to an image looks."""
         from recipes.kinds.inputs import read_images
+        from recipes.runs.figure_text import shown_as_it_is
 
         size = self.size_of(model)
         [(_, pixels)] = read_images(image, (size, size, 3))
         if isinstance(pixels, DataError):
             raise pixels
-        return draw_strip(pixels, answer["words"], answer["attention"])
+        return shown_as_it_is(draw_strip(pixels, answer["words"], answer["attention"], answer["caption"]))
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model, its words and its encoder, and the signatures that the class docstring lists."""
@@ -318,33 +324,39 @@ def encode_images(encoder: keras.Model | None, images: np.ndarray, batch_size: i
     return np.concatenate([encode_image(encoder, images[start : start + batch_size]) for start in starts])
 
 
-def in_lines(row: int, results: Captions, references: Sequence[Sequence[str]]) -> str:
-    """Returns the caption of an image and people's, in lines."""
-    people = "\n".join(f"    people:   {text}" for text in references[row])
-    return f"image {row}: {results.captions[row]}   ({results.log_probability[row]:.1f} nats)\n{people}\n"
+def in_lines(row: int, results: Captions, references: Sequence[Sequence[str]], whose: str) -> str:
+    """Returns the caption of an image and its references in lines, saying whose these are."""
+    lines = "".join(f"    {whose + ':':<10} {text}\n" for text in references[row])
+    return f"image {row}: {results.captions[row]}   ({results.log_probability[row]:.1f} nats)\n{lines}"
 
 
-def draw_strip(image: np.ndarray, words: Sequence[str], attention: np.ndarray, columns: int = 8) -> Figure:
+def draw_strip(
+    image: np.ndarray, words: Sequence[str], attention: np.ndarray, title: str = "", columns: int = 8
+) -> Figure:
     """Draws an image and, for each word of its caption, where it looks: bright; as the paper's figure 2.
 
     Args:
         image: (H, W, 3) in [0, 255].
         words: T.
         attention: (T, rows, columns) in [0, 1].
+        title: Above all.
         columns: Pictures in a row.
     """
     from matplotlib.figure import Figure  # not pyplot: no display, no state
 
     from recipes.kinds.plots import show
+    from recipes.runs.figure_text import shortened, wrapped
 
     height, width = image.shape[:2]
     rows = -(-(len(words) + 1) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.75 * rows), layout="constrained")
+    title = wrapped(title, 1.5 * columns, size=10)
+    figure = Figure(figsize=(1.5 * columns, 1.75 * rows + 0.3 + 0.2 * len(title.splitlines())), layout="constrained")
     for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if i > len(words):
             continue
         show(axes, image)
+        axes.set_title(shortened(words[i - 1], 20) if i else "the image", fontsize=9, style="normal" if i else "italic")
         if i:
             weights = attention[i - 1]
             axes.imshow(
@@ -356,5 +368,7 @@ def draw_strip(image: np.ndarray, words: Sequence[str], attention: np.ndarray, c
                 vmin=0,
                 vmax=1,
             )
-            axes.set_title(words[i - 1], fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    figure.supxlabel("bright: what the word attends to, each as a share of its own largest weight", fontsize=8)
     return figure

@@ -166,7 +166,7 @@ class SampleGrids(keras.callbacks.Callback):
         run = self.model.run
         if run.writes:
             (run.folder / "samples").mkdir(exist_ok=True)
-            grid = draw_images(self.sample(self.model, 64))
+            grid = draw_images(self.sample(self.model, 64), column_title=f"after epoch {epoch + 1}")
             save_picture(grid, run.folder / "samples" / f"epoch-{epoch + 1:02}.png")
 
 

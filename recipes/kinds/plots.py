@@ -6,13 +6,16 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
 from recipes.data.splits import Splits
 from recipes.runs.exhibits import Exhibit
+from recipes.runs.figure_text import shortened
 
 MOST_CLASSES = 40  # a confusion matrix of more cannot be read
 MOST_EXAMPLES = 10_000  # of the test split that are looked at
+MOST_TOKENS = 64  # in a row or a column of a map of attention
 
 
 def classifier_exhibits(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
@@ -20,30 +23,40 @@ def classifier_exhibits(model: keras.Model, splits: Splits) -> Iterator[Exhibit]
 
     Args:
         model: (B, H, W, C) images in [0, 255] to (B, V) logits.
-        splits: The data; without a test split there are no pictures.
+        splits: The data; without a test split, or with an empty one, there are no pictures.
     """
     if splits.test is None:
         return
     batches, labels, probabilities = predictions(model, splits.test, MOST_EXAMPLES)
+    if not len(labels):
+        return
     images = np.concatenate(batches)
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
     yield from confusion_exhibit(labels, probabilities.argmax(-1), names)
-    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
-    surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:16]
-    if len(surest):
+    surest, count = surest_mistakes(labels, probabilities, 16)
+    if count:
         titles = [_mistake(probabilities[index], labels[index], names) for index in surest]
-        title = f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, with its three best guesses"
+        title = (
+            f"The {len(surest)} surest of {count:,} mistakes in {len(labels):,} test images: the true class and the "
+            "predicted one, with their probabilities"
+        )
         yield title, "mistakes.png", lambda: draw_images(images[surest], titles, columns=4)
+
+
+def surest_mistakes(labels: np.ndarray, probabilities: np.ndarray, most: int) -> tuple[np.ndarray, int]:
+    """Returns (the indices of the wrong predictions of the highest probabilities, how many are wrong in all)."""
+    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:most], len(wrong)
 
 
 def confusion_exhibit(labels: np.ndarray, guesses: np.ndarray, names: Sequence[str]) -> Iterator[Exhibit]:
     """Yields confusion.png; nothing of more classes than can be read. Says so where guessing would do better."""
     shares = np.bincount(labels, minlength=len(names)) / len(labels)
     accuracy = float((labels == guesses).mean())
-    title = "What it takes for what, on the test split"
+    title = "Confusion matrix: which class (row) is taken for which (column), on the test split"
     if accuracy < shares.max():
         worse = f"accuracy of {accuracy:.1%} is below the {shares.max():.1%} of always guessing the largest class"
-        title += f"; its {worse}"
+        title += f"; the {worse}"
         print(f"note: the {worse}")
     if len(names) <= MOST_CLASSES:
         yield title, "confusion.png", lambda: draw_confusion(confusion_matrix(labels, guesses, len(names)), names)
@@ -66,6 +79,8 @@ def predictions(
         count += len(label)
         if most and count >= most:
             break
+    if not batches:
+        return [], np.zeros(0, int), np.zeros((0, 0))
     return batches, np.concatenate(labels), np.concatenate(probabilities)
 
 
@@ -77,31 +92,52 @@ def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> n
 
 
 def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draws a confusion matrix as shares of each true class."""
-    size = max(3.5, 0.45 * len(names) + 1.5)
-    figure = Figure(figsize=(size, size), layout="constrained")
+    """Draws a confusion matrix, (V, V) counts, in per cent of each true class; a share under 1 % has no number."""
+    side = 0.45 * len(names)
+    letters = max(len(shortened(name)) for name in names)
+    room = 0.07 * letters  # inches, for the names at both axes
+    figure = Figure(figsize=(max(5.2, side + 2.4 + room), max(3.6, side + 1.2 + room)), layout="compressed")
     axes = figure.subplots()
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(shares.shape):
-        if counts[row, column] and len(names) <= 20:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            text = f"{100 * shares[row, column]:.0f}"
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set(xlabel="taken for", ylabel="is", title="% of each class")
+    of_class = counts.sum(1)
+    shares = 100 * counts / np.maximum(1, of_class)[:, np.newaxis]
+    picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 100))  # few mistakes are seen, too
+    for row, column in np.argwhere(shares >= 1) if len(names) <= 20 else ():
+        colour = "white" if shares[row, column] > 40 else "black"
+        axes.text(column, row, f"{shares[row, column]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.set_xticks(range(len(names)), [shortened(name) for name in names], rotation=90 * (letters > 3), fontsize=8)
+    rows = [f"{shortened(name)}  ({count:,})" for name, count in zip(names, of_class, strict=True)]
+    axes.set_yticks(range(len(names)), rows, fontsize=8)
+    axes.set(xlabel="predicted class (no number: under 1 %)", ylabel=f"true class (test examples: {counts.sum():,})")
+    figure.colorbar(picture, label="% of the true class", shrink=0.8, ticks=[0, 1, 5, 10, 20, 50, 100])
     return figure
 
 
-def draw_attention(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Figure:
-    """Draws (T, S) weights of attention as a map: what each row's word looks at."""
-    figure = Figure(figsize=(1.5 + 0.28 * len(columns), 1.5 + 0.28 * len(rows)), layout="constrained")
+def draw_attention(
+    weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], row_title: str, column_title: str
+) -> Figure:
+    """Draws (T, S) weights of attention as a map, its first `MOST_TOKENS` rows and columns.
+
+    Args:
+        weights: In [0, 1]; what each row attends to.
+        rows: T words or pieces of words.
+        columns: S of them.
+        row_title: What the rows are.
+        column_title: What the columns are.
+    """
+    weights = weights[:MOST_TOKENS, :MOST_TOKENS]
+    of_rows, of_columns = [[shortened(token, 16) for token in tokens[:MOST_TOKENS]] for tokens in (rows, columns)]
+    figure = Figure(figsize=(3.2 + 0.28 * len(of_columns), max(3.4, 2.2 + 0.28 * len(of_rows))), layout="compressed")
     axes = figure.subplots()
-    axes.imshow(weights, cmap="Blues", vmin=0)
-    axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+    picture = axes.imshow(weights, cmap="Blues", vmin=0)
+    axes.set_xticks(range(len(of_columns)), of_columns, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(of_rows)), of_rows, fontsize=8)
+    axes.set(xlabel=_of_first(column_title, columns), ylabel=_of_first(row_title, rows))
+    figure.colorbar(picture, label="attention weight", shrink=0.8)
     return figure
+
+
+def _of_first(title: str, tokens: Sequence[str]) -> str:
+    return title if len(tokens) <= MOST_TOKENS else f"{title} (the first {MOST_TOKENS} of {len(tokens):,})"
 
 
 def draw_images(
@@ -110,8 +146,10 @@ def draw_images(
     columns: int = 8,
     row_labels: Sequence[str] = (),
     column_labels: Sequence[str] = (),
+    row_title: str = "",
+    column_title: str = "",
 ) -> Figure:
-    """Draws images, (N, H, W, C) in [0, 255], in a grid, row by row.
+    """Draws images, (N, H, W, C) in [0, 255], in a grid, row by row; of other than 1 or 3 channels, it says how.
 
     Args:
         images: What is drawn.
@@ -119,32 +157,63 @@ def draw_images(
         columns: How many images a row has.
         row_labels: To the left of each row.
         column_labels: Above each column.
+        row_title: What the rows are, to the left of their labels.
+        column_title: What the columns are, below them.
     """
-    rows = -(-len(images) // columns)
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
     height = 1.1 + (0.5 if titles else 0)
-    width = columns * (1.7 if titles else 1.1) + (0.6 if row_labels else 0)
-    figure = Figure(figsize=(width, rows * height + (0.2 if column_labels else 0)), layout="constrained")
+    width = columns * (1.9 if titles else 1.1) + (0.8 if row_labels else 0)
+    notes = [note for note in (column_title, channels_note(images)) if note]
+    figure = Figure(
+        figsize=(max(3, width), rows * height + (0.2 if column_labels else 0) + 0.3 * len(notes)), layout="constrained"
+    )
     panels = figure.subplots(rows, columns, squeeze=False)
     for index, axes in enumerate(panels.flat):
         axes.axis("off")
         if index < len(images):
             show(axes, images[index])
             if titles:
-                axes.set_title(titles[index], fontsize=6)
+                axes.set_title(titles[index], fontsize=7)
     for axes, label in zip(panels[:, 0], row_labels, strict=False):
         axes.text(-0.08, 0.5, label, transform=axes.transAxes, ha="right", va="center", fontsize=8)
     for axes, label in zip(panels[0], column_labels, strict=False):
         axes.set_title(label, fontsize=8)
+    if notes:
+        figure.supxlabel("\n".join(notes), fontsize=9)
+    if row_title:
+        figure.supylabel(row_title, fontsize=9)
     return figure
 
 
 def show(axes: Any, image: np.ndarray) -> None:
-    """Shows one image, (H, W, C) in [0, 255]; one channel is grey."""
-    shown = np.clip(image, 0, 255).astype(np.uint8)
-    axes.imshow(shown[..., 0] if shown.shape[-1] == 1 else shown[..., :3], cmap="gray", vmin=0, vmax=255)
+    """Shows one image, (H, W, C) in [0, 255], as `in_colour` has it."""
+    axes.imshow(in_colour(image))
+
+
+def in_colour(image: np.ndarray) -> np.ndarray:
+    """Returns (H, W, 3) uint8 of an image of any number of channels, (H, W, C) in [0, 255]; NaN is red.
+
+    One channel is grey; of three or four, the first three are red, green and blue; of others, the mean is grey.
+    """
+    image = np.asarray(image, np.float32)
+    channels = image[..., :3] if image.shape[-1] in (3, 4) else image.mean(-1, keepdims=True)
+    colour = np.repeat(channels, 3, -1) if channels.shape[-1] == 1 else channels
+    is_number = ~np.isnan(colour).any(-1, keepdims=True)
+    return np.where(is_number, np.clip(colour, 0, 255), (255, 0, 0)).astype(np.uint8)
+
+
+def channels_note(images: np.ndarray) -> str:
+    """Returns what is shown of images, (..., C), that are neither grey nor of three colours; "" for those."""
+    channels = images.shape[-1]
+    if channels in (1, 3):
+        return ""
+    return "the first three of four channels" if channels == 4 else f"the mean of {channels} channels, as grey"
 
 
 def _mistake(probabilities: np.ndarray, label: int, names: Sequence[str]) -> str:
-    best = np.argsort(-probabilities)[:3]
-    guesses = "\n".join(f"{names[index]} {100 * probabilities[index]:.0f} %" for index in best)
-    return f"is {names[label]}\n{guesses}"
+    guess = int(probabilities.argmax())
+    true, predicted = (
+        f"{shortened(names[index], 20)} ({100 * probabilities[index]:.0f} %)" for index in (label, guess)
+    )
+    return f"true: {true}\npredicted: {predicted}"

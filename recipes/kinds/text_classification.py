@@ -43,30 +43,27 @@ class TextClassification:
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
         """Yields confusion.png and mistakes.txt, of the test split; nothing without one, or without a tokenizer."""
-        import numpy as np
-
-        from recipes.kinds.plots import confusion_exhibit, predictions
+        from recipes.kinds.plots import confusion_exhibit, predictions, surest_mistakes
 
         tokenizer = splits.info.tokenizer
         if splits.test is None or tokenizer is None:
             return
         batches, labels, probabilities = predictions(model, splits.test)
+        if not len(labels):
+            return
         texts = [text.decode() for token_ids in batches for text in tokenizer.decode(token_ids).numpy()]
         names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
         guesses = probabilities.argmax(-1)
         yield from confusion_exhibit(labels, guesses, names)
-        wrong = np.flatnonzero(guesses != labels)
-        surest = wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")][:12]
-        if len(surest):
+        surest, count = surest_mistakes(labels, probabilities, 12)
+        if count:
             lines = [
-                f"is {names[labels[index]]}, taken for {names[guesses[index]]} with {probabilities[index].max():.1%}:\n"
+                f"true: {names[labels[index]]}, predicted: {names[guesses[index]]} ({probabilities[index].max():.1%})\n"
                 f"    ... {' '.join(texts[index].split()[-SHOWN_WORDS:])}\n"
                 for index in surest
             ]
-            title = (
-                f"Its {len(surest)} surest mistakes of {len(wrong)} in {len(labels)}, as it reads them: how they end"
-            )
-            yield title, "mistakes.txt", lambda: "\n".join(lines)
+            title = f"The {len(surest)} surest of {count:,} mistakes in {len(labels):,} test texts, as they are read"
+            yield f"{title}: how each ends", "mistakes.txt", lambda: "\n".join(lines)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's texts, or all of them."""

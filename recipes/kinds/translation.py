@@ -81,10 +81,11 @@ class Translation:
         text = "\n".join(f"=== {title}\n\n{in_lines(some)}" for title, some in sections.items())
         yield "Translations and mistakes", "translations.txt", lambda: f"{text}\nsacreBLEU's signature: {signature}\n"
         source, _, translation = triples[len(triples) // 2]
-        *pieces, weights = self.attention_of(model, tokenizer, source, translation)
+        pieces, source_pieces, weights = self.attention_of(model, tokenizer, source, translation)
         if weights.any():
-            title = "Where each piece of a translation (row) looks in its source (column)"
-            yield title, "alignment.png", lambda: draw_attention(weights, *pieces)
+            title = "Which pieces of the source (columns) each piece of a translation (row) attends to"
+            axes = "pieces of the translation", "pieces of the source"
+            yield title, "alignment.png", lambda: draw_attention(weights, pieces, source_pieces, *axes)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's pairs, or all of them."""

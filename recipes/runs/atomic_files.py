@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
 from recipes.errors import RunError
+from recipes.runs.figure_text import shown_as_it_is
 
+DPI, LONGEST = 100, 10_000  # of a picture, in pixels
 PART = ".part-"  # what is being written begins with it
 
 
@@ -46,8 +49,12 @@ def damaged(path: Path, why: str) -> RunError:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG, in one step."""
-    write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=100))
+    """Writes a figure as PNG, in one step: its texts as they are, and no side of more than `LONGEST` pixels."""
+    dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
+    shown_as_it_is(figure)
+    with warnings.catch_warnings():  # a character that no font has is a box, and no reason to end a run
+        warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib currently does not support")
+        write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=dpi))
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

@@ -28,6 +28,8 @@ NOT_STATE = {"model", "_model", "params"}
 
 MISSING = object()  # equal to no value
 
+OURS = {"History", "HistoryFile"}  # callbacks that every run has
+
 
 class Snapshot(NamedTuple):
     """The attributes of a callback at a moment."""
@@ -77,9 +79,12 @@ class CallbackStates:
         """
         names = [name for name, *_ in saved]
         if names != self.names:
+            theirs, these = (
+                ", ".join(name for name in every if name not in OURS) or "none" for every in (names, self.names)
+            )
             raise RunError(
-                f"the unfinished run in {folder} has the callbacks {', '.join(names)}; got {', '.join(self.names)}. "
-                "Pass the same, or resume=False to start over"
+                f"the unfinished run in {folder} has the callbacks {theirs}; got {these}. Pass the same, or "
+                "resume=False to start over"
             )
         lost = [f"{name}.{attribute}" for name, *_, left in saved if isinstance(left, list) for attribute in left]
         if lost:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from matplotlib.figure import Figure  # not pyplot: no display, no state
-from matplotlib.ticker import MaxNLocator
 
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.errors import printable
 from recipes.runs.atomic_files import write_atomically, write_text
+from recipes.runs.curves import draw_curves
 from recipes.runs.durations import duration
 from recipes.runs.exhibits import write_exhibits
 from recipes.runs.history import read_history
@@ -82,27 +81,6 @@ def write_history(rows: dict[int, dict[str, float | str]], path: Path) -> None:
             writer.writerows({"epoch": epoch, **row} for epoch, row in rows.items())
 
     write_atomically(path, write)
-
-
-def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
-    """Draws each metric over the epochs, training and validation in one panel."""
-    names = list(dict.fromkeys(name.removeprefix("val_") for name in curves if name != "epoch"))
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(5 * columns, 3.6 * rows), layout="constrained")
-    epochs = curves["epoch"]
-    for number, name in enumerate(names, start=1):
-        axes = figure.add_subplot(rows, columns, number)
-        for label, column, colour in (("training", name, "C0"), ("validation", f"val_{name}", "C1")):
-            if column in curves:  # a metric may be of one of them alone
-                axes.plot(epochs, curves[column], "o-", color=colour, markersize=3, label=label)
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
-        axes.grid(alpha=0.3)
-        if f"val_{name}" in curves:  # what is logged once an epoch, such as norms, is of no training split
-            axes.legend()
-    figure.suptitle(title, fontsize="small")
-    return figure
 
 
 def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Sequence[str]) -> str:

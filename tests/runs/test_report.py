@@ -12,27 +12,12 @@ from matplotlib.figure import Figure
 
 from recipes import mnist_dense
 from recipes.errors import NotFiniteError
-from recipes.runs.atomic_files import save_picture
 from recipes.runs.exhibits import write_exhibits
 from recipes.runs.finish import diverged
 from recipes.runs.history import read_history
-from recipes.runs.report import as_code, as_markdown, draw_curves, fenced, write_history
+from recipes.runs.report import as_code, as_markdown, fenced, write_history
 
 TINY = mnist_dense.TINY
-
-
-def test_curves_show_metrics_of_validation_alone(tmp_path):
-    curves = {"epoch": [1.0, 2.0], "loss": [2.0, 1.0], "val_distance": [0.3, 0.2], "val_loss": [2.5, 1.5]}
-    figure = draw_curves(curves, "two epochs")
-    lines = {
-        axes.get_ylabel(): {line.get_label(): list(line.get_ydata()) for line in axes.lines} for axes in figure.axes
-    }
-    assert lines == {
-        "loss": {"training": [2.0, 1.0], "validation": [2.5, 1.5]},
-        "distance": {"validation": [0.3, 0.2]},
-    }
-    save_picture(figure, tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ---------------------------------------------------------------- each picture by itself

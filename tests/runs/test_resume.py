@@ -232,7 +232,7 @@ def test_a_run_that_ended_in_nan_is_not_gone_on_with():
 
 def test_other_callbacks_are_refused_by_name():
     crashed()
-    with pytest.raises(RunError, match="has the callbacks Crash, History; got History. Pass the same, or resume=False"):
+    with pytest.raises(RunError, match="has the callbacks Crash; got none. Pass the same, or resume=False"):
         mnist_dense.fit(TINY)
 
 

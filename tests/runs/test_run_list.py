@@ -152,10 +152,11 @@ def test_only_a_runs_own_folder_is_deleted():
 
 
 def test_old_histories_count_from_0_and_what_is_no_number_is_nan(tmp_path):
-    (tmp_path / "history.csv").write_text("epoch,loss,f1\n0,2.0,\n1,1.0,text\n")
+    (tmp_path / "history.csv").write_text("epoch,loss,f1,remark\n0,2.0,,good\n1,1.0,0.5,\n")
     history = read_history(tmp_path / "history.csv")
     assert history["epoch"] == [1, 2]
-    assert str(history["f1"]) == "[nan, nan]"
+    assert str(history["f1"]) == "[nan, 0.5]"
+    assert "remark" not in history
     assert read_history(tmp_path) == {}
 
 
