@@ -14,6 +14,7 @@ from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
 from recipes.data.text_files import check_features, check_texts, decoded, read_text_file, shortened
+from recipes.data.text_parts import encode_in_parts
 from recipes.data.tokenizers import END, START, Subwords, Tokenizer
 from recipes.errors import DataError
 
@@ -39,7 +40,9 @@ def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | Non
     pieces = tokenizer or Subwords.learn(np.concatenate(splits[0]), config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:
-        source, target = (with_end(pieces, side, config.sequence_length) for side in split)
+        source, target = (
+            encode_in_parts(lambda texts: with_end(pieces, texts, config.sequence_length), side) for side in split
+        )
         return [source, tf.concat([tf.fill((len(split[0]), 1), START), target], 1)]
 
     info = replace(info, tokenizer=pieces, follows={"vocab_size": len(pieces.vocabulary)})
@@ -103,7 +106,7 @@ def _several(data: Any) -> bool:
 
 def _own_pairs(part: Any) -> Columns:
     if isinstance(part, (str, Path)):
-        lines = [line.rstrip("\r").split("\t") for line in read_text_file(Path(part)).split("\n")]
+        lines = [line.split("\t") for line in read_text_file(Path(part)).split("\n")]
         for number, line in enumerate(lines, 1):
             if len(line) != 2 and line != [""]:
                 raise DataError(f"line {number} of {part} has {len(line)} columns; expected 'source<tab>target'")
