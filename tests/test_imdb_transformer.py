@@ -18,7 +18,7 @@ def test_padding_alone_is_classified_by_the_bias_alone():
     model = imdb_transformer.build(imdb_transformer.TINY)
     bias = np.array([0.25, -0.5], "f")
     model.get_layer("logits").bias.assign(bias)
-    np.testing.assert_array_equal(model(np.zeros((1, 1))), [bias])
+    np.testing.assert_array_equal(model(np.zeros((1, 2))), [bias])
     logits = model(np.array([[0, 0, 0, 0], [5, 3, 9, 2]]))
     np.testing.assert_array_equal(logits[0], bias)
     np.testing.assert_allclose(logits[1:], model(np.array([[5, 3, 9, 2]])), atol=1e-6)

@@ -73,7 +73,7 @@ def text_problem(text: Any) -> str:
     return ""
 
 
-def check_texts(texts: Any) -> np.ndarray:
+def check_texts(texts: Any, memory_per_character: int = MEMORY_PER_CHARACTER) -> np.ndarray:
     """Returns a list of str as (N,) object, refusing whatever else it holds, and more than the memory does."""
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         raise DataError(f"texts are a {type(texts).__name__}; expected a list of str")
@@ -81,7 +81,7 @@ def check_texts(texts: Any) -> np.ndarray:
     for number, text in enumerate(values):
         if problem := text_problem(text):
             raise DataError(f"text {number} {problem}")
-    refuse_too_many_characters("the texts passed as data", sum(map(len, values)))
+    refuse_too_many_characters("the texts passed as data", sum(map(len, values)), memory_per_character)
     return column(values)
 
 

@@ -58,8 +58,9 @@ class TextGeneration:
         prompts = spread_prompts(splits.test, tokenizer)
         if not prompts:
             return {}
-        asked = tf.constant(list(prompts))
-        answers = tf.function(lambda: self.continue_texts(model, tokenizer, asked, 400, temperature=0.8))()
+        asked, seeds = tf.constant(list(prompts)), tf.range(len(prompts))  # of one seed, all would go on much alike
+        sampling = {"temperature": 0.8, "seed": seeds}
+        answers = tf.function(lambda: self.continue_texts(model, tokenizer, asked, 400, **sampling))()
         samples = [
             f"=== prompt {number}:\n{prompt}\n--- the model goes on:\n{answer.decode().removeprefix(prompt)}\n"
             f"--- the test text goes on:\n{text.removeprefix(prompt)}\n"

@@ -72,7 +72,7 @@ def test_texts_are_measured_before_they_are_read(tmp_path, monkeypatch):
         (shakespeare_gpt, 16, (tmp_path / "text.txt", text)),
         (word2vec, 16, (tmp_path / "text.txt", text)),
         (imdb_transformer, 8, (tmp_path / "folder", ([text[:5000]] * 2, [0, 1]))),
-        (translate_seq2seq, 8, (tmp_path / "text.txt", ([text[:5000]] * 2, ["a", "b"]))),
+        (translate_seq2seq, 24, (tmp_path / "text.txt", ([text[:5000]] * 2, ["a", "b"]))),
         (show_attend_tell, 8, (tmp_path / "text.txt",)),
     ]
     for recipe, per_character, datas in loads:

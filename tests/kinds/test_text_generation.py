@@ -116,6 +116,16 @@ def test_samples_are_of_all_places_of_the_test_text_and_no_two_begin_alike():
 
 
 @one_by_default
+def test_samples_of_a_report_go_on_differently(writer, fitted):
+    """Drawn from seeds of their own: those of one seed go on much alike, however they begin."""
+    sections = (fitted(writer).run.folder / "samples.txt").read_text().split("=== prompt ")[1:]
+    samples = [section.split("--- the model goes on:\n")[1].split("--- the test text")[0] for section in sections]
+    assert len(samples) == 3
+    same = [np.mean([a == b for a, b in zip(samples[0], other)]) for other in samples[1:]]
+    assert max(same) < 0.5, "characters in the same places"
+
+
+@one_by_default
 def test_a_run_in_bfloat16_is_used_from_its_folder(writer, monkeypatch):
     strip_report(writer, monkeypatch)
     run = writer.fit(writer.TINY, precision="mixed_bfloat16").run
