@@ -31,6 +31,7 @@ import numpy as np
 from keras import layers
 
 from recipes.data.splits import Sizes, Splits
+from recipes.errors import DataError
 from recipes.kinds.text_classification import TextClassification, padded_ids
 from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
@@ -107,7 +108,9 @@ def build(config: Config = Config(), sizes: Sizes = IMDB) -> keras.Model:
         block = TransformerBlock(config.num_heads, config.ff_dim, config.dropout, name=f"block_{i}")
         x, _ = block(x, padding_mask[:, None, None, :])  # sections 3.1 to 3.3; padding is not looked at
     x = layers.LayerNormalization(epsilon=1e-5)(x)
-    x = layers.GlobalAveragePooling1D()(x, mask=padding_mask)  # (B, D): of the words
+    of_words = keras.ops.where(padding_mask[..., None], x, 0)  # (B, T, D)
+    number = keras.ops.count_nonzero(token_ids, axis=1)[:, None]  # (B, 1)
+    x = keras.ops.sum(of_words, axis=1) / keras.ops.maximum(number, 1)  # (B, D): their average; 0 of padding alone
     x = layers.Dropout(config.dropout)(x)
     logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)
 
@@ -148,9 +151,15 @@ def explain_text(model: keras.Model, text: str) -> tuple[list[str], list[np.ndar
     """Returns the words of a text as they are read, and where each looks: of each block (N, T, T) float32.
 
     Row t holds the weights of word t over all the words, which add up to one.
+
+    Raises:
+        DataError: If it is no text.
     """
+    from recipes.data.text_files import text_problem
     from recipes.verbs.load import run_of
 
+    if problem := text_problem(text):
+        raise DataError(f"text {problem}")
     run = run_of(model)
     tokenizer = run.info.known_tokenizer()
     token_ids = padded_ids(tokenizer, [text], run.config.sequence_length)

@@ -93,6 +93,7 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     from recipes.data.in_memory import fingerprint
     from recipes.data.plain_text import find_text, text_of
     from recipes.data.text_batches import own_splits
+    from recipes.data.text_parts import cut_at_spaces
     from recipes.data.tokenizers import Words
 
     if isinstance(data, Splits):
@@ -103,7 +104,7 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
         whole = texts["train"]
         cut = int(len(whole) * (1 - config.validation_fraction))
         texts |= {"train": whole[:cut], "validation": whole[cut:]}
-    lines = {name: text.splitlines() for name, text in texts.items()}
+    lines = {name: cut_at_spaces(text) for name, text in texts.items()}
     tokenizer = tokenizer or Words.learn(lines["train"], config.vocab_size)
     words = {name: known_words(tokenizer, text)[: config.max_examples] for name, text in lines.items()}
     counts = np.bincount(words["train"], minlength=len(tokenizer.vocabulary))
@@ -135,10 +136,10 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
 
 def known_words(tokenizer: Any, lines: list[str]) -> np.ndarray:
     """Returns the words of some lines that are in the vocabulary, one after the other: windows go over line ends."""
-    from recipes.data.tokenizers import UNKNOWN
+    from recipes.data.text_parts import encode_in_parts
 
-    token_ids = tokenizer.encode(lines).flat_values.numpy()
-    return token_ids[token_ids > UNKNOWN]
+    token_ids = encode_in_parts(tokenizer.encode, lines).flat_values.numpy()
+    return token_ids[tokenizer.is_known(token_ids)]
 
 
 def thinned(words: np.ndarray, counts: np.ndarray, subsampling: float) -> np.ndarray:
@@ -370,11 +371,12 @@ class WordVectors:
         """Returns the test text of a user's data, which of one text is its end."""
         from recipes.data.in_memory import Arrays, EvaluationData
         from recipes.data.plain_text import find_text, text_of
+        from recipes.data.text_parts import cut_at_spaces
 
         arrays, _ = find_text("", "error", data)
         assert arrays.test  # the end of the text, where no other is passed
         run = getattr(model, "run", None)
-        lines = text_of(arrays.test).splitlines()
+        lines = cut_at_spaces(text_of(arrays.test))
         words = known_words(run.tokenizer, lines) if run and run.tokenizer else lines
         return EvaluationData(Arrays(arrays.test, None, arrays.test), len(words))
 

@@ -16,6 +16,16 @@ def test_padding_changes_nothing(cell, bidirectional):
     np.testing.assert_allclose(model(np.pad(token_ids, [[0, 0], [0, 7]])), model(token_ids), atol=1e-6)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_alone_is_classified_by_the_bias_alone(cell, bidirectional):
+    """No word moves the states from 0; and others in the batch do not notice."""
+    model = imdb_lstm.build(replace(imdb_lstm.TINY, cell=cell, bidirectional=bidirectional, num_layers=2))
+    logits = model(np.array([[0, 0, 0, 0], [5, 3, 9, 2]])).numpy()
+    np.testing.assert_allclose(logits[0], model.get_layer("logits").bias, atol=1e-6)
+    np.testing.assert_allclose(logits[1:], model(np.array([[5, 3, 9, 2]])), atol=1e-6)
+
+
 def test_parameters_by_hand():
     embedding, units = 20_000 * 128, 64
     lstm = 4 * units * (128 + units + 1)

@@ -4,13 +4,32 @@ import numpy as np
 import pytest
 
 from recipes import imdb_transformer
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, DataError
 
 
 def test_padding_changes_nothing():
     model = imdb_transformer.build(replace(imdb_transformer.TINY, num_layers=2))
     token_ids = np.array([[5, 3, 9, 2]])
     np.testing.assert_allclose(model(np.pad(token_ids, [[0, 0], [0, 7]])), model(token_ids), atol=1e-5)
+
+
+def test_padding_alone_is_classified_by_the_bias_alone():
+    """Of no words there is no average: 0, not 0 / 0; and others in the batch do not notice."""
+    model = imdb_transformer.build(imdb_transformer.TINY)
+    bias = np.array([0.25, -0.5], "f")
+    model.get_layer("logits").bias.assign(bias)
+    np.testing.assert_array_equal(model(np.zeros((1, 2))), [bias])
+    logits = model(np.array([[0, 0, 0, 0], [5, 3, 9, 2]]))
+    np.testing.assert_array_equal(logits[0], bias)
+    np.testing.assert_allclose(logits[1:], model(np.array([[5, 3, 9, 2]])), atol=1e-6)
+    for weights in imdb_transformer.attention_weights(model, np.zeros((1, 3))):
+        np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("text", [None, 3, b"bytes", ["a"], "caf\udce9"])
+def test_what_is_no_text_is_not_explained(text, fitted):
+    with pytest.raises(DataError, match=r"text is (a .*; expected a str|no UTF-8 at position 3)"):
+        imdb_transformer.explain(text, model=fitted(imdb_transformer))
 
 
 def test_parameters_by_hand():

@@ -65,4 +65,4 @@ def test_it_learns(tmp_path):
         shakespeare_gpt.TINY, max_examples=2000, embed_dim=32, epochs=3, learning_rate=3e-3, sequence_length=32
     )
     assert model.run.metrics["test"]["loss"] < 3.0 < np.log(len(model.run.info.tokenizer.vocabulary))
-    assert "=== the model, from its first" in (model.run.folder / "report.md").read_text()
+    assert "--- the model goes on:" in (model.run.folder / "report.md").read_text()

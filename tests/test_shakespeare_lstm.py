@@ -46,4 +46,4 @@ def test_it_learns():
         sequence_length=32,
     )
     assert model.run.metrics["test"]["loss"] < 2.7
-    assert "=== the model, from its first" in (model.run.folder / "report.md").read_text()
+    assert "--- the model goes on:" in (model.run.folder / "report.md").read_text()

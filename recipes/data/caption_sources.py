@@ -108,7 +108,7 @@ def _several(data: Any) -> bool:
 def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
     """Returns the photographs that a text file names, in its folder, and their captions."""
     captions: dict[Path, list[str]] = {}
-    for number, line in enumerate(read_text_file(path).splitlines(), 1):
+    for number, line in enumerate(read_text_file(path).split("\n"), 1):  # splitlines also ends them within captions
         name, tab, caption = line.partition("\t")
         if line.strip() and not (tab and name and caption.strip()):
             raise DataError(f"line {number} of {path} is {shortened(line)!r}; expected 'photo.jpg<tab>caption'")

@@ -16,7 +16,8 @@ from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import Splits
 from recipes.data.standins.scenes import SIZE
 from recipes.data.text_batches import Column, with_follows
-from recipes.data.tokenizers import START, Sentences, Tokenizer, split_words
+from recipes.data.text_parts import encode_in_parts, split_words
+from recipes.data.tokenizers import START, Sentences, Tokenizer
 from recipes.errors import DataError
 
 LOOKED_AT = 100  # test images that are kept to be looked at
@@ -71,7 +72,10 @@ def caption_splits(
 
     def columns(split: Columns) -> list[Column]:
         rows, captions = split[:2]
-        token_ids = with_start_and_end(words, [text for texts in captions for text in texts], config.sequence_length)
+        token_ids = encode_in_parts(
+            lambda texts: with_start_and_end(words, texts, config.sequence_length),
+            [text for texts in captions for text in texts],
+        )
         return [token_ids, np.repeat([position_of[row] for row in rows], [len(texts) for texts in captions])]
 
     info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})

@@ -13,6 +13,8 @@ from recipes.data.text_batches import own_splits, window_batches, windows_and_st
 from recipes.data.tokenizers import Characters, Tokenizer
 from recipes.errors import DataError
 
+PART = 1 << 20  # characters that are encoded at a time, which takes many times their memory
+
 
 def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
     """Returns batches of (B, T) int32 characters and, of each, the next.
@@ -35,7 +37,9 @@ def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None 
     tokenizer = tokenizer or Characters.learn([text_of(arrays.train)])
 
     def tokens(split: Columns) -> np.ndarray:
-        token_ids = tokenizer.encode([text_of(split)]).flat_values.numpy()
+        text = text_of(split)
+        parts = (text[start : start + PART] for start in range(0, len(text), PART))
+        token_ids = np.concatenate([tokenizer.encode([part]).flat_values.numpy() for part in parts])
         return token_ids[: most * length + 1] if most else token_ids
 
     splits = {name: tokens(split) for name, split in arrays.named.items()}

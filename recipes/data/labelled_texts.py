@@ -23,8 +23,16 @@ from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches
-from recipes.data.text_files import check_features, check_texts, column, decoded, read_text_file
-from recipes.data.tokenizers import Tokenizer, Words
+from recipes.data.text_files import (
+    check_features,
+    check_texts,
+    column,
+    decoded,
+    read_text_file,
+    refuse_too_many_characters,
+)
+from recipes.data.text_parts import encode_in_parts
+from recipes.data.tokenizers import UNKNOWN, Tokenizer, Words
 
 
 def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
@@ -50,7 +58,7 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     words = tokenizer or Words.learn(train[0], config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:
-        return [last_words(words, split[0], config.sequence_length), split[1]]
+        return [encode_in_parts(lambda texts: last_words(words, texts, config.sequence_length), split[0]), split[1]]
 
     info = replace(
         info,
@@ -91,6 +99,7 @@ def sequence_splits(
     assert test
     refuse_less_than_a_batch(count(train), config.batch_size, info.name)
     named = {"train": train, "validation": validation, "test": test}
+    note_unknown(info.known_tokenizer(), {split: examples for split, examples in named.items() if examples})
     info = replace(
         info,
         examples={split: count(examples) for split, examples in named.items() if examples},
@@ -108,11 +117,27 @@ def sequence_splits(
     )
 
 
+def note_unknown(tokenizer: Tokenizer, splits: dict[str, list[Column]]) -> None:
+    """Prints a note on the first split of whose tokens most are unknown: a model can learn, or say, little of it."""
+    for name, columns in splits.items():
+        token_ids = np.concatenate([part.flat_values for part in columns if isinstance(part, tf.RaggedTensor)])
+        unknown, known = (token_ids == UNKNOWN).sum(), tokenizer.is_known(token_ids).sum()
+        if unknown > known:
+            print(
+                f"note: {unknown / (unknown + known):.0%} of the tokens of {name} are unknown, not among the "
+                f"{len(tokenizer.vocabulary):,} of the vocabulary; expected text of the language that it was learned "
+                "from, and a vocab_size that fits"
+            )
+            return
+
+
 def find_labelled_texts(
     dataset: str, offline: str, data: Any = None, on_bad_file: str = "error"
 ) -> tuple[Arrays, DataInfo]:
     """Returns (texts, labels) columns of a text-classification data set and what they are; see `find_arrays`."""
     if isinstance(data, (str, Path)):
+        sizes = (path.stat().st_size for path in Path(data).rglob("*.txt") if path.is_file())
+        refuse_too_many_characters(str(data), sum(sizes))
         arrays = read_folder(data, Reader(read_text_file, (".txt",), "texts", column), on_bad_file)
         return arrays, folder_info(data, arrays)
     if data is not None:

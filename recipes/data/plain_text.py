@@ -9,8 +9,17 @@ from recipes.data.in_memory import Arrays, Columns
 from recipes.data.sources import Kind, find_arrays, read_splits
 from recipes.data.splits import DataInfo
 from recipes.data.standins.texts import documentation
-from recipes.data.text_files import check_features, decoded, read_text_file, shortened
+from recipes.data.text_files import (
+    check_features,
+    decoded,
+    read_text_file,
+    refuse_too_many_characters,
+    shortened,
+    text_problem,
+)
 from recipes.errors import DataError
+
+MEMORY_PER_CHARACTER = 16  # bytes, at most, until a text is windows of characters: measured
 
 
 def find_text(dataset: str, offline: str, data: Any = None) -> tuple[Arrays, DataInfo]:
@@ -56,13 +65,16 @@ def check_text(builder: Any) -> None:
 
 def _read_own(part: Any) -> str:
     if isinstance(part, Path):
-        return read_text_file(part)
+        return read_text_file(part, MEMORY_PER_CHARACTER)
     if isinstance(part, str) and "\n" not in part:
         if len(part) > 1000 or not Path(part).is_file():
             raise DataError(f"there is no file {shortened(part)}; expected one, or a text with a line break in it")
-        return read_text_file(Path(part))
+        return read_text_file(Path(part), MEMORY_PER_CHARACTER)
     if not isinstance(part, str):
         raise DataError(f"data holds a {type(part).__name__}; expected a text, or the path of a text file")
+    if problem := text_problem(part):
+        raise DataError(f"the text passed as data {problem}")
+    refuse_too_many_characters("the text passed as data", len(part), MEMORY_PER_CHARACTER)
     return part
 
 

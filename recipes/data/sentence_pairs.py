@@ -14,8 +14,11 @@ from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
 from recipes.data.text_files import check_features, check_texts, decoded, read_text_file, shortened
+from recipes.data.text_parts import encode_in_parts
 from recipes.data.tokenizers import END, START, Subwords, Tokenizer
 from recipes.errors import DataError
+
+MEMORY_PER_CHARACTER = 24  # bytes, at most, until sentences are pieces, which SentencePiece learns: measured
 
 
 def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
@@ -39,7 +42,9 @@ def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | Non
     pieces = tokenizer or Subwords.learn(np.concatenate(splits[0]), config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:
-        source, target = (with_end(pieces, side, config.sequence_length) for side in split)
+        source, target = (
+            encode_in_parts(lambda texts: with_end(pieces, texts, config.sequence_length), side) for side in split
+        )
         return [source, tf.concat([tf.fill((len(split[0]), 1), START), target], 1)]
 
     info = replace(info, tokenizer=pieces, follows={"vocab_size": len(pieces.vocabulary)})
@@ -103,7 +108,7 @@ def _several(data: Any) -> bool:
 
 def _own_pairs(part: Any) -> Columns:
     if isinstance(part, (str, Path)):
-        lines = [line.rstrip("\r").split("\t") for line in read_text_file(Path(part)).split("\n")]
+        lines = [line.split("\t") for line in read_text_file(Path(part), MEMORY_PER_CHARACTER).split("\n")]
         for number, line in enumerate(lines, 1):
             if len(line) != 2 and line != [""]:
                 raise DataError(f"line {number} of {part} has {len(line)} columns; expected 'source<tab>target'")
@@ -111,7 +116,7 @@ def _own_pairs(part: Any) -> Columns:
     expected = "expected (sources, targets), each a list of str, or the path of a file with 'source<tab>target' lines"
     if not isinstance(part, (tuple, list)) or len(part) != 2:
         raise DataError(f"data holds a {type(part).__name__}, {shortened(part)}; {expected}")
-    source, target = map(check_texts, part)
+    source, target = (check_texts(side, MEMORY_PER_CHARACTER) for side in part)
     if len(source) != len(target) or not len(source):
         raise DataError(f"data holds {len(source)} sources and {len(target)} targets; {expected}")
     return source, target

@@ -66,7 +66,7 @@ def sample_tokens(
         state: Before the first token.
         prompts: (B, None) int32, of one token or more each.
         length: How many tokens to add, 0 or more.
-        seed: The same seed gives the same tokens, whatever else is in the batch.
+        seed: Of all prompts, or of each, (B,). The same seed gives the same tokens, whatever else is in the batch.
         **sampling: See `sample_token`.
     """
     prompt_lengths = tf.cast(prompts.row_lengths(), tf.int32)
@@ -76,7 +76,7 @@ def sample_tokens(
 
     def extend(position: tf.Tensor, token: tf.Tensor, state: Any, tokens: tf.TensorArray) -> Any:
         logits, state = step(token, position, state)
-        seeds = tf.stack([tf.fill((rows,), tf.cast(seed, tf.int32)), position - prompt_lengths], -1)
+        seeds = tf.stack([tf.broadcast_to(tf.cast(seed, tf.int32), (rows,)), position - prompt_lengths], -1)
         following = tf.minimum(position + 1, tf.shape(padded)[1] - 1)
         sampled = sample_token(tf.cast(logits, tf.float32), seeds, **sampling)
         token = tf.where(position + 1 < prompt_lengths, padded[:, following], sampled)

@@ -49,7 +49,7 @@ def read_texts(inputs: Any) -> Iterator[tuple[str, str | DataError]]:
     Args:
         inputs: One text or many: str, or a Path of a text file in UTF-8; that of a folder is all the .txt files in it.
     """
-    from recipes.data.text_files import read_text_file, shortened
+    from recipes.data.text_files import read_text_file, shortened, text_problem
 
     def items() -> Iterator[Any]:
         for item in _each(inputs, largest=0):
@@ -63,11 +63,11 @@ def read_texts(inputs: Any) -> Iterator[tuple[str, str | DataError]]:
                 yield str(item), read_text_file(item)
             except DataError as error:
                 yield str(item), error
-        elif isinstance(item, str):  # NumPy's strings too
-            yield shortened(item), str(item)
+        elif problem := text_problem(item):
+            remedy = "" if isinstance(item, str) else ", or a Path of a text file"
+            yield f"text {number}", DataError(f"text {number} {problem}{remedy}")
         else:
-            got = f"{type(item).__name__}, {shortened(item)}"
-            yield f"text {number}", DataError(f"text {number} is a {got}; expected a str, or a Path of a text file")
+            yield shortened(item), str(item)  # NumPy's strings too
 
 
 def in_batches(values: Iterator[tuple[str, Any]], size: int = 64) -> Iterator[tuple[list[str], list[Any]]]:

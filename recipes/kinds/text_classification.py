@@ -22,9 +22,11 @@ SHOWN_WORDS = 80  # of a text in a report, its last
 class TextClassification:
     """The kind of a model of (B, T) token ids, 0 for padding, to (B, classes) logits.
 
-    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}. Signatures of
-    an export, both with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities` (B, classes)
-    float32: `serving_default` takes `text` (B,) string in UTF-8, `token_ids` takes `token_ids` (B, T) int32.
+    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}; with a "note"
+    where no word of a text is known, so that the answer says nothing of it. Signatures of an export, both with the
+    outputs `label` (B,) string, `probability` (B,) float32, `probabilities` (B, classes) float32 and `known_words` (B,)
+    int32, how many of the words that were read are known: `serving_default` takes `text` (B,) string in UTF-8,
+    `token_ids` takes `token_ids` (B, T) int32.
 
     Args:
         sequence_length: How many of a text's last words a model without a run reads.
@@ -72,9 +74,13 @@ class TextClassification:
         return evaluation_texts(data, model)
 
     def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
-        """Yields (the text or its file, {"label", "probability", "probabilities"}); see `inputs.read_texts`."""
+        """Yields (the text or its file, {"label", "probability", "probabilities"}); see `inputs.read_texts`.
+
+        Of a text without a known word also a "note".
+        """
         import tensorflow as tf
 
+        from recipes.data.tokenizers import unknown_note
         from recipes.kinds.classes import named_probabilities
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.export import in_float32
@@ -87,7 +93,10 @@ class TextClassification:
         )
 
         def predict(texts: list[str]) -> list[dict[str, Any]]:
-            return named_probabilities(classify(tf.constant(texts)), run.label_names)
+            answer = classify(tf.constant(texts))
+            named = named_probabilities(answer, run.label_names)
+            notes = [unknown_note(known, "word") for known in answer["known_words"].numpy()]
+            return [prediction | note for prediction, note in zip(named, notes, strict=True)]
 
         return predict_each(read_texts(inputs), predict)
 
@@ -96,7 +105,6 @@ class TextClassification:
         import keras
         import tensorflow as tf
 
-        from recipes.kinds.classes import name_function
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
@@ -104,10 +112,10 @@ class TextClassification:
         token_ids = padded_ids(tokenizer, texts, length).numpy()
         probabilities = keras.ops.softmax(served.predict(token_ids, verbose=0))
         answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
-        name = name_function(served, source.info.label_names)
+        classify = classify_ids_function(served, source.info)
 
         def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            return name(served(token_ids[:, -length:], training=False))
+            return classify(token_ids[:, -length:])
 
         ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
         signatures = {
@@ -130,18 +138,31 @@ class TextClassification:
 def classify_texts_function(
     model: keras.Model, info: DataInfo, sequence_length: int
 ) -> Callable[[Any], dict[str, Any]]:
-    """Returns the function (B,) strings -> {"label", "probability", "probabilities"}."""
+    """Returns the function (B,) strings -> {"label", "probability", "probabilities", "known_words"}."""
+    import tensorflow as tf
+
+    tokenizer, classify_ids = info.known_tokenizer(), classify_ids_function(model, info)
+
+    def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.shape(text)[0]
+        one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a recurrent network fails on an empty batch
+        token_ids = padded_ids(tokenizer, tf.concat([text, one_if_empty], 0), sequence_length)
+        return {key: value[:count] for key, value in classify_ids(token_ids).items()}
+
+    return classify
+
+
+def classify_ids_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dict[str, Any]]:
+    """Returns the function (B, T) int32 token ids -> {"label", "probability", "probabilities", "known_words"}."""
     import tensorflow as tf
 
     from recipes.kinds.classes import name_function
 
     tokenizer, name = info.known_tokenizer(), name_function(model, info.label_names)
 
-    def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(text)[0]
-        one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a recurrent network fails on an empty batch
-        token_ids = padded_ids(tokenizer, tf.concat([text, one_if_empty], 0), sequence_length)
-        return {key: value[:count] for key, value in name(model(token_ids, training=False)).items()}
+    def classify(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        known_words = tf.math.count_nonzero(tokenizer.is_known(token_ids), 1, dtype=tf.int32)
+        return {**name(model(token_ids, training=False)), "known_words": known_words}
 
     return classify
 

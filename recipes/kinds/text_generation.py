@@ -20,15 +20,17 @@ if TYPE_CHECKING:
     from recipes.verbs.export import Signature, Source
 
 MOST = 10_000  # tokens that a served model adds to a prompt
+SAMPLES, LOOKED_AT = 3, 64  # windows of the test text that a report continues, and that it chooses them from
+MOST_PROMPT = 32  # characters of one that are the prompt
 
 
 class TextGeneration:
     """The kind of a model of (B, T) token ids to (B, T, V) logits of the next.
 
-    `predict` takes prompts and answers with the "text" that begins with each. Signatures of an export:
-    `serving_default` takes `prompt` (B,) string and answers with `text` (B,) string, the prompt and 200 tokens at a
-    temperature of 0.8; `generate` takes besides them the scalars `length` int32, `temperature` float32, `top_k` int32
-    (0: all), `top_p` float32 (1: all) and `seed` int32.
+    `predict` takes prompts and answers with the "text" that begins with each, and a "note" where the model knows no
+    character of a prompt. Signatures of an export: `serving_default` takes `prompt` (B,) string and answers with `text`
+    (B,) string, the prompt and 200 tokens at a temperature of 0.8; `generate` takes besides them the scalars `length`
+    int32, `temperature` float32, `top_k` int32 (0: all), `top_p` float32 (1: all) and `seed` int32.
 
     Args:
         decoder: What makes a step of the model; see `decoding.Decoder`.
@@ -45,22 +47,25 @@ class TextGeneration:
         return {"bits": figures["loss"] / float(np.log(2)), **figures}
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
-        """Yields samples.txt: how the model continues three places of the test text, and how that continues itself."""
+        """Yields samples.txt: how the model continues some places of the test text, and how that continues itself."""
         import tensorflow as tf
 
         if splits.test is None or splits.info.tokenizer is None:
             return
         tokenizer = splits.info.tokenizer
-        windows = next(iter(splits.test.unbatch().batch(64)))[0]
-        texts = [text.decode() for text in tokenizer.decode(windows[:: max(1, len(windows) // 3)][:3]).numpy()]
-        prompts = tf.constant([text[: min(32, len(text) // 2)] for text in texts])
-        answers = tf.function(lambda: self.continue_texts(model, tokenizer, prompts, 400, temperature=0.8))()
+        prompts = spread_prompts(splits.test, tokenizer)
+        if not prompts:
+            return
+        asked, seeds = tf.constant(list(prompts)), tf.range(len(prompts))  # of one seed, all would go on much alike
+        sampling = {"temperature": 0.8, "seed": seeds}
+        answers = tf.function(lambda: self.continue_texts(model, tokenizer, asked, 400, **sampling))()
         samples = [
-            f"=== the test text:\n{text}\n=== the model, from its first {len(prompt.decode())} characters on:\n"
-            f"{answer.decode()}"
-            for text, prompt, answer in zip(texts, prompts.numpy(), answers.numpy(), strict=True)
+            f"=== prompt {number}:\n{prompt}\n--- the model goes on:\n{answer.decode().removeprefix(prompt)}\n"
+            f"--- the test text goes on:\n{text.removeprefix(prompt)}\n"
+            for number, ((prompt, text), answer) in enumerate(zip(prompts.items(), answers.numpy(), strict=True), 1)
         ]
-        yield "Samples (temperature 0.8)", "samples.txt", lambda: "\n\n".join(samples) + "\n"
+        title = "Samples from places of the test text (temperature 0.8)"
+        yield title, "samples.txt", lambda: "\n".join(samples)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test text of a user's data, which of one text is its end."""
@@ -82,6 +87,7 @@ class TextGeneration:
         """Yields (the prompt or its file, {"text"}) of prompts; for the options see `generate`."""
         import tensorflow as tf
 
+        from recipes.data.tokenizers import unknown_note
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.load import run_of
 
@@ -94,7 +100,10 @@ class TextGeneration:
         )
 
         def predict(prompts: list[str]) -> list[dict[str, Any]]:
-            return [{"text": text.decode()} for text in continue_texts(tf.constant(prompts)).numpy()]
+            texts = [text.decode() for text in continue_texts(tf.constant(prompts)).numpy()]
+            known = tokenizer.count_known(prompts).numpy() + [not prompt for prompt in prompts]  # "" has none
+            notes = [unknown_note(count, "character") for count in known]
+            return [{"text": text, **note} for text, note in zip(texts, notes, strict=True)]
 
         return predict_each(read_texts(inputs), predict, size=16)
 
@@ -121,10 +130,14 @@ class TextGeneration:
 
         Raises:
             ConfigError: If one of the numbers is out of range.
+            DataError: If the prompt is no text.
         """
+        from recipes.data.text_files import text_problem
         from recipes.verbs.load import run_of
 
         check_sampling(length, temperature, top_k, top_p, seed)
+        if problem := text_problem(prompt):
+            raise DataError(f"prompt {problem}")
         tokenizer = run_of(model).info.known_tokenizer()
         sampling: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         return self.stream(model, tokenizer, prompt, length, seed, **sampling)
@@ -225,12 +238,28 @@ class TextGeneration:
                 yield tokenizer.decode([[token]]).numpy()[0].decode()
 
 
+def spread_prompts(test: tf.data.Dataset, tokenizer: Tokenizer) -> dict[str, str]:
+    """Returns the beginnings of up to `SAMPLES` windows and those windows: of all places of a text, no two alike.
+
+    Args:
+        test: Batches of (B, T) token ids and, of each, the next.
+        tokenizer: Of their token ids.
+    """
+    windows = np.concatenate([token_ids for token_ids, _ in test])
+    places = np.unique(np.linspace(0, len(windows) - 1, LOOKED_AT).astype(int))
+    texts = [text.decode() for text in tokenizer.decode(windows[places]).numpy()]
+    prompts = {text[: min(MOST_PROMPT, len(text) // 2)]: text for text in reversed(texts)}  # the first of those alike
+    different = [prompt for prompt in reversed(prompts) if prompt.strip()]
+    chosen = np.unique(np.linspace(0, len(different) - 1, SAMPLES).astype(int))
+    return {different[place]: prompts[different[place]] for place in chosen if different}
+
+
 def encode_prompts(tokenizer: Tokenizer, prompts: Any) -> tf.RaggedTensor:
     """Returns the token ids of some prompts, (B,) string to (B, None); a line break in place of an empty one."""
     import tensorflow as tf
 
     token_ids = tokenizer.encode(prompts)
-    line_break = tf.maximum(tokenizer.table.lookup(tf.constant("\n")), 0)
+    line_break = tf.concat([tokenizer.encode(["\n"]).flat_values, [0]], 0)[0]  # 0 where it is not known
     empty = tf.cast(token_ids.row_lengths() == 0, tf.int64)
     instead = tf.RaggedTensor.from_row_lengths(tf.repeat(line_break, tf.reduce_sum(empty)), empty)
     return tf.concat([token_ids, instead], 1)

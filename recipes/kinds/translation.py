@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,10 @@ BEAM_WIDTH, LENGTH_PENALTY = 4, 0.6  # of the published Transformer: Vaswani et 
 class Translation:
     """The kind of a model of [source (B, S), target (B, T)] token ids to (B, T, V) logits of the next.
 
-    `predict` answers with the "translation" of a text and its "log_probability", divided by a power of the length. The
-    signature of an export, `serving_default`, takes `text` (B,) string and answers with `translation` (B,) string and
-    `log_probability` (B,) float32. The beam search is in the graph.
+    `predict` answers with the "translation" of a text and its "log_probability", divided by a power of the length, and
+    with a "note" where the model knows no piece of the text. The signature of an export, `serving_default`, takes
+    `text` (B,) string and answers with `translation` (B,) string and `log_probability` (B,) float32. The beam search is
+    in the graph.
 
     Args:
         decoder: What makes a step of the model; see `decoding.Decoder`.
@@ -102,6 +103,7 @@ class Translation:
         length_penalty: float = LENGTH_PENALTY,
     ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
         """Yields (the text or its file, {"translation", "log_probability"}); for the options see `translate`."""
+        from recipes.data.tokenizers import unknown_note
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.load import run_of
 
@@ -110,7 +112,11 @@ class Translation:
 
         def predict(texts: list[str]) -> list[dict[str, Any]]:
             translations = self.translate_all(model, texts, tokenizer, beam_width, length_penalty)
-            return [{"translation": text, "log_probability": score} for text, score in translations]
+            known = tokenizer.count_known(texts).numpy() + [not text.strip() for text in texts]  # "" has none to know
+            return [
+                {"translation": text, "log_probability": score, **unknown_note(count, "piece")}
+                for (text, score), count in zip(translations, known, strict=True)
+            ]
 
         return predict_each(read_texts(inputs), predict, size=1024)
 
@@ -130,16 +136,17 @@ class Translation:
             length_penalty: 0: none, which favours short translations.
 
         Raises:
-            ConfigError: If one of the numbers is out of range, or the texts are no list of str.
+            ConfigError: If one of the numbers is out of range, or the texts are no list.
+            DataError: If one of the texts is no text.
         """
-        from recipes.data.text_files import shortened
+        from recipes.data.text_files import check_texts, shortened
         from recipes.verbs.load import run_of
 
         check_beam(beam_width, length_penalty)
-        if isinstance(texts, (str, bytes)) or not all(isinstance(text, str) for text in texts):
+        if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise ConfigError(f"texts is {shortened(repr(texts))}; expected a list of str: translate([...])")
-        tokenizer = run_of(model).info.known_tokenizer()
-        return [text for text, _ in self.translate_all(model, texts, tokenizer, beam_width, length_penalty)]
+        checked, tokenizer = list(check_texts(texts)), run_of(model).info.known_tokenizer()
+        return [text for text, _ in self.translate_all(model, checked, tokenizer, beam_width, length_penalty)]
 
     def explain(self, model: keras.Model, text: str) -> tuple[list[str], list[str], np.ndarray]:
         """Returns the T pieces of a sentence's translation, its own S, and where each of the first looks, (T, S).
@@ -148,8 +155,11 @@ class Translation:
             model: As a verb: what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
             text: The sentence.
         """
+        from recipes.data.text_files import text_problem
         from recipes.verbs.load import run_of
 
+        if problem := text_problem(text):
+            raise DataError(f"text {problem}")
         [translation] = self.translate(model, [text])
         return self.attention_of(model, run_of(model).info.known_tokenizer(), text, translation)
 

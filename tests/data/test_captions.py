@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from recipes import show_attend_tell
-from recipes.data.caption_sources import evaluation_captions, find_captions
-from recipes.data.captions import caption_splits
+from recipes.data.caption_sources import evaluation_captions, find_captions, own_part
+from recipes.data.captions import caption_splits, in_words
 from recipes.data.splits import Sizes
 from recipes.data.tokenizers import END, START, Sentences, from_json
 from recipes.errors import DataError
@@ -103,6 +103,16 @@ def test_training_can_be_entered_at_any_step_and_shared_by_workers():
     [first], [second] = ([batch[1].numpy().tolist() for batch in splits.train_from(2, w, 2).take(1)] for w in (0, 1))
     said = [[token for token in row if token] for row in first + second]
     assert said == [[token for token in row if token] for row in whole[2]]
+
+
+def test_a_caption_ends_with_its_line_and_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    """A form feed, U+2028 and U+0085 are white space within it."""
+    (tmp_path / "0.png").write_bytes(tf.io.encode_png(IMAGES[0]).numpy())
+    path = tmp_path / "captions.tsv"
+    path.write_bytes("0.png\ta dog\x0cruns\r\n0.png\ttwo\u2028cats\u0085sleep\r\n".encode("utf-8-sig"))
+    _, [captions] = own_part(path, 8)
+    assert captions == ("a dog\x0cruns", "two\u2028cats\u0085sleep")
+    assert in_words(captions).tolist() == [b"a dog runs", b"two cats sleep"]
 
 
 def test_photographs_named_in_a_text_file(tmp_path):

@@ -41,6 +41,7 @@ def test_texts_that_cannot_be_read_are_explained(folder):
         imdb_transformer.load_data(imdb_transformer.TINY, folder)
     for data, message in (
         ((["a", 1], [0, 1]), "text 1 is a int, 1; expected a str"),
+        ((["a", "caf\udce9"], [0, 1]), r"text 1 is no UTF-8 at position 3: 'caf\\udce9'; expected text in UTF-8"),
         (("ab", [0, 1]), "texts are a str; expected a list of str"),
         ((None, [0]), "texts are a NoneType; expected a list of str"),
         ((["a", "b"], [0]), "labels are int64 .1,.; expected one class index for each of the 2 texts"),
@@ -48,6 +49,43 @@ def test_texts_that_cannot_be_read_are_explained(folder):
     ):
         with pytest.raises(DataError, match=message):
             imdb_transformer.load_data(imdb_transformer.TINY, data)
+
+
+def test_labels_that_the_model_has_no_class_for_are_refused(fitted):
+    model = fitted(imdb_transformer)
+    with pytest.raises(DataError, match="reach 7, and this model has 2 classes; expected labels from 0 to 1"):
+        imdb_transformer.evaluate(model, (["a good film", "a bad film"], [1, 7]))
+
+
+def test_texts_whose_words_are_mostly_unknown_are_said_to_be(fitted, capsys):
+    """A vocabulary of two words, another language, and a split of the data in another language than its training."""
+    english, german = ["the film was good"] * 8, ["der Spielfilm war gut"] * 8
+    config = replace(imdb_transformer.TINY, batch_size=4, validation_fraction=0.0)
+
+    def printed(data, **changes):
+        capsys.readouterr()
+        imdb_transformer.load_data(replace(config, **changes), data)
+        return capsys.readouterr().out
+
+    labels = [0, 1] * 4
+    assert printed((english, labels)) == ""
+    assert "note: 100% of the tokens of test are unknown, not among the 6 of the vocabulary; expected text" in printed(
+        ((english, labels), (german, labels))
+    )
+    assert "note: 75% of the tokens of train are unknown" in printed((english, labels), vocab_size=3)
+    imdb_transformer.evaluate(fitted(imdb_transformer), (german, labels))
+    assert "note: 100% of the tokens of train are unknown" in capsys.readouterr().out
+
+
+def test_texts_in_scripts_without_spaces_are_learned_from(capsys):
+    texts = [
+        "\u8fd9\u90e8\u7535\u5f71\u5f88\u597d\uff0c\u6211\u559c\u6b22\u3002",
+        "\u8fd9\u90e8\u7535\u5f71\u4e0d\u597d\u3002",
+    ] * 20
+    config = replace(imdb_transformer.TINY, batch_size=4)
+    splits = imdb_transformer.load_data(config, (texts, [1, 0] * 20))
+    assert "note" not in capsys.readouterr().out
+    assert set("\u5f88\u559c\u6b22\u4e0d") <= set(splits.info.tokenizer.vocabulary), "characters, not sentences"
 
 
 @pytest.mark.parametrize("recipe", [imdb_transformer, shakespeare_gpt, translate_seq2seq, word2vec])

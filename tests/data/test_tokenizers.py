@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes.data.standins.texts import dates
-from recipes.data.tokenizers import END, LONGEST, Characters, Subwords, Words, at_spaces, from_json, split_words
+from recipes.data.text_parts import at_spaces, split_words
+from recipes.data.tokenizers import END, LONGEST, Characters, Sentences, Subwords, Words, from_json
 from recipes.errors import DataError
 
 ODD = ["", "   ", "\u65e5\u672c\u8a9e \u2603\u2603 x", "a" * 60, "<s> </s> <unk> <pad>", "\u2581a b"]
@@ -48,6 +49,71 @@ def test_words_by_hand():
         [b"good", b"don't", "\u0939\u093f\u0928".encode()]
     ]
     assert ids(split_words(["Caf\u00e9 n\u00b02 don't"])) == [["caf\u00e9".encode(), b"n", b"2", b"don't"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\u6211\u7231NLP\uff0c\u5f88\u597d\u3002", "\u6211 \u7231 nlp \u5f88 \u597d"),  # Chinese with English in it
+        ("\u3059\u3054\u3044\u30e9\u30fc\u30e1!", "\u3059 \u3054 \u3044 \u30e9 \u30fc \u30e1"),  # Japanese
+        (
+            "\u0e01\u0e34\u0e19\u0e02\u0e49\u0e32",
+            "\u0e01\u0e34 \u0e19 \u0e02\u0e49 \u0e32",
+        ),  # Thai
+        ("\u0e9a\u0ecd\u0ec8\u0e81", "\u0e9a\u0ecd\u0ec8 \u0e81"),  # Lao
+        ("\u1780\u17b6\u1781", "\u1780\u17b6 \u1781"),  # Khmer
+        ("\u1019\u102c\u1000", "\u1019\u102c \u1000"),  # Myanmar
+        ("\U00020000'\u4e00'\u3005", "\U00020000 \u4e00 \u3005"),  # beyond 16 bits; in quotation marks; the same again
+        ("\uc601\ud654\uac00 \uc88b\ub2e4", "\uc601\ud654\uac00 \uc88b\ub2e4"),  # Korean has spaces,
+        (
+            "\u0939\u093f\u0928\u094d \u0444\u0438\u043b",
+            "\u0939\u093f\u0928\u094d \u0444\u0438\u043b",
+        ),  # as have others
+    ],
+)
+def test_characters_of_scripts_without_spaces_are_words(text, words):
+    assert [word.decode() for word in ids(split_words([text]))[0]] == words.split(" ")
+
+
+def split_words_of_version_0_9(texts):
+    texts = tf.strings.lower(texts, encoding="utf-8")
+    for pattern, instead in (
+        (r"<br\s*/?>", " "),
+        ("\u2019", "'"),
+        (r"[^\p{L}\p{M}\p{N}']+", " "),
+        (r"(^| )'+", " "),
+        (r"'+( |$)", " "),
+    ):
+        texts = tf.strings.regex_replace(texts, pattern, instead)
+    return tf.strings.split(texts)
+
+
+LATIN = st.text(st.characters(max_codepoint=0x24F, exclude_categories=["Cs"]) | st.sampled_from("' \u2019<br/>"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(LATIN, min_size=1, max_size=8))
+def test_latin_text_has_the_words_that_it_had(texts):
+    assert ids(split_words(texts)) == ids(split_words_of_version_0_9(texts))
+
+
+def test_what_is_known_is_counted(subwords):
+    words = Words.learn(["a good film"], 10)
+    assert words.count_known(["a film", "un film", "nothing here", "!!!", ""]).numpy().tolist() == [2, 1, 0, 0, 0]
+    sentences = Sentences.learn(["a good film"], 10)
+    assert sentences.is_known(np.array([0, 1, 2, 3, 4])).tolist() == [False] * 4 + [True]
+    assert Characters.learn(["ab"]).count_known(["abba", "xyz", "xa"]).numpy().tolist() == [4, 0, 1]
+    known = subwords.count_known(["She sold", "\u65e5\u672c \u672c", ""]).numpy()
+    assert known[0] > 0
+    assert known.tolist()[1:] == [0, 0], "the space before a word is no text"
+
+
+def test_tokenizers_of_earlier_runs_are_read():
+    """Their tokenizer.json holds a list of words, whatever has become of how text is cut into them."""
+    words = from_json({"kind": "Words", "vocabulary": ["", "[UNK]", "film", "\u8fd9\u90e8\u7535\u5f71"]})
+    assert ids(words.encode(["Film!", "\u8fd9\u90e8\u7535\u5f71"])) == [[2], [1] * 4]
+    characters = from_json({"kind": "Characters", "vocabulary": ["\n", "b", "a", "\U0001f600"]})
+    assert ids(characters.encode(["ab\U0001f600c\n"])) == [[2, 1, 3, 0]], "in any order, beyond 16 bits"
 
 
 def test_subwords_are_cut_as_sentencepiece_cuts_them(sentences, subwords):

@@ -252,6 +252,9 @@ def test_what_is_no_text_is_named_and_the_others_are_read(tmp_path):
     assert str(answers["text 1"]) == "text 1 is a int, 3; expected a str, or a Path of a text file"
     assert "cannot read" in str(answers[str(latin)])
     assert "as text in UTF-8" in str(answers[str(latin)])
+    [(name, error), (_, good)] = read_texts(["caf\udce9", "caf\u00e9"])  # as the command line passes Latin-1
+    assert (name, str(error)) == ("text 0", r"text 0 is no UTF-8 at position 3: 'caf\udce9'; expected text in UTF-8")
+    assert good == "caf\u00e9"
     [(name, error)] = read_texts(b"bytes")
     assert (name, "is a bytes" in str(error)) == ("text 0", True)
 

@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 from conftest import strip_report
 
+from recipes.data.tokenizers import Characters
 from recipes.errors import ConfigError, DataError, RunError
+from recipes.kinds.text_generation import spread_prompts
 
 
 @pytest.fixture(params=["shakespeare_lstm", "shakespeare_gpt"])
@@ -72,6 +74,57 @@ def test_a_model_without_a_run_is_refused(writer):
         writer.generate(model=writer.build(writer.TINY))
 
 
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (None, "prompt is a NoneType, None; expected a str"),
+        (5, "prompt is a int, 5"),
+        (["a"], "prompt is a list"),
+        ("caf\udce9", "prompt is no UTF-8 at position 3"),
+    ],
+)
+@one_by_default
+def test_what_is_no_prompt_is_refused_before_anything_is_written(writer, prompt, message, fitted):
+    with pytest.raises(DataError, match=message):
+        writer.generate(prompt, model=fitted(writer))
+    if not isinstance(prompt, list):
+        with pytest.raises(DataError):
+            writer.predict(prompt, fitted(writer))
+
+
+@one_by_default
+def test_a_prompt_of_unknown_characters_has_a_note(writer, fitted):
+    known, empty, unknown = writer.predict(["The ", "", "\u65e5\u672c"], fitted(writer), length=3)
+    assert known.keys() == empty.keys() == {"text"}
+    assert unknown["note"] == "it has no character that the model knows"
+
+
+def test_samples_are_of_all_places_of_the_test_text_and_no_two_begin_alike():
+    text = "to be or not to be\n" * 12 + " " * 64 + "the middle of it\n" * 8 + "and so it ends there"
+    tokenizer = Characters.learn([text])
+    token_ids = tokenizer.encode([text]).flat_values.numpy()
+    windows = token_ids[: len(token_ids) // 19 * 19].reshape(-1, 19)
+    prompts = spread_prompts(tf.data.Dataset.from_tensor_slices((windows, windows)).batch(4), tokenizer)
+    assert len({*prompts}) == 3
+    assert next(iter(prompts)) == "to be or "
+    assert "and so it" in [*prompts.values()][-1]
+    assert all(prompt.strip() and whole.startswith(prompt) for prompt, whole in prompts.items())
+    alike = tf.data.Dataset.from_tensor_slices((windows[:5], windows[:5])).batch(4)
+    assert [*spread_prompts(alike, tokenizer)] == ["to be or "]
+    blank = tf.data.Dataset.from_tensors((tokenizer.encode([" " * 19]).to_tensor(),) * 2)
+    assert spread_prompts(blank, tokenizer) == {}
+
+
+@one_by_default
+def test_samples_of_a_report_go_on_differently(writer, fitted):
+    """Drawn from seeds of their own: those of one seed go on much alike, however they begin."""
+    sections = (fitted(writer).run.folder / "samples.txt").read_text().split("=== prompt ")[1:]
+    samples = [section.split("--- the model goes on:\n")[1].split("--- the test text")[0] for section in sections]
+    assert len(samples) == 3
+    same = [np.mean([a == b for a, b in zip(samples[0], other)]) for other in samples[1:]]
+    assert max(same) < 0.5, "characters in the same places"
+
+
 @one_by_default
 def test_a_run_in_bfloat16_is_used_from_its_folder(writer, monkeypatch):
     strip_report(writer, monkeypatch)
@@ -98,6 +151,7 @@ def test_own_text_is_evaluated_on_as_fit_did(writer, tmp_path):
         ("\n", "of no more than white space; expected some words"),
         ("To be or not to be", "there is no file To be or not to be; expected one, or a text with a line break in it"),
         (5, "data holds a int; expected a text, or the path of a text file"),
+        ("caf\udce9\n", "the text passed as data is no UTF-8 at position 3"),
         ((), "data holds 0 texts; expected one, or training"),
         (["a\n"] * 4, "data holds 4 texts"),
     ],

@@ -10,6 +10,7 @@ import tensorflow as tf
 from conftest import strip_report
 
 from recipes import translate_seq2seq, translate_transformer
+from recipes.data.sentence_pairs import find_pairs
 from recipes.data.tokenizers import END, START
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.decoding import beam_search
@@ -81,6 +82,39 @@ def test_sentences_are_served_as_they_are_translated(translator, fitted, exporte
     assert (answer["log_probability"].numpy() <= 0).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_a_source_of_padding_alone_makes_no_nan(translator, dtype):
+    keras.config.set_dtype_policy(dtype)
+    try:
+        model = translator.build(translator.TINY)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    source, target = np.array([[0, 0, 0], [7, 8, 3]]), np.array([[START, 5], [START, 0]])
+    assert np.isfinite(model([source, target])).all()
+    encode, step = translator.decoder(model)
+    _, scores = beam_search(step, encode(tf.constant(source)), tf.constant([START] * 2), 4, beam_width=2)
+    assert np.isfinite(scores).all()
+
+
+@one_by_default
+def test_a_text_of_unknown_pieces_has_a_note_and_what_is_none_is_refused(translator, fitted):
+    model = fitted(translator)
+    known, empty, unknown = translator.predict(["She sold ten books.", " ", "\u65e5\u672c \u8a9e"], model)
+    assert "note" not in known.keys() | empty.keys(), "of an empty text, the empty translation is right"
+    assert unknown["note"] == "it has no piece that the model knows"
+    with pytest.raises(ConfigError, match=r"texts is None; expected a list of str: translate\(\[...\]\)"):
+        translator.translate(None, model=model)
+    for texts, message in (
+        ([None], "text 0 is a NoneType, None; expected a str"),
+        (["a", 5], "text 1 is a int, 5; expected a str"),
+        (["caf\udce9"], "text 0 is no UTF-8 at position 3"),
+    ):
+        with pytest.raises(DataError, match=message):
+            translator.translate(texts, model=model)
+    with pytest.raises(DataError, match="text is a NoneType, None; expected a str"):
+        translator.explain(None, model=model)
+
+
 @one_by_default
 def test_a_run_in_bfloat16_is_used_from_its_folder(translator, monkeypatch):
     strip_report(translator, monkeypatch)
@@ -131,6 +165,14 @@ def test_a_users_own_pairs_and_their_mistakes(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             translator.load_data(translator.TINY, data)
+
+
+def test_a_sentence_ends_with_its_line_and_a_byte_order_mark_is_no_part_of_it(tmp_path):
+    """A form feed, U+2028 and U+0085 are white space within it."""
+    path = tmp_path / "pairs.tsv"
+    path.write_bytes("one\x0ctwo\u2028three\teins\u0085zwei\r\nfour\tvier\n".encode("utf-8-sig"))
+    arrays, _ = find_pairs(None, path)
+    assert [side.tolist() for side in arrays.train] == [["one\x0ctwo\u2028three", "four"], ["eins\u0085zwei", "vier"]]
 
 
 def test_bleu_is_of_the_references_as_they_are_written(translator, tmp_path):

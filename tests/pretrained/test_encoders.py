@@ -1,17 +1,20 @@
 import importlib.util
 import os
+import socket
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from recipes.data import sources
 from recipes.data.lazy_images import of_array
 from recipes.devices.environment import cache_dir
 from recipes.errors import DataError
 from recipes.pretrained import efficientnet_lite as lite
 from recipes.pretrained import feature_cache
 from recipes.pretrained.encoders import BACKBONES, annotate_once, digest, encoder_inputs, encoder_of
+from recipes.pretrained.feature_cache import computed_once
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,7 @@ def test_a_download_that_fails_is_one_message(monkeypatch):
         raise Exception("URL fetch failure on https://storage: None -- no route\nmore")
 
     monkeypatch.setattr(keras.applications, "VGG19", fail)
+    monkeypatch.setattr(sources, "network_problem", lambda: "")
     with pytest.raises(DataError, match=r"weights of vgg19 cannot be downloaded: URL fetch.*no route\. Connect"):
         encoder_of("vgg19", 64)
 
@@ -156,12 +160,56 @@ def test_who_only_waits_leaves_anothers_work_alone(monkeypatch):
     assert part.exists()
 
 
-def test_a_damaged_file_is_named():
-    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
-    path = Path(annotate_once("efficientnet_lite0", 32, found).filename)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"\.npy is damaged: .*Remove it"):
-        annotate_once("efficientnet_lite0", 32, found)
+def test_a_cache_that_holds_something_else_is_computed_again_which_is_said(capsys):
+    encoder = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Reshape((16, 3))], name="pixels")
+    images = np.arange(3 * 48, dtype=np.uint8).reshape(3, 4, 4, 3)
+    expected = images.reshape(3, 16, 3).astype(np.float16)
+
+    def compute():
+        return computed_once(encoder, "key", 3, iter([(np.arange(3), images)]))
+
+    np.testing.assert_array_equal(compute(), expected)
+    [path] = cache_dir().rglob("*.npy")
+    whole = path.read_bytes()
+    others = [expected[:2], expected.astype(np.float32), expected.reshape(3, 48), np.array([None])]
+    for number, content in enumerate([whole[:200], whole[:-1], whole[:60], b"", b"PK\x03\x04", *others]):
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            np.save(path, content, allow_pickle=True)
+        np.testing.assert_array_equal(compute(), expected, err_msg=str(number))
+        assert "its features are computed again" in capsys.readouterr().out
+        assert path.read_bytes() == whole
+    compute()
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_is_downloaded_where_the_network_does_not_answer(monkeypatch, tmp_path):
+    """As the check of the network says, in its eight seconds; weights that are there already need no network."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(keras.applications, "VGG19", lambda **how: asked.append(how) or pytest.fail("downloads"))
+    with pytest.raises(DataError, match=r"vgg19 cannot be downloaded: no network \(unplugged by a test\)\. Connect"):
+        encoder_of("vgg19", 64)
+    assert not asked
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / BACKBONES["vgg19"].file).write_bytes(b"weights")
+    monkeypatch.setattr(keras.applications, "VGG19", lambda **how: asked.append(socket.getdefaulttimeout()) or 1 / 0)
+    with pytest.raises(DataError, match="division by zero"):
+        encoder_of("vgg19", 64)
+    assert (asked, socket.getdefaulttimeout()) == ([8.0], None), "a torn file is fetched again: not for ever"
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "efficientnet_lite0"])
+def test_weights_are_looked_for_where_keras_keeps_them(name, monkeypatch):
+    from keras.src.utils import file_utils
+
+    asked = []
+    monkeypatch.setattr(file_utils, "get_file", lambda file, *_, **how: asked.append(f"{how['cache_subdir']}/{file}"))
+    monkeypatch.setattr(sources, "network_problem", lambda: "")
+    with pytest.raises(DataError):
+        encoder_of(name, 64)
+    assert asked == [f"models/{BACKBONES[name].file}"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_message(monkeypatch, tmp_path):
