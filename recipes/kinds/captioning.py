@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from recipes.errors import DataError, ExportError, printable
+from recipes.errors import DataError, ExportError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -94,7 +94,7 @@ class Captioning:
         for name, kind, rows in (("good", "near", order[:SHOWN]), ("bad", "far from", order[::-1][:SHOWN])):
             for number, row in enumerate(rows, 1):
                 lines = {"caption": results.captions[row], whose: gallery.references[row][0]}
-                above = "\n".join(f"{name}: {printable(text)}" for name, text in lines.items())
+                above = "\n".join(f"{name}: {one_line(text)}" for name, text in lines.items())
                 strip = partial(draw_strip, gallery.images[row], results.words[row], results.attention[row], above)
                 yield f"What each word attends to: {kind} {nearest}, {number}", f"{name}{number}.png", strip
 

@@ -7,7 +7,6 @@ Its name is its step, so which is newest does not depend on a clock.
 import io
 import json
 import math
-import re
 from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,20 +158,19 @@ def unpack(value: Any, arrays: list[np.ndarray]) -> Any:
     return complex(*content) if kind == "complex" else _function(content)
 
 
+#: Where functions of numbers are looked up; nothing else that can be called is taken from a file.
+FUNCTIONS = {"numpy": np, "keras.ops": keras.ops, "math": math}
+
+
 def _function_name(value: Any) -> str:
     """Returns "numpy:less" of a function of numbers of NumPy, Keras or Python's math; "" of whatever else."""
-    if isinstance(value, np.ufunc):
-        name = f"numpy:{value.__name__}"
-    else:
-        module = str(getattr(value, "__module__", "")).removeprefix("keras.src.")
-        name = f"{module}:{getattr(value, '__name__', '')}"
-    return name if _function(name) is value else ""
+    own = getattr(value, "__name__", "")
+    names = [f"{module}:{own}" for module in FUNCTIONS if callable(value) and isinstance(own, str)]
+    return next((name for name in names if _function(name) is value), "")
 
 
 def _function(name: str) -> Any:
     """Returns the function of such a name; None where there is none."""
     module, _, own = name.partition(":")
-    if module == "numpy":
-        return one if isinstance(one := getattr(np, own, None), np.ufunc) else None
-    known = math if module == "math" else keras.ops if re.fullmatch(r"ops\.\w+", module) else None
-    return getattr(known, own, None) if own.isidentifier() else None
+    function = getattr(FUNCTIONS.get(module), own, None)
+    return function if module != "numpy" or isinstance(function, np.ufunc) else None

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 from matplotlib.ticker import MaxNLocator
 
-from recipes.errors import printable
+from recipes.errors import one_line
 from recipes.runs.figure_text import wrapped
 
 
@@ -52,7 +52,7 @@ def draw_curves(curves: dict[str, list[float]], title: str) -> Figure:
         axes.grid(alpha=0.3)
         if f"val_{name}" in curves or len(axes.lines) > 1:  # norms, logged once an epoch, are of no training split
             axes.legend()
-    figure.suptitle(wrapped(printable(title), 5 * columns), fontsize="small")
+    figure.suptitle(wrapped(one_line(title), 5 * columns), fontsize="small")
     return figure
 
 

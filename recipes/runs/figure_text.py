@@ -9,7 +9,7 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, NullFormatter, ScalarFormatter
 
-from recipes.errors import printable
+from recipes.errors import one_line
 
 WIDTH = 0.6  # of a character, as a share of the size of the font, on average
 
@@ -23,7 +23,7 @@ def shown_as_it_is(figure: Figure) -> Figure:
     texts = list(_own_texts(figure))
     for text in texts:
         text.set_parse_math(False)
-        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
+        text.set_text("\n".join(map(one_line, text.get_text().split("\n"))))
     family = _family_with(_missing("".join(text.get_text() for text in texts)))
     if family is not None:
         for text in texts:
@@ -37,7 +37,7 @@ def shortened(text: object, most: int = 24) -> str:
     >>> shortened("n02085936_maltese_dog", 11)
     'n0208…e_dog'
     """
-    line = printable(str(text))
+    line = one_line(str(text))
     kept = most - 1
     return line if len(line) <= most else f"{line[: kept - kept // 2]}…{line[len(line) - kept // 2 :]}"
 
@@ -45,7 +45,7 @@ def shortened(text: object, most: int = 24) -> str:
 def wrapped(text: str, inches: float, size: float = 8.3) -> str:
     """Returns each line of a text in lines that so many inches have room for; `size` is that of the font, in points."""
     width = max(10, int(72 * inches / (WIDTH * size)))
-    return "\n".join(textwrap.fill(printable(line), width) for line in text.split("\n"))
+    return "\n".join(textwrap.fill(one_line(line), width) for line in text.split("\n"))
 
 
 def _own_texts(figure: Figure) -> Iterator[Text]:
@@ -56,7 +56,7 @@ def _own_texts(figure: Figure) -> Iterator[Text]:
             if isinstance(axis.get_major_formatter(), (ScalarFormatter, LogFormatter, NullFormatter)):
                 numbers |= set(axis.findobj(Text)) - {axis.label}
             else:  # its labels are made as they are asked for
-                axis.set_ticks(axis.get_ticklocs(), [printable(label.get_text()) for label in axis.get_ticklabels()])
+                axis.set_ticks(axis.get_ticklocs(), [one_line(label.get_text()) for label in axis.get_ticklabels()])
     yield from (text for text in figure.findobj(Text) if text not in numbers)
 
 

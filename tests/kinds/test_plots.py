@@ -31,7 +31,7 @@ TEXTS = {
     "$a_$b$ $$": "$a_$b$ $$",
     r"\$a$ \frac{": r"\$a$ \frac{",
     "\x1b[2J": r"\x1b[2J",
-    "caf\udce9": r"caf\udce9",  # a name that is no UTF-8, as Python reads it
+    "caf\udce9": r"caf\xe9",  # a name that is no UTF-8, as Python reads it
     "\U0001f600": "\U0001f600",
     "猫": "猫",
     "שלום": "שלום",
