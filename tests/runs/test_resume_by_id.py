@@ -64,7 +64,7 @@ def test_what_cannot_be_continued_is_said():
         mnist_dense.fit(resume="x", epochs=3)
     with pytest.raises(RunError, match="there is no run x in runs"):
         mnist_dense.fit(resume="x")
-    for name in ("environment.json", "run.json"):  # where its precision stands
+    for name in ("environment.json", "run.json"):  # either tells its precision
         (folder / name).write_text("{")
     with pytest.raises(RunError, match="environment.json cannot be read"):
         mnist_dense.fit(resume=folder)
