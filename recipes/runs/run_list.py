@@ -202,7 +202,7 @@ def _summary_of_search(folder: Path) -> RunSummary:
     best = _read(folder / "best.json", damaged) or {}
     data, figure = best.get("data"), best.get("figure")
     data = data if isinstance(data, dict) else {}
-    trials = len(read_history(folder / "trials.csv").get("trial", ()))
+    trials = max(map(len, read_history(folder / "trials.csv").values()), default=0)
     state = "training now" if is_trained_now(folder) else "failed" if trials and not best else "ended"
     return RunSummary(
         id=folder.name,
