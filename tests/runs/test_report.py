@@ -3,10 +3,13 @@
 import csv
 import json
 import math
+import os
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import strip_report
 from matplotlib.figure import Figure
 
@@ -124,6 +127,28 @@ def test_code_and_fences_hold_whatever_backticks_there_are():
     assert as_code("a`b|c") == "`` a`b\\|c ``"
     assert as_code(3) == "`3`"
     assert fenced("````\n<b>\x07\n") == "`````\n````\n<b>\\x07\n`````"
+
+
+NAMES = ("$0_$10", "a`b|c <b>*d*", "\x1b[2J", os.fsdecode(b"caf\xe9"), "katze \N{CAT}", "line\nbreak")
+
+
+def test_a_run_on_names_of_all_kinds_is_finished_and_shows_them(capsys):
+    for level, name in enumerate(NAMES):
+        folder = Path("$photos_$") / name
+        folder.mkdir(parents=True)
+        for number in range(4):
+            image = np.full((6, 6, 3), 40 * level, np.uint8)
+            (folder / f"{number}.png").write_bytes(tf.io.encode_png(image).numpy())
+    settings = {"batch_size": 4, "image_shape": (6, 6, 3), "max_examples": None, "validation_fraction": 0.1}
+    run = mnist_dense.fit(TINY, data="$photos_$", **settings).run
+    assert set(run.label_names) == {"$0_$10", "a`b|c <b>*d*", r"\x1b[2J", r"caf\xe9", "katze \N{CAT}", r"line\nbreak"}
+    report = (run.folder / "report.md").read_text()
+    assert "could not be made" not in report
+    assert r"\$photos\_\$" in report
+    assert "\x1b" not in capsys.readouterr().out + report
+    mnist_dense.predict(np.zeros((6, 6, 3)), run.folder)
+    assert mnist_dense.evaluate(run.folder, "$photos_$")
+    mnist_dense.export(run.folder)
 
 
 # ---------------------------------------------------------------- divergence

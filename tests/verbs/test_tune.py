@@ -1,4 +1,5 @@
 import csv
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from recipes.errors import DataError, TrainingError
 from recipes.kinds.image_classification import ImageClassification
 from recipes.settings import read_config
 from recipes.verbs.recipe import Recipe
+from recipes.verbs.tune import _Search
 
 
 def tune(search_space, *, trials, config=mnist_dense.TINY, objective=("val_accuracy", "max")):
@@ -42,6 +44,19 @@ def test_nan_in_the_last_step_of_a_trial_is_seen_too():
     one_step = {"max_examples": 32, "batch_size": 32}
     with pytest.raises(TrainingError, match="all 2 trials failed, the first with: val_loss is nan after epoch 1"):
         tune(partial(rates, values=[1e30, 1e31]), config=replace(mnist_dense.TINY, **one_step), trials=2)
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_search_of_one_seed_is_repeated(monkeypatch, seed):
+    """Keras Tuner takes seed 0 for none."""
+    monkeypatch.setattr(_Search, "_figure", lambda self, config: config.learning_rate)
+    config, proposed = replace(mnist_dense.TINY, seed=seed), []
+    for _ in range(2):
+        tune(lambda hp, config: replace(config, learning_rate=hp.Float("rate", 1e-4, 1e-1)), trials=4, config=config)
+        proposed.append([row["rate"] for row in trials()])
+        shutil.rmtree("runs")
+    assert proposed[0] == proposed[1]
+    assert len(set(proposed[0])) == 4
 
 
 def test_when_every_trial_fails_that_is_an_error_and_nothing_is_chosen():
