@@ -44,7 +44,7 @@ def choose_precision(name: str = "auto") -> Precision:
     if not processor_flags() & {"avx512_bf16", "amx_bf16"}:
         return Precision("float32", "the processor has no bfloat16 arithmetic")
     measured = _read_measurement() or _measure_and_keep()
-    rates = f"{measured['bfloat16']:.0f} against {measured['float32']:.0f} GFLOP/s"
+    rates = f"{measured['bfloat16']:.0f} against {measured['float32']:.0f} GFLOP/s of a core"
     when = f"measured on {measured['date']}"
     if measured["bfloat16"] > WORTH_IT * measured["float32"]:
         return Precision("mixed_bfloat16", f"bfloat16 is faster here: {rates}, {when}")
@@ -58,11 +58,11 @@ def precision_file() -> Path:
 
 
 @functools.cache
-def matmul_rates(size: int = 512, repeats: int = 80) -> dict[str, float]:
-    """Returns the rates of a square matrix product in float32 and bfloat16, in GFLOP/s, measured once in a process.
+def matmul_rates(size: int = 1024, repeats: int = 20) -> dict[str, float]:
+    """Returns the rates of a square matrix product in float32 and bfloat16, in GFLOP/s of a core.
 
-    The best of many short products, the two in turns: each takes about a millisecond, less than an operating system
-    gives a process before another gets its turn, so that some of them are undisturbed on a busy machine too.
+    The best of some, the two in turns, in this process's own processor time: that other programs take turns on the
+    processor changes how long a product takes, and hardly the work it is. Measured once in a process.
     """
     product = tf.function(lambda a: tf.linalg.matmul(a, a))
     matrix = tf.random.stateless_uniform((size, size), seed=(0, 0))
@@ -70,10 +70,10 @@ def matmul_rates(size: int = 512, repeats: int = 80) -> dict[str, float]:
     fastest = dict.fromkeys(matrices, float("inf"))
     for _ in range(repeats):
         for dtype, operand in matrices.items():
-            start = time.perf_counter()
+            start = time.process_time()
             product(operand).numpy()
-            fastest[dtype] = min(fastest[dtype], time.perf_counter() - start)
-    return {dtype: 2 * size**3 / seconds / 1e9 for dtype, seconds in fastest.items()}
+            fastest[dtype] = min(fastest[dtype], time.process_time() - start)
+    return {dtype: 2 * size**3 / max(seconds, 1e-9) / 1e9 for dtype, seconds in fastest.items()}
 
 
 def _read_measurement() -> dict[str, Any] | None:
