@@ -169,15 +169,18 @@ class Subwords(Tokenizer):
         """Returns the pieces of some texts: `vocab_size` tokens, or fewer where there is too little text.
 
         Raises:
-            DataError: If `vocab_size` is less than the number of characters in them and the four ids.
+            DataError: If `vocab_size` is less than the number of characters in them and the four ids, or they are
+                white space alone.
         """
         import sentencepiece
 
-        learned = io.BytesIO()
+        learned, texts = io.BytesIO(), list(texts)
+        if not any(text.strip() for text in texts):
+            raise DataError("no vocabulary can be learned of texts that are white space alone; expected some words")
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=(
-                    text.decode() for text in tf.strings.reduce_join(at_spaces(list(texts)), -1, separator=" ").numpy()
+                    text.decode() for text in tf.strings.reduce_join(at_spaces(texts), -1, separator=" ").numpy()
                 ),
                 model_writer=learned,
                 vocab_size=vocab_size,

@@ -115,7 +115,8 @@ class TextClassification:
         classify = classify_ids_function(served, source.info)
 
         def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            return classify(token_ids[:, -length:])
+            one_if_empty = tf.cast(tf.shape(token_ids)[1] == 0, tf.int32)  # a recurrent network fails on no step
+            return classify(tf.pad(token_ids, [[0, 0], [0, one_if_empty]])[:, -length:])
 
         ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
         signatures = {

@@ -200,6 +200,8 @@ def test_tokenizers_survive_json(subwords):
 def test_too_small_a_vocabulary_is_refused(sentences):
     with pytest.raises(DataError, match="no vocabulary of 10 tokens can be learned"):
         Subwords.learn(sentences, 10)
+    with pytest.raises(DataError, match="of texts that are white space alone; expected some words"):
+        Subwords.learn(["", " \n\t"], 10)
 
 
 def test_learning_is_the_same_every_time(sentences, subwords):

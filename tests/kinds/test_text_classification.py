@@ -47,4 +47,7 @@ def test_an_export_says_how_many_words_are_known_and_answers_padding_alone(class
     np.testing.assert_allclose(of_ids["probabilities"].numpy().sum(-1), 1, rtol=1e-5)
     [alone] = served["token_ids"](token_ids=tf.constant([[0]]))["probability"].numpy()
     assert alone == pytest.approx(of_ids["probability"].numpy()[0])
+    [none] = served["token_ids"](token_ids=tf.zeros((1, 0), tf.int32))["probability"].numpy()
+    assert none == pytest.approx(alone), "no column at all"
+    assert served["token_ids"](token_ids=tf.zeros((0, 3), tf.int32))["label"].shape == (0,)
     assert served["serving_default"](text=tf.constant([], tf.string))["known_words"].shape == (0,)
