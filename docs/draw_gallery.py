@@ -17,15 +17,19 @@ PICTURES = Path(__file__).parent / "pictures"
 
 #: Recipe -> those pictures of its report that the gallery shows; of others, all of them.
 SHOWN = {
-    "mnist_autoencoder": ["reconstructions"],
     "mnist_vae": ["samples", "reconstructions", "traversals"],
+    "mnist_autoencoder": ["reconstructions"],
     "dcgan": ["samples", "curves"],
-    "imdb_lstm": ["gradients", "confusion"],
-    "imdb_transformer": ["attention", "confusion"],
+    "cifar_lecture": ["confusion"],
+    "cifar_convnet": ["confusion"],
+    "cifar_resnet": ["confusion"],
+    "cifar_googlenet": ["confusion"],
+    "word2vec": ["words"],
+    "imdb_lstm": ["confusion", "gradients"],
+    "imdb_transformer": ["attention"],
     "show_attend_tell": ["good1", "bad1"],
     "translate_seq2seq": ["alignment"],
     "translate_transformer": ["alignment"],
-    "word2vec": ["words"],
 }
 
 
