@@ -78,8 +78,8 @@ class Predict(Model):
     """Print what the model answers to each input: its label and probability, caption, translation, text or code.
 
     Inputs are image files (JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF), folders of them or, of a recipe that reads texts,
-    texts and .txt files. One that cannot be read gets a message, the others their predictions, and the exit status is 1. Of a
-    caption also a picture of where its words look: photo-attention.png in this folder; of a second photo.jpg,
+    texts and .txt files. One that cannot be read gets a message, the others their predictions, and the exit status is
+    1. Of a caption also a picture of where its words look: photo-attention.png in this folder; of a second photo.jpg,
     photo-attention-2.png.
     """
 
