@@ -3,6 +3,7 @@
 import importlib
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 from recipes.runs.atomic_files import save_picture
 from recipes.runs.curves import draw_curves
-from recipes.runs.report import read_history
+from recipes.runs.exhibits import write_exhibits
+from recipes.runs.history import read_history
 from recipes.verbs.evaluate import data_of_run
 
 PICTURES = Path(__file__).parent / "pictures"
@@ -38,7 +40,8 @@ def draw_run(run: Path, folder: Path) -> str:
     model, splits = model_and_data(run)
     name = model.run.recipe
     save_picture(draw_curves(read_history(run / "history.csv"), f"{name} on {model.run.info}"), folder / "curves.png")
-    recipe_of(run).report(model, splits, folder)
+    for report in recipe_of(run).reports:
+        write_exhibits(partial(report, model, splits), folder)
     return name
 
 

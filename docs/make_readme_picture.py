@@ -18,7 +18,7 @@ from recipes import show_attend_tell
 from recipes.kinds.captioning import draw_strip
 from recipes.runs.atomic_files import save_picture
 from recipes.runs.curves import draw_curves
-from recipes.runs.report import read_history
+from recipes.runs.history import read_history
 
 PICTURES = Path(__file__).parent / "pictures"
 HEIGHT, MARGIN, WIDTH = 400, 24, 1400
