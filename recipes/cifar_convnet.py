@@ -16,8 +16,8 @@ the rest, not 64 times it; a momentum of 0.9, not 0.85, and a rate that falls as
 training images held out. `evaluate`'s loss is the formula's, with the smoothing. The lecture's network is
 `cifar_lecture`.
 
-Result: 90.39 % test accuracy (one seed) after 10 epochs, in 22 min on two cores (AVX-512, about 300 GFLOP/s in
-float32), other work beside. Command: `python benchmarks/accuracy.py cifar_convnet`.
+Result: 90.78 % test accuracy (three seeds, 90.69 to 90.85, in bfloat16) after 10 epochs, in 14 to 18 min on two cores
+with AMX, other work beside. Command: `python benchmarks/accuracy.py cifar_convnet --seeds 0 1 2`.
 """
 
 from dataclasses import dataclass, replace
