@@ -1,6 +1,7 @@
 """What a report shows, each picture and text made and written by itself."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,10 @@ def write_exhibits(report: Callable[[], Iterable[Exhibit]], folder: Path) -> tup
 
     shown: dict[str, str] = {}
     notes: list[str] = []
-    exhibits: Iterator[Exhibit] | None = None
     name = "the report"
+    exhibits = chain.from_iterable(each() for each in [report])  # called in the loop: that may fail, too
     while True:
         try:
-            if exhibits is None:
-                exhibits = iter(())
-                exhibits = iter(report())
             title, name, make = next(exhibits)
             content = make()
             write_text(folder / name, content) if isinstance(content, str) else save_picture(content, folder / name)
