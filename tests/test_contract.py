@@ -167,6 +167,7 @@ def test_plain_keras_opens_it_and_gives_the_same_answers(name, fitted, tmp_path)
 
 def test_first_loss_is_what_chance_predicts(classifier, fitted):
     run = fitted(classifier).run
+    keras.utils.set_random_seed(run.config.seed)
     untrained = classifier.build(run.config, run.info.sizes(page_of(classifier).sizes))
     splits = page_of(classifier).load_data(with_changes(run.config, dataset=run.info.name), None, run.tokenizer)
     images, labels = next(iter(splits.test))

@@ -15,7 +15,7 @@ from recipes.devices.workers import Workers
 from recipes.runs.callback_state import CallbackStates, keep_rows_of_csv_loggers
 from recipes.runs.checkpoints import newest_checkpoint, parse_checkpoint, write_checkpoint
 from recipes.runs.run_state import put_state, take_state
-from recipes.runs.signals import end
+from recipes.runs.signals import RECEIVED, end
 
 #: Several workers ask each other every so many steps whether to save or stop: asking costs a message to each.
 ASK_EVERY = 8
@@ -120,9 +120,12 @@ class CheckpointCallback(keras.callbacks.Callback):
 
         Outside of training, where all is saved, any signal does.
         """
-        if not self.training or (self.signal == number == signal.SIGINT):
+        again, self.signal = (
+            self.signal == number == signal.SIGINT,
+            number,
+        )  # kept where something swallows what is raised
+        if not self.training or again:
             self._stop(number)
-        self.signal = number
         if number == signal.SIGINT:
             os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")  # print is not for handlers
 
@@ -177,6 +180,8 @@ def signals_to(saving: CheckpointCallback) -> Iterator[None]:
         return
     before = {number: signal.signal(number, saving.on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
+        if RECEIVED:
+            saving.on_signal(signal.SIGTERM)
         yield
     finally:
         for number, handler in before.items():

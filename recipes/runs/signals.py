@@ -10,6 +10,9 @@ from typing import NoReturn
 #: Exit status of what SIGTERM has ended: the same command, run again, does or resumes it.
 ENDED_BY_SIGTERM = 75
 
+#: SIGTERMs that have come: what a handler raises is swallowed where it runs in a destructor, or in a library's callback.
+RECEIVED: list[int] = []
+
 
 def end(why: str) -> NoReturn:
     """Ends the process as SIGTERM asks, and says what has become of its work."""
@@ -28,7 +31,13 @@ def ended_by_sigterm(why: str) -> Iterator[list[str]]:
     if threading.current_thread() is not threading.main_thread():
         yield said
         return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: end(said[0]))
+
+    def handle(number: int, frame: object) -> None:
+        RECEIVED.append(number)
+        end(said[0])
+
+    RECEIVED.clear()
+    before = signal.signal(signal.SIGTERM, handle)
     try:
         yield said
     finally:

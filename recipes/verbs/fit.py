@@ -49,18 +49,18 @@ def fit_recipe(
 ) -> keras.Model:
     """Returns a recipe's trained model; see `Recipe.fit`."""
     callbacks = checked_callbacks(callbacks)
-    # The strategy first: several machines must meet before TensorFlow does anything else.
-    nothing = "nothing is trained or saved yet; run the same command again"
     resumed = None if isinstance(resume, bool) else unfinished_run(recipe, resume, data, runs)
     config = resumed.config if resumed else config
-    with ended_by_sigterm(nothing) as said, caller_random_state(), training_scope(config):
-        splits = resumed.load(recipe) if resumed else recipe.load_data(config, data)
-        config = follow_stand_in(config, splits.info)
-        # a new run, or an unfinished one; its precision
-        run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
-        keras.utils.set_random_seed(config.seed)
-        model = recipe.build(config, splits.info.sizes(recipe.sizes))
-        refuse_to_change_a_schedule(callbacks, model, run)
+    nothing = "nothing is trained or saved yet; run the same command again"
+    with ended_by_sigterm(nothing) as said, caller_random_state():
+        with training_scope(config):  # first: several machines must meet before TensorFlow does anything else
+            splits = resumed.load(recipe) if resumed else recipe.load_data(config, data)
+            config = follow_stand_in(config, splits.info)
+            # a new run, or an unfinished one; its precision
+            run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
+            keras.utils.set_random_seed(config.seed)
+            model = recipe.build(config, splits.info.sizes(recipe.sizes))
+            refuse_to_change_a_schedule(callbacks, model, run)
         model = fit_model(model, splits, run, [*callbacks, *recipe.callbacks(splits)], recipe.reports, recipe.figures)
         said[0] = "the run is finished"
         return model

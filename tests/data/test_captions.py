@@ -140,7 +140,7 @@ def test_photographs_named_in_a_text_file(tmp_path):
         (([IMAGES[0], IMAGES[1][:9], IMAGES[2]], CAPTIONS), "images differ in size; expected an array"),
         ((([IMAGES[0], IMAGES[1][:9]], CAPTIONS[:2]), (IMAGES, CAPTIONS)), "images differ in size; expected an array"),
         ((IMAGES[0], ["a"] * 16), "expected numbers .N, H, W, 3., or paths of files"),
-        ("none.tsv", "cannot read none.tsv as text"),
+        ("none.tsv", "cannot read none.tsv: No such file"),
         (7, "data holds a int, 7; expected"),
     ],
 )

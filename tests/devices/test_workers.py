@@ -130,7 +130,7 @@ def test_launch_ends_all_when_one_is_killed_or_all_are_told_and_the_same_line_go
     assert not any(worker.is_running() for worker in workers)
 
     process = launched(tmp_path, *endless)
-    assert any("resuming the unfinished run there, after" in line for line in read_until(process, "epoch "))
+    assert any("resuming the unfinished run there, after" in line for line in read_until(process, "  accuracy "))
     process.terminate()
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 75, said

@@ -116,7 +116,7 @@ def test_a_history_of_version_0_1_counts_from_zero_and_is_read_from_one(tmp_path
         ("snake_case stays", "snake_case stays"),
         ("<script>&", "&lt;script&gt;&amp;"),
         ("a|b *c* [d](e) `f`", r"a\|b \*c\* \[d\](e) \`f\`"),
-        ("\x1b[2J\ncaf\udce9", r"\\x1b\[2J caf\\udce9"),
+        ("\x1b[2J\ncaf\udce9", r"\\x1b\[2J caf\\xe9"),
     ],
 )
 def test_markdown_shows_a_text_as_it_is(text, markdown):
