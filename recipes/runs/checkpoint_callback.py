@@ -120,10 +120,8 @@ class CheckpointCallback(keras.callbacks.Callback):
 
         Outside of training, where all is saved, any signal does.
         """
-        again, self.signal = (
-            self.signal == number == signal.SIGINT,
-            number,
-        )  # kept where something swallows what is raised
+        again = self.signal == number == signal.SIGINT
+        self.signal = number  # kept: what is raised here may be swallowed, as in a destructor
         if not self.training or again:
             self._stop(number)
         if number == signal.SIGINT:

@@ -10,7 +10,7 @@ from typing import NoReturn
 #: Exit status of what SIGTERM has ended: the same command, run again, does or resumes it.
 ENDED_BY_SIGTERM = 75
 
-#: SIGTERMs that have come: what a handler raises is swallowed where it runs in a destructor, or in a library's callback.
+#: SIGTERMs that have come: what a handler raises is swallowed where it runs in a destructor, or a library's callback.
 RECEIVED: list[int] = []
 
 
