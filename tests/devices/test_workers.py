@@ -143,7 +143,7 @@ def test_launch_ends_all_when_one_is_killed_or_all_are_told_and_the_same_line_go
     assert "[worker 1] worker 1 of 2 trains along; the chief reports" in said
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_workers_that_lose_one_end_in_words_and_go_on_in_bits(tmp_path, killed):
     """Without `launch`, as on several machines; the chief or another."""
     (tmp_path / "runs").mkdir()
@@ -173,6 +173,7 @@ def test_workers_that_lose_one_end_in_words_and_go_on_in_bits(tmp_path, killed):
         np.testing.assert_array_equal(parts[name], value, err_msg=name)
 
 
+@pytest.mark.slow
 def test_uneven_shares_of_the_validation_split_count_each_example_once(tmp_path):
     fit_on_workers("recipes.mnist_dense", tmp_path / "workers", {**CHANGES, "max_examples": 135, "dropout": 0.0})
     (tmp_path / "one").mkdir()
@@ -194,6 +195,7 @@ def test_what_the_chief_cannot_do_is_said_on_every_worker(tmp_path):
     assert "RunError: the chief says: cannot make " in "".join(path.read_text() for path in Path().glob("log-*.txt"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_launch_with_the_model_kept(tmp_path):
     process = launched(tmp_path, "--epochs", "2000")
     read_until(process, "epoch 1/2000")

@@ -51,7 +51,7 @@ def crash_and_resume(make, at=20, epochs=4):
     return resumed, alone
 
 
-@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("append", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_open_csv_file_is_written_on_with_each_epoch_once(append):
     crash_and_resume(lambda name: keras.callbacks.CSVLogger(f"{name}.csv", append=append))
     resumed, alone = Path("resumed.csv").read_text(), Path("alone.csv").read_text()
