@@ -11,9 +11,9 @@ https://github.com/keras-team/keras/blob/2.3.1/examples/mnist_mlp.py). What diff
 the example looks at the test images after each epoch, and reports the last. `LINEAR` is softmax regression, without
 shifts, which reaches about 92 %.
 
-Result: 98.96 % test accuracy (three seeds, 98.90 to 99.05, in bfloat16) after 20 epochs, in 2 min 45 s; `LINEAR`
-92.61 % in 28 s (float32). Two cores, other work beside. Command: `python benchmarks/accuracy.py mnist_dense --seeds 0 1
-2`.
+Result: 98.96 % test accuracy (three seeds, 98.90 to 99.05, in bfloat16) after 20 epochs, in 1 min 23 s, 2 min 45 s with
+other work beside; `LINEAR` 92.61 % in 28 s (float32). Two cores. Command: `python benchmarks/accuracy.py mnist_dense
+--seeds 0 1 2`.
 
 This is the page to start with: every recipe has these sections in this order.
 """
