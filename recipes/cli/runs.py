@@ -83,11 +83,11 @@ def _list(options: List) -> None:
     if name and name not in known:
         near = did_you_mean(name, [*known, *COMMANDS])
         raise UsageError(f"unknown recipe {name!r}{near}; expected one of: {', '.join(known)}")
-    found = [run for run in every if name in ("", run.folder.parent.name)]
+    listed = [run for run in every if name in ("", run.folder.parent.name)]
     if options.json:
-        print_json([_as_json(run) for run in found])
-    elif found:
-        print_table([HEADER, *map(_row, found)])
+        print_json([_as_json(run) for run in listed])
+    elif listed:
+        print_table([HEADER, *map(_row, listed)])
     else:
         print(f"no runs{f' of {name}' if name else ''} in {options.runs}; recipes fit NAME makes one", file=sys.stderr)
 

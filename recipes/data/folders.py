@@ -98,21 +98,21 @@ def _find_splits(folder: Path, reader: Reader) -> dict[str, Path]:
     classes = [name for name in others if not split_of(name) and any(map(_takes(reader), list_files(folder / name)))]
     if classes:
         raise DataError(f"{here} has {_named(splits)}, as if it were split, beside {_named(classes)}; {rule}")
-    found: dict[str, Path] = {}
+    places: dict[str, Path] = {}
     for name in splits:
-        other = found.setdefault(split_of(name), folder / name)
+        other = places.setdefault(split_of(name), folder / name)
         if other.name != name:
             raise DataError(
                 f"{here} has both {_named([other.name, name])}, which may be one split; expected one of them"
             )
-    if "train" not in found:
+    if "train" not in places:
         raise DataError(f"{here} has {_named(splits)} and no train; {rule}")
-    if [*found] != [path.name for path in found.values()]:
-        taken = ", ".join(f"{one_line(path.name)} for {split}" for split, path in found.items())
+    if [*places] != [path.name for path in places.values()]:
+        taken = ", ".join(f"{one_line(path.name)} for {split}" for split, path in places.items())
         print(f"note: in {here}, {taken} are taken")
     if others:
         print(f"note: {_named(others)} in {here} {_are(others)} not used: no split with a sub-folder per class")
-    return {split: found[split] for split in SPLIT_NAMES if split in found}
+    return {split: places[split] for split in SPLIT_NAMES if split in places}
 
 
 def _takes(reader: Reader) -> Callable[[Path], bool]:
@@ -130,8 +130,8 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _list_files(folder: Path, names: tuple[str, ...], reader: Reader) -> list[list[Path]]:
     """Returns the files of each class."""
     if sub_folders(folder) != names:
-        found = _named(_class_names(folder))
-        raise DataError(f"{one_line(folder)} has the classes {found}; expected {_named(names)}")
+        classes = _named(_class_names(folder))
+        raise DataError(f"{one_line(folder)} has the classes {classes}; expected {_named(names)}")
     files = [list(filter(_takes(reader), list_files(folder / name))) for name in names]
     for name, paths in zip(names, files, strict=True):
         if not paths:

@@ -1,16 +1,18 @@
 """Files that are written whole or not at all."""
 
+from __future__ import annotations
+
 import json
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure  # not pyplot: no display, no state
+from typing import TYPE_CHECKING, Any
 
 from recipes.errors import RunError
-from recipes.runs.figure_text import shown_as_it_is
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DPI, LONGEST = 100, 10_000  # of a picture, in pixels
 PART = ".part-"  # what is being written begins with it
@@ -50,6 +52,8 @@ def damaged(path: Path, why: str) -> RunError:
 
 def save_picture(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG, in one step: its texts as they are, and no side of more than `LONGEST` pixels."""
+    from recipes.runs.figure_text import shown_as_it_is  # Matplotlib, which reading and listing runs needs not
+
     dpi = min(DPI, LONGEST / max(figure.get_size_inches()))
     shown_as_it_is(figure)
     with warnings.catch_warnings():  # a character that no font has is a box, and no reason to end a run

@@ -1,6 +1,5 @@
 """Runs side by side: the settings that differ, the figures, and the curves in one picture. Loads no TensorFlow."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure  # not pyplot: no display, no state
 from matplotlib.ticker import MaxNLocator
 
 from recipes.errors import RunError
+from recipes.runs.atomic_files import read_json
 from recipes.runs.history import read_history
 from recipes.runs.run_list import RunSummary, summary
 
@@ -86,27 +86,31 @@ def draw_comparison(comparison: Comparison) -> Figure:
 def _settings(run: RunSummary) -> dict[str, Any]:
     """Returns what was decided before a run: its settings, data, and what it was trained on and with."""
     values: dict[str, Any] = {"recipe": run.recipe, "data": run.data, "stand_in_for": run.stand_in_for}
-    values |= json.loads((run.folder / "config.json").read_text()) if (run.folder / "config.json").exists() else {}
+    values |= _read(run.folder / "config.json")
     for file, names in (
         ("data.json", ("version", "examples", "fingerprint")),
         ("environment.json", ("precision", "strategy", "processor", "packages")),
     ):
-        found = json.loads((run.folder / file).read_text()) if (run.folder / file).exists() else {}
-        values |= {name if name not in values else f"{file}: {name}": found.get(name) for name in names}
+        recorded = _read(run.folder / file)
+        values |= {name if name not in values else f"{file}: {name}": recorded.get(name) for name in names}
     packages = values.pop("packages", None)
     return values | {f"{name} (package)": number for name, number in (packages or {}).items()}
 
 
 def _figures(run: RunSummary) -> dict[str, Any]:
     """Returns what came of a run."""
-    file = run.folder / "metrics.json"
-    metrics = json.loads(file.read_text()) if file.exists() else {}
+    metrics = _read(run.folder / "metrics.json")
     figures: dict[str, Any] = {"state": run.state, "epochs": run.epochs, "seconds": run.seconds}
     figures["parameters"] = metrics.get("parameters")
     for split in ("test", "validation", "train"):
         values = metrics.get(split)
         figures |= {f"{split} {name}": value for name, value in values.items()} if isinstance(values, dict) else {}
     return figures
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file of a run; {} where there is no such file."""
+    return read_json(path) if path.exists() else {}
 
 
 def _by_name(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -21,7 +21,7 @@ def write_exhibits(report: Callable[[], Iterable[Exhibit]], folder: Path) -> tup
     Returns:
         ({title: file name} of what was written, the notes).
     """
-    from recipes.runs.atomic_files import save_picture, write_text  # Matplotlib, which no page needs to be imported
+    from recipes.runs.atomic_files import save_picture, write_text  # which no page needs to be imported
 
     shown: dict[str, str] = {}
     notes: list[str] = []

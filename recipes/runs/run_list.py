@@ -3,7 +3,6 @@
 Reads small files alone and loads no TensorFlow. A file that is damaged makes its run "damaged", never an error.
 """
 
-import json
 import math
 import os
 import shutil
@@ -15,6 +14,7 @@ from typing import Any, TypeGuard
 from filelock import FileLock, Timeout
 
 from recipes.errors import RunError, did_you_mean
+from recipes.runs.atomic_files import read_json
 from recipes.runs.history import read_history
 
 SEARCH = "tune-"  # the name of a search's folder begins with it
@@ -220,14 +220,13 @@ def _summary_of_search(folder: Path) -> RunSummary:
 
 def _read(path: Path, damaged: list[str]) -> dict[str, Any] | None:
     """Returns the JSON object in a file, None if there is no file; one that holds none is named in `damaged`."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, RecursionError):
-        values = None
-    _check(isinstance(values, dict), path.name, damaged)
-    return values if isinstance(values, dict) else None
+    try:
+        return read_json(path)
+    except RunError:
+        damaged.append(path.name)
+        return None
 
 
 def _check(good: bool, name: str, damaged: list[str]) -> None:

@@ -27,18 +27,18 @@ def ended_by_sigterm(why: str) -> Iterator[list[str]]:
     Args:
         why: What is said then. The list that is yielded holds it, to be changed as the work goes on.
     """
-    said = [why]
+    reason = [why]
     if threading.current_thread() is not threading.main_thread():
-        yield said
+        yield reason
         return
 
     def handle(number: int, frame: object) -> None:
         RECEIVED.append(number)
-        end(said[0])
+        end(reason[0])
 
     RECEIVED.clear()
     before = signal.signal(signal.SIGTERM, handle)
     try:
-        yield said
+        yield reason
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -52,7 +52,7 @@ def fit_recipe(
     resumed = None if isinstance(resume, bool) else unfinished_run(recipe, resume, data, runs)
     config = resumed.config if resumed else config
     nothing = "nothing is trained or saved yet; run the same command again"
-    with ended_by_sigterm(nothing) as said, caller_random_state():
+    with ended_by_sigterm(nothing) as reason, caller_random_state():
         with training_scope(config):  # first: several machines must meet before TensorFlow does anything else
             splits = resumed.load(recipe) if resumed else recipe.load_data(config, data)
             config = follow_stand_in(config, splits.info)
@@ -62,7 +62,7 @@ def fit_recipe(
             model = recipe.build(config, splits.info.sizes(recipe.sizes))
             refuse_to_change_a_schedule(callbacks, model, run)
         model = fit_model(model, splits, run, [*callbacks, *recipe.callbacks(splits)], recipe.reports, recipe.figures)
-        said[0] = "the run is finished"
+        reason[0] = "the run is finished"
         return model
 
 
