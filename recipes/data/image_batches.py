@@ -50,7 +50,7 @@ def image_splits(
     Raises:
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
-    from recipes.data.images import find_images, resized
+    from recipes.data.images import at_shape, find_images
     from recipes.data.in_memory import three_way
 
     if isinstance(data, Splits):
@@ -59,7 +59,7 @@ def image_splits(
     how = {"offline": config.offline, "on_bad_file": config.on_bad_file, "in_memory": config.in_memory}
     arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
     if config.image_shape is not None:
-        arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
+        arrays = arrays.mapped(lambda columns: (at_shape(columns[0], shape), *columns[1:]))
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     image_shape = train[0].shape[1:]
     padding = getattr(config, "crop_padding", 0)
