@@ -28,14 +28,15 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Settings, ValidationShare
+from recipes.settings import Count, Counts, ImageShape, Natural, Positive, ValidationShare
+from recipes.settings.columns import LabelledImages
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(LabelledImages):
     """Settings of cifar_lecture. Change them by name: `fit(epochs=50)`, `recipes fit cifar_lecture --epochs 50`."""
 
     # data

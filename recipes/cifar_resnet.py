@@ -38,14 +38,15 @@ from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import SmoothedCrossentropy
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
+from recipes.settings.columns import LabelledImages
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(LabelledImages):
     """Settings of cifar_resnet. Change them by name: `fit(epochs=5)`, `recipes fit cifar_resnet --epochs 5`."""
 
     # data

@@ -52,14 +52,15 @@ from recipes.errors import ConfigError, DataError
 from recipes.kinds.image_quality import KernelDistance
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Counts, ImageShape, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, ImageShape, Positive, Share, ValidationShare
+from recipes.settings.columns import Images
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of dcgan. Change them by name: `fit(epochs=5)`, `recipes fit dcgan --epochs 5`."""
 
     # data

@@ -37,14 +37,15 @@ from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_classification import TextClassification
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
+from recipes.settings.columns import LabelledTexts
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(LabelledTexts):
     """Settings of imdb_lstm. Change them by name: `fit(epochs=5)`, `recipes fit imdb_lstm --epochs 5`."""
 
     # data

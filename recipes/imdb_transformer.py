@@ -39,14 +39,15 @@ from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
+from recipes.settings.columns import LabelledTexts
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(LabelledTexts):
     """Settings of imdb_transformer. Change them by name: `fit(epochs=5)`, `recipes fit imdb_transformer --epochs 5`."""
 
     # data

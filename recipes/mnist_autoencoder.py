@@ -40,14 +40,15 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.optimizers import warmup_cosine
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Share, ValidationShare
+from recipes.settings.columns import Images
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of mnist_autoencoder. Change them by name: `fit(noise=0.2)`."""
 
     # data

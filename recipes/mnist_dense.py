@@ -29,14 +29,15 @@ from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.image_classification import ImageClassification
-from recipes.settings import Count, ImageShape, Natural, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, ImageShape, Natural, Positive, Share, ValidationShare
+from recipes.settings.columns import LabelledImages
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings: one field, one line, one comment
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(LabelledImages):
     """Settings of mnist_dense. Change them by name: `fit(epochs=5)`, `recipes fit mnist_dense --epochs 5`."""
 
     # data

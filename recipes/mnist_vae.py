@@ -46,14 +46,15 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
 from recipes.optimization.optimizers import warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Counts, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
+from recipes.settings.columns import Images
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of mnist_vae. Change them by name: `fit(beta=4.0)`."""
 
     # data

@@ -37,14 +37,15 @@ from recipes.errors import ConfigError
 from recipes.kinds.text_generation import TextGeneration
 from recipes.layers.positions import PositionEmbedding
 from recipes.optimization.optimizers import AdamW, warmup_cosine
-from recipes.settings import Count, NotNegative, Positive, Settings, Share
+from recipes.settings import Count, NotNegative, Positive, Share
+from recipes.settings.columns import PlainText
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(PlainText):
     """Settings of shakespeare_gpt. Change them by name: `fit(epochs=5)`, `recipes fit shakespeare_gpt --epochs 5`."""
 
     # data

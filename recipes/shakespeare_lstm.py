@@ -28,14 +28,15 @@ from keras import layers
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_generation import TextGeneration
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Settings, Share
+from recipes.settings import Count, Positive, Share
+from recipes.settings.columns import PlainText
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(PlainText):
     """Settings of shakespeare_lstm. Change them by name: `fit(epochs=5)`, `recipes fit shakespeare_lstm --epochs 5`."""
 
     # data

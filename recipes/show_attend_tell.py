@@ -42,7 +42,8 @@ from recipes.kinds.captioning import Captioning
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import Perplexity, smoothed_cross_entropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Counts, NotNegative, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Counts, NotNegative, Positive, Share, ValidationShare, VocabSize
+from recipes.settings.columns import CaptionedImages
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
@@ -52,7 +53,7 @@ Encoder = Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(CaptionedImages):
     """Settings of show_attend_tell. Change them by name: `fit(attention="hard")`."""
 
     # data

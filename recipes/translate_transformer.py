@@ -36,14 +36,15 @@ from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
+from recipes.settings.columns import SentencePairs
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(SentencePairs):
     """Settings of translate_transformer. Change them by name: `fit(epochs=5)`, or on the command line `--epochs 5`."""
 
     # data

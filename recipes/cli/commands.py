@@ -53,8 +53,9 @@ def fit(recipe: ModuleType, options: Fit, settings: dict[str, Any]) -> int:
 def evaluate(recipe: ModuleType, options: Evaluate, settings: dict[str, Any]) -> int:
     """Prints the test figures."""
     model = _load(recipe, options)
+    named = {name: value for name, value in vars(options).items() if name.endswith("_column") and value}
     with messages_kept_apart(options.quiet, options.json):
-        figures = recipe.evaluate(model, options.data, runs=options.runs)
+        figures = recipe.evaluate(model, options.data, runs=options.runs, **named)
     if options.json:
         data = str(options.data) if options.data else model.run.info.name
         stand_in_for = "" if options.data else model.run.info.stand_in_for

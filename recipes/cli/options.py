@@ -36,7 +36,7 @@ class Start:
 class Fit(Output, Start):
     """Train a recipe and evaluate it on the test split."""
 
-    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
+    data: Path | None = None  # your own instead: a folder, a table (.csv, .tsv, .jsonl), a text file; see docs/data.md
     runs: Path = Path("runs")  # the run folder is <runs>/<recipe>/<id>
     resume: bool = True  # resume the unfinished run of the same settings and data, where there is one
     run: Path | None = None  # continue this unfinished run, by its id or folder, with its own settings and data
@@ -46,7 +46,7 @@ class Fit(Output, Start):
 class Tune(Output, Start):
     """Search the recipe's space for the settings that do best on validation data."""
 
-    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
+    data: Path | None = None  # your own instead: a folder, a table (.csv, .tsv, .jsonl), a text file; see docs/data.md
     runs: Path = Path("runs")  # the search is kept in <runs>/<recipe>/tune-<id>
     trials: int = 20  # how many settings to try
 
@@ -63,7 +63,13 @@ class Model:
 class Evaluate(Output, Model):
     """Print the figures on the test split of what the model was trained on."""
 
-    data: Path | None = None  # your own to evaluate on instead: a folder with a sub-folder per class, or a text file
+    data: Path | None = None  # your own to evaluate on instead: a folder, a table (.csv, .tsv, .jsonl), or a text file
+    text_column: str = ""  # of a table: its texts, where they are in another column than in training
+    image_column: str = ""  # likewise: paths of its images
+    label_column: str = ""  # likewise: its labels
+    source_column: str = ""  # likewise: what is translated
+    target_column: str = ""  # likewise: its translations
+    caption_column: str = ""  # likewise: captions of its images
 
 
 @dataclass(frozen=True)

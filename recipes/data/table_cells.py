@@ -1,0 +1,175 @@
+"""What the cells of a table's columns become: texts, images, labels, weights; the rows that do not fit are named."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes.data.table_columns import is_number, plural
+from recipes.data.table_files import at
+from recipes.data.tables import Rows, Table
+from recipes.errors import DataError
+
+NEARLY_ALL = 0.9  # numbers among the labels of a column: the rest is taken for a mistake
+
+
+def read_columns(table: Table, chosen: dict[str, str], label_separator: str = "") -> dict[str, Any]:
+    """Returns role -> what its column holds, one value for each row.
+
+    Texts are str; images paths, bytes, arrays or PIL images; weights float; labels int, float, str or lists of these.
+
+    Args:
+        table: The table.
+        chosen: Role -> the name of its column.
+        label_separator: What stands between several labels in a cell of text; "": each has one.
+
+    Raises:
+        DataError: If cells are empty or of another type: names all of the rows.
+    """
+    names = list(dict.fromkeys(chosen.values()))
+    cells = table.read(names, None)
+    if not len(cells.lines):
+        raise DataError(f"{table.name} has no rows; expected one or more")
+    columns: dict[str, Any] = {}
+    for role, name in chosen.items():
+        column = _Column(table, role, name, cells.columns[names.index(name)], cells.lines)
+        if role == "label":
+            columns[role] = _labels(column, label_separator)
+        elif role == "image":
+            columns[role] = _images(column)
+        elif role == "weight":
+            columns[role] = column.converted(_weight, "no number of 0 or more")
+        elif role == "caption":
+            columns[role] = column.converted(_captions, "no caption")
+        else:
+            columns[role] = column.converted(_text, "no text")
+    return columns
+
+
+class _Column:
+    """The cells of one column, and where they stand."""
+
+    def __init__(self, table: Table, role: str, name: str, cells: Any, lines: Sequence[int]) -> None:
+        self.table, self.role, self.name, self.cells, self.lines = table, role, name, cells, lines
+
+    def converted(self, convert: Callable[[Any], Any], otherwise: str) -> list[Any]:
+        """Returns the cells converted; None stands for one that does not fit."""
+        values = [None if is_missing(cell) else convert(cell) for cell in self.cells]
+        self.refuse([place for place, value in enumerate(values) if value is None], otherwise)
+        return values
+
+    def refuse(self, places: list[int], otherwise: str) -> None:
+        """Raises a DataError that names the rows at some places; none are fine."""
+        if not places:
+            return
+        got, examples = "", {one for place in places[:3] if (one := _shown(self.cells[place]))}
+        if examples:
+            got = f" ({', '.join(sorted(examples))})"
+        where, verb = (
+            at(self.table.unit, [self.lines[place] for place in places]),
+            "has" if len(places) == 1 else "have",
+        )
+        raise DataError(
+            f"{where} of {self.table.name} {verb} {otherwise} in column {self.name!r}, the {plural(self.role)}{got}; "
+            f"expected one in each of its {len(self.cells):,} rows: mend these, or leave them out"
+        )
+
+
+def _shown(cell: Any) -> str:
+    """Returns a cell as an error has it; "" of an empty one."""
+    if is_missing(cell):
+        return ""
+    return repr(cell)[:50] if isinstance(cell, (str, int, float)) else f"a {type(cell).__name__}"
+
+
+def is_missing(cell: Any) -> bool:
+    """Returns whether a cell is empty: a text of white space, None, NaN, or what pandas has for these."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
+
+
+def _text(cell: Any) -> str | None:
+    if isinstance(cell, bytes):  # TensorFlow's
+        return cell.decode("utf-8", errors="replace")
+    return cell if isinstance(cell, str) else None
+
+
+def _captions(cell: Any) -> list[str] | None:
+    texts = [cell] if isinstance(cell, (str, bytes)) else cell if isinstance(cell, (list, tuple, np.ndarray)) else []
+    captions = [_text(text) for text in texts]
+    return None if not captions or any(is_missing(text) for text in captions) else [*map(str, captions)]
+
+
+def _weight(cell: Any) -> float | None:
+    if isinstance(cell, str) and not is_number(cell):
+        return None
+    try:
+        weight = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return weight if weight >= 0 else None
+
+
+def _images(column: _Column) -> Any:
+    def image(cell: Any) -> Any:
+        if isinstance(cell, dict):  # Hugging Face's
+            cell = cell.get("bytes") or cell.get("path")
+        if isinstance(cell, str):
+            return column.table.folder / cell.strip()  # or as it is, where it is absolute
+        return cell
+
+    if isinstance(column.cells, Rows):
+        return column.cells.changed(image)
+    images = column.converted(image, "no image")
+    kinds = {Path if isinstance(one, Path) else type(one) for one in images}
+    if Path in kinds and len(kinds) > 1:
+        column.refuse([place for place, one in enumerate(images) if not isinstance(one, Path)], "no path of an image")
+    return _stacked(images)
+
+
+def _stacked(values: list[Any]) -> Any:
+    """Returns arrays of one shape as one array; all else as it is."""
+    shapes = {one.shape if isinstance(one, np.ndarray) else None for one in values}
+    return values if None in shapes or len(shapes) > 1 else np.stack(values)
+
+
+def _labels(column: _Column, separator: str) -> list[Any]:
+    if column.table.is_text and separator:
+        return [[part.strip() for part in cell.split(separator) if part.strip()] for cell in column.cells]
+    names = column.table.label_names.get(column.name)
+    if names:
+        column.cells = [
+            names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None for cell in column.cells
+        ]
+    labels = column.converted(_label, "no label")
+    if column.table.is_text:
+        return _numbers(column, [label.strip() for label in labels])
+    words = [isinstance(label, str) for label in labels]
+    if 0 < sum(words) < len(words):
+        rare = sum(words) <= len(words) / 2
+        column.refuse(
+            [place for place, is_word in enumerate(words) if is_word == rare],
+            "a text" if rare else "no text, as the other rows have it,",
+        )
+    return _stacked(labels)
+
+
+def _label(cell: Any) -> Any:
+    if isinstance(cell, bytes):
+        return _text(cell)
+    if isinstance(cell, (np.generic, np.ndarray)) and np.ndim(cell) == 0:
+        return cell.item()
+    return cell
+
+
+def _numbers(column: _Column, labels: list[str]) -> list[Any]:
+    """Returns labels as int where all are whole numbers, as float where all are numbers, else as they are."""
+    strange = [place for place, label in enumerate(labels) if not is_number(label)]
+    if not strange:
+        whole = all(label.lstrip("+-").isdecimal() for label in labels)
+        return [int(label) if whole else float(label) for label in labels]
+    if len(strange) <= (1 - NEARLY_ALL) * len(labels):
+        column.refuse(strange, "no number, as nearly all the others have it,")
+    return labels
