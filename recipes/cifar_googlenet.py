@@ -38,8 +38,7 @@ from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import SmoothedCrossentropy
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
-from recipes.settings.columns import LabelledImages
+from recipes.settings import Count, ImageShape, LabelledImages, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

@@ -28,8 +28,7 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, ValidationShare
-from recipes.settings.columns import LabelledImages
+from recipes.settings import Count, Counts, ImageShape, LabelledImages, Natural, Positive, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

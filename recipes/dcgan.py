@@ -52,8 +52,7 @@ from recipes.errors import ConfigError, DataError
 from recipes.kinds.image_quality import KernelDistance
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Counts, ImageShape, Positive, Share, ValidationShare
-from recipes.settings.columns import Images
+from recipes.settings import Count, Counts, Images, ImageShape, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

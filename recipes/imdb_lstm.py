@@ -37,8 +37,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_classification import TextClassification
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
-from recipes.settings.columns import LabelledTexts
+from recipes.settings import Count, LabelledTexts, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

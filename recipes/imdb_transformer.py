@@ -39,8 +39,7 @@ from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
-from recipes.settings.columns import LabelledTexts
+from recipes.settings import Count, LabelledTexts, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

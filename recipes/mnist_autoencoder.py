@@ -40,8 +40,7 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.optimizers import warmup_cosine
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Share, ValidationShare
-from recipes.settings.columns import Images
+from recipes.settings import Count, Counts, Images, ImageShape, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

@@ -29,8 +29,7 @@ from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.image_classification import ImageClassification
-from recipes.settings import Count, ImageShape, Natural, Positive, Share, ValidationShare
-from recipes.settings.columns import LabelledImages
+from recipes.settings import Count, ImageShape, LabelledImages, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings: one field, one line, one comment

@@ -46,8 +46,7 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
 from recipes.optimization.optimizers import warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Counts, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
-from recipes.settings.columns import Images
+from recipes.settings import Count, Counts, Images, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

@@ -37,8 +37,7 @@ from recipes.errors import ConfigError
 from recipes.kinds.text_generation import TextGeneration
 from recipes.layers.positions import PositionEmbedding
 from recipes.optimization.optimizers import AdamW, warmup_cosine
-from recipes.settings import Count, NotNegative, Positive, Share
-from recipes.settings.columns import PlainText
+from recipes.settings import Count, NotNegative, PlainText, Positive, Share
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

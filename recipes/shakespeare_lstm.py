@@ -28,8 +28,7 @@ from keras import layers
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_generation import TextGeneration
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Share
-from recipes.settings.columns import PlainText
+from recipes.settings import Count, PlainText, Positive, Share
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

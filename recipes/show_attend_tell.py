@@ -42,8 +42,7 @@ from recipes.kinds.captioning import Captioning
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import Perplexity, smoothed_cross_entropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Counts, NotNegative, Positive, Share, ValidationShare, VocabSize
-from recipes.settings.columns import CaptionedImages
+from recipes.settings import CaptionedImages, Count, Counts, NotNegative, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

@@ -36,8 +36,7 @@ from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
-from recipes.settings.columns import SentencePairs
+from recipes.settings import Count, Positive, SentencePairs, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

@@ -35,8 +35,7 @@ from recipes.devices.replicas import compiled_by_xla
 from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Share, ValidationShare, VocabSize
-from recipes.settings.columns import PlainText
+from recipes.settings import Count, PlainText, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings

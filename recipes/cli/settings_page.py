@@ -8,7 +8,7 @@ from types import ModuleType
 from recipes.errors import RecipeError
 
 #: What settings are made with; whatever else a page imports, its settings do without.
-LIGHT = {"pydantic", "recipes.errors", "recipes.settings", "recipes.settings.columns"}
+LIGHT = {"pydantic", "recipes.errors", "recipes.settings"}
 
 
 def settings_page(path: Path) -> ModuleType | None:

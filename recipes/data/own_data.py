@@ -19,7 +19,6 @@ from recipes.data.table_columns import choose_columns, names_columns, roles_of
 from recipes.data.table_files import ENDINGS, OTHER_ENDINGS, Cells, ending_of, first_cells
 from recipes.data.tables import Table, as_table, of_file, read_tf_data
 from recipes.errors import DataError, one_line
-from recipes.settings import with_changes
 
 LONGEST_PATH = 4000  # a longer text is none
 
@@ -29,7 +28,7 @@ def plain_data(data: Any, config: Any) -> Any:
 
     Args:
         data: Of any kind; None: the data set that the config names.
-        config: Reads its column settings (see `recipes.settings.columns`), and its languages.
+        config: Reads its column settings (see `recipes.settings`), and its languages.
 
     Raises:
         DataError: If a table cannot be read, or it is not clear which of its columns are meant.
@@ -62,7 +61,7 @@ def from_table(data: Any, config: Any) -> Any:
 
 def without_columns(config: Any) -> Any:
     """Returns a config whose column settings are empty: for data that is no table any more."""
-    return with_changes(config, **dict.fromkeys(_column_settings(config), ""))
+    return replace(config, **dict.fromkeys(_column_settings(config), ""))
 
 
 def with_origin(info: DataInfo, data: Any) -> DataInfo:
@@ -145,7 +144,7 @@ def _columns(data: Any, config: Any, split: str, chosen: dict[str, str]) -> Any:
             return _of_tf_data(data, config)
         return _images_alone(data) if roles_of(config) == ["image"] else None
     named = {f"{role}_column": name for role, name in chosen.items()}
-    chosen |= choose_columns(table, with_changes(config, **named))
+    chosen |= choose_columns(table, replace(config, **named))
     if "label" in chosen and split != "train" and _labels_are_hidden(table, chosen["label"]):
         print(f"note: the labels of the {split} split are hidden: it is not used")
         return ()
@@ -192,11 +191,11 @@ def _is_table_file(data: str | Path, config: Any) -> bool:
             f"{one_line(path)} is no text file; expected a table in CSV, TSV or JSON Lines. In Python, pass it as "
             f"data={OTHER_ENDINGS[ending]}"
         )
+    roles = roles_of(config)
     if not path.is_file():
-        if ending in ENDINGS:
+        if ending in ENDINGS and ("label" in roles or roles == ["image"]):  # other readers of files say it themselves
             raise DataError(f"there is no file {one_line(path)}; expected a table")
         return False
-    roles = roles_of(config)
     if ending in (".csv", ".jsonl", ".ndjson") or any(getattr(config, f"{role}_column") for role in roles):
         return True
     if roles in (["source", "target"], ["image", "caption"]):  # they have files of their own, without a header

@@ -57,9 +57,8 @@ def choose_columns(table: Table, config: Any) -> dict[str, str]:
             free = {name: cells for name, cells in sample.items() if name not in chosen.values()}
             chosen[role] = _guessed(role, table, free, config)
         said = " and ".join(f"{one_line(chosen[role])!r} for the {plural(role)}" for role in left)
-        print(
-            f"note: in {table.name}, {'columns' if len(left) > 1 else 'column'} {said} {'are' if len(left) > 1 else 'is'} taken"
-        )
+        columns, are = ("columns", "are") if len(left) > 1 else ("column", "is")
+        print(f"note: in {table.name}, {columns} {said} {are} taken")
     twice = [name for name in chosen.values() if list(chosen.values()).count(name) > 1]
     if twice:
         raise DataError(

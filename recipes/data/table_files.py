@@ -270,10 +270,11 @@ def _text_lines(path: Path) -> Iterator[str]:
             file.seek(0)
             encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if beginning.startswith(mark)), "utf-8")
             errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
-            for number, line in enumerate(io.TextIOWrapper(file, encoding, errors, newline=""), 1):
-                if (not line.isascii() or "\0" in line) and (bad := _NO_TEXT.search(line)):
-                    raise DataError(_other_encoding(path, number, bad))
-                yield line
+            with io.TextIOWrapper(file, encoding, errors, newline="") as text:
+                for number, line in enumerate(text, 1):
+                    if (not line.isascii() or "\0" in line) and (bad := _NO_TEXT.search(line)):
+                        raise DataError(_other_encoding(path, number, bad))
+                    yield line
     except UnicodeError as error:
         raise DataError(
             f"cannot read {_named(path)} as text in {encoding.upper()}: {error}; save it as UTF-8"
