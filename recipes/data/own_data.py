@@ -17,7 +17,7 @@ from recipes.data.splits import DataInfo, Splits
 from recipes.data.table_cells import read_columns
 from recipes.data.table_columns import choose_columns, names_columns, roles_of
 from recipes.data.table_files import ENDINGS, OTHER_ENDINGS, Cells, ending_of, first_cells
-from recipes.data.tables import Table, as_table, of_file, read_tf_data
+from recipes.data.tables import Table, as_table, of_file, read_tf_data, unbatched
 from recipes.errors import DataError, one_line
 
 LONGEST_PATH = 4000  # a longer text is none
@@ -266,8 +266,7 @@ def _of_tf_data(data: tf.data.Dataset, config: Any) -> Any:
             "strings; of batches that a model takes as they are, pass Splits"
         )
     if batched:
-        print("note: the tf.data.Dataset is batched: it is taken apart into its examples")
-        data = data.unbatch()
+        data = unbatched(data)
     columns = read_tf_data(data.map(lambda *values: values[: len(roles)]))
     cells = Cells(columns, range(len(columns[0])))
     table = Table("the tf.data.Dataset", tuple(roles[: len(columns)]), lambda names, most: cells)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from recipes.data.table_columns import is_number, plural
+from recipes.data.table_columns import is_number
 from recipes.data.table_files import at
-from recipes.data.tables import Rows, Table
+from recipes.data.tables import Rows, Table, is_missing
 from recipes.errors import DataError
 
 NEARLY_ALL = 0.9  # numbers among the labels of a column: the rest is taken for a mistake
@@ -33,7 +33,7 @@ def read_columns(table: Table, chosen: dict[str, str], label_separator: str = ""
         raise DataError(f"{table.name} has no rows; expected one or more")
     columns: dict[str, Any] = {}
     for role, name in chosen.items():
-        column = _Column(table, role, name, cells.columns[names.index(name)], cells.lines)
+        column = _Column(table, name, cells.columns[names.index(name)], cells.lines)
         if role == "label":
             columns[role] = _labels(column, label_separator)
         elif role == "image":
@@ -50,8 +50,8 @@ def read_columns(table: Table, chosen: dict[str, str], label_separator: str = ""
 class _Column:
     """The cells of one column, and where they stand."""
 
-    def __init__(self, table: Table, role: str, name: str, cells: Any, lines: Sequence[int]) -> None:
-        self.table, self.role, self.name, self.cells, self.lines = table, role, name, cells, lines
+    def __init__(self, table: Table, name: str, cells: Any, lines: Sequence[int]) -> None:
+        self.table, self.name, self.cells, self.lines = table, name, cells, lines
 
     def converted(self, convert: Callable[[Any], Any], otherwise: str) -> list[Any]:
         """Returns the cells converted; None stands for one that does not fit."""
@@ -59,8 +59,8 @@ class _Column:
         self.refuse([place for place, value in enumerate(values) if value is None], otherwise)
         return values
 
-    def refuse(self, places: list[int], otherwise: str) -> None:
-        """Raises a DataError that names the rows at some places; none are fine."""
+    def refuse(self, places: list[int], otherwise: str, expected: str = "one in each of its {} rows") -> None:
+        """Raises a DataError that names the rows at some places; where there are none, all is well."""
         if not places:
             return
         got, examples = "", {one for place in places[:3] if (one := _shown(self.cells[place]))}
@@ -71,8 +71,8 @@ class _Column:
             "has" if len(places) == 1 else "have",
         )
         raise DataError(
-            f"{where} of {self.table.name} {verb} {otherwise} in column {self.name!r}, the {plural(self.role)}{got}; "
-            f"expected one in each of its {len(self.cells):,} rows: mend these, or leave them out"
+            f"{where} of {self.table.name} {verb} {otherwise} in column {self.name!r}{got}; expected "
+            f"{expected.format(f'{len(self.cells):,}')}: mend these, or leave them out"
         )
 
 
@@ -81,13 +81,6 @@ def _shown(cell: Any) -> str:
     if is_missing(cell):
         return ""
     return repr(cell)[:50] if isinstance(cell, (str, int, float)) else f"a {type(cell).__name__}"
-
-
-def is_missing(cell: Any) -> bool:
-    """Returns whether a cell is empty: a text of white space, None, NaN, or what pandas has for these."""
-    if isinstance(cell, str):
-        return not cell.strip()
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
 
 
 def _text(cell: Any) -> str | None:
@@ -125,7 +118,11 @@ def _images(column: _Column) -> Any:
     images = column.converted(image, "no image")
     kinds = {Path if isinstance(one, Path) else type(one) for one in images}
     if Path in kinds and len(kinds) > 1:
-        column.refuse([place for place, one in enumerate(images) if not isinstance(one, Path)], "no path of an image")
+        column.refuse(
+            [place for place, one in enumerate(images) if not isinstance(one, Path)],
+            "no path",
+            "what its other rows have",
+        )
     return _stacked(images)
 
 
@@ -151,7 +148,8 @@ def _labels(column: _Column, separator: str) -> list[Any]:
         rare = sum(words) <= len(words) / 2
         column.refuse(
             [place for place, is_word in enumerate(words) if is_word == rare],
-            "a text" if rare else "no text, as the other rows have it,",
+            "a text" if rare else "no text",
+            "what its other rows have",
         )
     return _stacked(labels)
 
@@ -171,5 +169,5 @@ def _numbers(column: _Column, labels: list[str]) -> list[Any]:
         whole = all(label.lstrip("+-").isdecimal() for label in labels)
         return [int(label) if whole else float(label) for label in labels]
     if len(strange) <= (1 - NEARLY_ALL) * len(labels):
-        column.refuse(strange, "no number, as nearly all the others have it,")
+        column.refuse(strange, "no number", "what nearly all of its {} rows have")
     return labels

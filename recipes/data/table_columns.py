@@ -10,7 +10,7 @@ import numpy as np
 
 from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS
 from recipes.data.table_files import SAMPLE, SEPARATORS, columns_in_words
-from recipes.data.tables import Table
+from recipes.data.tables import Table, is_missing
 from recipes.errors import DataError, did_you_mean, one_line
 
 #: What a column is for -> names that tell it, in small letters, without spaces and marks
@@ -42,8 +42,8 @@ def choose_columns(table: Table, config: Any) -> dict[str, str]:
     for role, name in chosen.items():
         if name not in table.names:
             raise DataError(
-                f"{table.name} has no column {name!r}{did_you_mean(name, table.names)} ({role}_column); its columns "
-                f"are {columns_in_words(table.names)}"
+                f"{table.name} has no column {name!r}{did_you_mean(name, table.names)}, as {role}_column names it; its "
+                f"columns are {columns_in_words(table.names)}"
             )
     left = [role for role in settings if role not in chosen and role != "weight"]
     if left and len(table.names) < len(settings.keys() - {"weight"}):
@@ -56,9 +56,9 @@ def choose_columns(table: Table, config: Any) -> dict[str, str]:
         for role in left:
             free = {name: cells for name, cells in sample.items() if name not in chosen.values()}
             chosen[role] = _guessed(role, table, free, config)
-        said = " and ".join(f"{one_line(chosen[role])!r} for the {plural(role)}" for role in left)
-        columns, are = ("columns", "are") if len(left) > 1 else ("column", "is")
-        print(f"note: in {table.name}, {columns} {said} {are} taken")
+        first, *rest = [(plural(role), one_line(repr(chosen[role]))) for role in left]
+        others = "".join(f" and {values} from {name}" for values, name in rest)
+        print(f"note: {first[0]} are taken from column {first[1]}{others} of {table.name}")
     twice = [name for name in chosen.values() if list(chosen.values()).count(name) > 1]
     if twice:
         raise DataError(
@@ -126,7 +126,7 @@ def _can_be_labels(cells: list[Any], table: Table) -> bool:
 
 
 def _can_be_images(cells: list[Any], table: Table) -> bool:
-    return bool(cells) and all(_can_be_image(cell, table) for cell in cells[:10] if cell not in ("", None))
+    return bool(cells) and all(_can_be_image(cell, table) for cell in cells[:10] if not is_missing(cell))
 
 
 def _can_be_image(cell: Any, table: Table) -> bool:
@@ -140,7 +140,7 @@ def _can_be_image(cell: Any, table: Table) -> bool:
 def _has_few_values(cells: list[Any]) -> bool:
     """Returns whether values come again and again: 2 to 100 different ones, each three times on average."""
     try:
-        different = len({cell for cell in cells if cell not in ("", None)})
+        different = len({cell for cell in cells if not is_missing(cell)})
     except (TypeError, ValueError):  # lists, arrays
         return False
     return 2 <= different <= max(2, min(MOST_CLASSES, len(cells) // 3))
@@ -162,7 +162,7 @@ def _known_names(role: str, config: Any) -> set[str]:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
+    return re.sub(r"[\W_]", "", name.rpartition(".")[2].lower())  # of "translation.en", its last part
 
 
 def _without_header(table: Table) -> str:

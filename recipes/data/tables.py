@@ -58,6 +58,13 @@ def as_table(data: Any) -> Table | None:
     return _of_rows(data) if _is_rows(data) else None
 
 
+def is_missing(cell: Any) -> bool:
+    """Returns whether a cell is empty: a text of white space, None, NaN, or what pandas has for these."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
+
+
 def of_file(path: Path) -> Table:
     """Returns the table in a text file; see `open_table`."""
     file = open_table(path)
@@ -108,6 +115,9 @@ def _of_dataset(data: Any) -> Table:
             "hand: load it without streaming=True"
         )
     features = dict(getattr(data, "features", None) or {})
+    if any(isinstance(feature, Mapping) or hasattr(feature, "languages") for feature in features.values()):
+        data = data.flatten()  # {"translation": {"en": ...}} becomes "translation.en"
+        names, features = tuple(data.column_names), dict(data.features)
     label_names = {name: tuple(feature.names) for name, feature in features.items() if getattr(feature, "names", None)}
 
     def read(names: Sequence[str], most: int | None) -> Cells:
@@ -154,7 +164,7 @@ def _is_rows(data: Any) -> bool:
 
 
 def _of_rows(data: Any) -> Table:
-    names = dict.fromkeys(str(name) for row in _first(data) for name in row)
+    names = dict.fromkeys(str(name) for row in _first(data) if isinstance(row, Mapping) for name in row)
 
     def read(names: Sequence[str], most: int | None) -> Cells:
         columns: list[list[Any]] = [[] for _ in names]
@@ -177,11 +187,21 @@ def _first(data: Any) -> Iterator[Any]:
 
 
 def _of_tf_dicts(data: tf.data.Dataset) -> Table:
+    shapes = [getattr(spec, "shape", tf.TensorShape(())) for spec in data.element_spec.values()]
+    if all(shape.rank and shape[0] is None for shape in shapes):
+        data = unbatched(data)
+
     def read(names: Sequence[str], most: int | None) -> Cells:
         part = data.map(lambda features: tuple(features[name] for name in names))
         return _counted(read_tf_data(part if most is None else part.take(most)))
 
     return Table("the tf.data.Dataset", tuple(data.element_spec), read)
+
+
+def unbatched(data: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns the examples that batches consist of, and says so."""
+    print("note: the tf.data.Dataset is batched: it is taken apart into its examples")
+    return data.unbatch()
 
 
 def read_tf_data(data: tf.data.Dataset) -> list[list[Any]]:
