@@ -86,9 +86,9 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     """Returns the batches ((word (B,), others (B, 2 W + K)), labels (B, 2 W + K)), all int32.
 
     Of the others, 2 W stand around the word in the text, with the label 1, or -1 where they are outside of a window
-    whose size is drawn from 1 to W; K are drawn from all words, with the label 0. `data` may be your own: a text (str
-    with a line break), the path of a text file in UTF-8, two or three of these (training, (validation,) test), or
-    Splits. With a trained model's `tokenizer` its words are those of that model.
+    whose size is drawn from 1 to W; K are drawn from all words, with the label 0. `data` may be your own: a text
+    (str with a line break), the path of a text file in UTF-8, two or three of these (training, (validation,) test),
+    a table, or Splits. With a trained model's `tokenizer` its words are those of that model.
     """
     from recipes.data.in_memory import fingerprint
     from recipes.data.own_data import plain_data, with_origin
