@@ -84,12 +84,12 @@ class Predict(Model):
     """Print what the model answers to each input: its label and probability, caption, translation, text or code.
 
     Inputs are image files (JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF), folders of them or, of a recipe that reads texts,
-    texts and .txt files. One that cannot be read gets a message, the others their predictions, and the exit status is
-    1. Of a caption also a picture of where its words look: photo-attention.png in this folder; of a second photo.jpg,
-    photo-attention-2.png.
+    texts and .txt files; or tables (.csv, .tsv, .jsonl) with a column of images or texts. One that cannot be read
+    gets a message, the others their predictions, and the exit status is 1. Of a caption also a picture of where its
+    words look: photo-attention.png in this folder; of a second photo.jpg, photo-attention-2.png.
     """
 
-    inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files, folders of images, or texts
+    inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files, folders of images, texts, or tables
     json: Switch = False  # a JSON object for each input, a line each, with everything that is known of it
     csv: Path | None = None  # also write the predictions to a CSV file
     beam_width: int | None = None  # of captions and translations: how many are followed up at a time

@@ -59,6 +59,12 @@ def from_table(data: Any, config: Any) -> Any:
     return tuple(columns.values()) if len(columns) > 1 else next(iter(columns.values()))
 
 
+def inputs_of_table(path: Path, config: Any) -> list[Any]:
+    """Returns what a model is to be asked of a table in a file: its texts, its sources, or the paths of its images."""
+    role, table = roles_of(config)[0], of_file(path)
+    return read_columns(table, choose_columns(table, config, [role]))[role]
+
+
 def without_columns(config: Any) -> Any:
     """Returns a config whose column settings are empty: for data that is no table any more."""
     return replace(config, **dict.fromkeys(_column_settings(config), ""))

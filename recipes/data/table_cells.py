@@ -1,5 +1,6 @@
 """What the cells of a table's columns become: texts, images, labels, weights; the rows that do not fit are named."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,17 @@ def _label(cell: Any) -> Any:
 
 
 def _numbers(column: _Column, labels: list[str]) -> list[Any]:
-    """Returns labels as int where all are whole numbers, as float where all are numbers, else as they are."""
+    """Returns labels as int where all are whole numbers, as float where all are numbers, else as they are.
+
+    A decimal comma is one where it makes numbers of all, and they are no thousands: "3,5", and not "3,500".
+    """
+    with_comma = [label for label in labels if "," in label]
+    if with_comma and not all(re.fullmatch(r".*,\d{3}", label) for label in with_comma):
+        with_points = [label.replace(",", ".") for label in labels]
+        if all(map(is_number, with_points)):
+            one, column_name = with_comma[0], f"column {column.name!r} of {column.table.name}"
+            print(f"note: commas in {column_name} are decimal points: {one} is {float(one.replace(',', '.'))}")
+            return [float(label) for label in with_points]
     strange = [place for place, label in enumerate(labels) if not is_number(label)]
     if not strange:
         whole = all(label.lstrip("+-").isdecimal() for label in labels)

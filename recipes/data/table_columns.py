@@ -31,13 +31,18 @@ def roles_of(config: Any) -> list[str]:
     return [one.name.removesuffix("_column") for one in fields(config) if one.name.endswith("_column")]
 
 
-def choose_columns(table: Table, config: Any) -> dict[str, str]:
+def choose_columns(table: Table, config: Any, roles: Sequence[str] = ()) -> dict[str, str]:
     """Returns role -> the name of its column, as the settings have it or guessed, which is printed.
+
+    Args:
+        table: The table.
+        config: Reads its column settings, and its languages.
+        roles: The columns that are wanted; none: all that the config has settings for.
 
     Raises:
         DataError: If there is no such column, or more than one may be meant.
     """
-    settings = {role: getattr(config, f"{role}_column") for role in roles_of(config)}
+    settings = {role: getattr(config, f"{role}_column") for role in roles or roles_of(config)}
     chosen = {role: name for role, name in settings.items() if name}
     for role, name in chosen.items():
         if name not in table.names:

@@ -199,6 +199,11 @@ def test_a_table_from_the_command_line(capsys):
     named = ["--text-column", "words", "--label-column", "points", "--quiet"]
     assert main(["evaluate", "imdb_transformer", "--data", "others.csv", *named]) == 0
     assert "accuracy" in capsys.readouterr().out
+    assert main(["predict", "imdb_transformer", "reviews.csv", "a film"]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()[2:]] == [
+        *(row.partition(";")[0] for row in rows),
+        "a film",
+    ]
     assert main(["evaluate", "imdb_transformer", "--data", "others.csv", "--text-column", "word"]) == 1
     assert "others.csv has no column 'word' (did you mean 'words'?), as text_column names it" in capsys.readouterr().err
 

@@ -144,6 +144,8 @@ def test_several_labels_and_weights_only_where_a_setting_says_so(tmp_path):
         (["1", "2", "b "], ["1", "2", "b"]),
         (["01", "02", "01"], ["01", "02", "01"]),
         (["nan", "inf", "1"], ["nan", "inf", "1"]),
+        (["3,5", "4", "-0,25"], [3.5, 4.0, -0.25]),
+        (["3,500", "4", "1,250"], ["3,500", "4", "1,250"]),
     ],
 )
 def test_labels_in_files_are_numbers_where_all_are(tmp_path, cells, labels):
