@@ -11,8 +11,9 @@ import numpy as np
 from recipes.errors import DataError
 
 MOST_CLASSES = 100_000  # an index beyond is taken for a mistake
-#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels (N,) int32
-Columns = tuple[np.ndarray, ...]
+#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels (N,) int32. What does
+#: not fit in memory has a length, and `[places]` returns some of it, as of an array: `LazyImages`.
+Columns = tuple[Any, ...]
 
 
 class Arrays(NamedTuple):
@@ -23,12 +24,21 @@ class Arrays(NamedTuple):
     test: Columns | None = None  # None: likewise
     label_names: tuple[str, ...] = ()
     skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
+    identity: str = ""  # tells the examples from all others, in memory and out of it; "": their content does
 
     @property
     def named(self) -> dict[str, Columns]:
         """Returns the splits that there are, by their names."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
+
+    def fingerprint(self, *splits: Columns | None) -> str:
+        """Returns a text to know some splits of these by: their content or, with an `identity`, their labels."""
+        columns = [split for split in splits if split]
+        if not self.identity:
+            return fingerprint(*(column for split in columns for column in split))
+        identity = np.frombuffer(self.identity.encode(errors="backslashreplace"), np.uint8)
+        return fingerprint(identity, *(column for split in columns for column in split[1:]))
 
     def mapped(self, function: Callable[[Columns], Columns]) -> "Arrays":
         """Returns the same with a function applied to the columns of each split."""
