@@ -82,7 +82,7 @@ def caption_splits(
 
     info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})
     batches = sequence_splits(config, info, splits, columns, image_and_caption_batch(bank))
-    with_images = fingerprint(np.frombuffer(batches.info.fingerprint.encode(), np.uint8), bank)
+    with_images = fingerprint(batches.info.fingerprint, bank)
     rows, captions, *truth = splits[2]
     positions = np.array([position_of[row] for row in rows])
     gallery = Gallery(

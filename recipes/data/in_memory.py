@@ -36,9 +36,9 @@ class Arrays(NamedTuple):
         """Returns a text to know some splits of these by: their content or, with an `identity`, their labels."""
         columns = [split for split in splits if split]
         if not self.identity:
-            return fingerprint(*(column for split in columns for column in split))
-        identity = np.frombuffer(self.identity.encode(errors="backslashreplace"), np.uint8)
-        return fingerprint(identity, *(column for split in columns for column in split[1:]))
+            contents: list[Any] = [getattr(column, "key", column) for split in columns for column in split]
+            return fingerprint(*contents)
+        return fingerprint(self.identity, *(column for split in columns for column in split[1:]))
 
     def mapped(self, function: Callable[[Columns], Columns]) -> "Arrays":
         """Returns the same with a function applied to the columns of each split."""
@@ -151,10 +151,11 @@ def three_way(
     return few(train), few(validation) if validation else None, few(test)
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Returns a short text that differs where any of the arrays differs in shape, type or content."""
+def fingerprint(*values: np.ndarray | str) -> str:
+    """Returns a short text that differs where any of the values does; an array in shape, type or content."""
     digest = hashlib.blake2b(digest_size=12)
-    for array in arrays:
+    for value in values:
+        array = np.frombuffer(value.encode(errors="backslashreplace"), np.uint8) if isinstance(value, str) else value
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()

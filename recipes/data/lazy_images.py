@@ -55,7 +55,7 @@ class LazyImages:
     @property
     def key(self) -> str:
         """A text that tells these images from all others."""
-        return fingerprint(np.frombuffer(self.identity.encode(), np.uint8), self.rows)
+        return fingerprint(self.identity, self.rows)
 
     def at(self, place: tf.Tensor) -> tf.Tensor:
         """Returns the image at a place, a scalar integer, in a graph: (H, W, C)."""
