@@ -54,13 +54,15 @@ class _Column:
     def __init__(self, table: Table, name: str, cells: Any, lines: Sequence[int]) -> None:
         self.table, self.name, self.cells, self.lines = table, name, cells, lines
 
-    def converted(self, convert: Callable[[Any], Any], otherwise: str) -> list[Any]:
+    def converted(self, convert: Callable[[Any], Any], otherwise: str, or_else: str = "") -> list[Any]:
         """Returns the cells converted; None stands for one that does not fit."""
         values = [None if is_missing(cell) else convert(cell) for cell in self.cells]
-        self.refuse([place for place, value in enumerate(values) if value is None], otherwise)
+        self.refuse([place for place, value in enumerate(values) if value is None], otherwise, or_else=or_else)
         return values
 
-    def refuse(self, places: list[int], otherwise: str, expected: str = "one in each of its {} rows") -> None:
+    def refuse(
+        self, places: list[int], otherwise: str, expected: str = "one in each of its {} rows", or_else: str = ""
+    ) -> None:
         """Raises a DataError that names the rows at some places; where there are none, all is well."""
         if not places:
             return
@@ -73,7 +75,7 @@ class _Column:
         )
         raise DataError(
             f"{where} of {self.table.name} {verb} {otherwise} in column {self.name!r}{got}; expected "
-            f"{expected.format(f'{len(self.cells):,}')}: mend these, or leave them out"
+            f"{expected.format(f'{len(self.cells):,}')}: mend these, or leave them out{or_else}"
         )
 
 
@@ -141,7 +143,8 @@ def _labels(column: _Column, separator: str) -> list[Any]:
         column.cells = [
             names[cell] if isinstance(cell, int) and 0 <= cell < len(names) else None for cell in column.cells
         ]
-    labels = column.converted(_label, "no label")
+    several = ". Or set label_separator, where a row may have several labels or none" * column.table.is_text
+    labels = column.converted(_label, "no label", several)
     if column.table.is_text:
         return _numbers(column, [label.strip() for label in labels])
     words = [isinstance(label, str) for label in labels]
