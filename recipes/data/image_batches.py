@@ -41,7 +41,7 @@ def image_splits(
     Args:
         config: Reads `dataset`, `offline`, `on_bad_file`, `in_memory`, `validation_fraction`, `max_examples`,
             `image_shape`, `crop_padding` (where there is one), `batch_size` and `seed`.
-        data: A user's own: Splits, arrays, or a folder; see `find_images`.
+        data: A user's own: Splits, arrays, a folder, or a table; see `find_images` and `plain_data`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
         augment: Applied to whole training batches.
@@ -52,12 +52,15 @@ def image_splits(
     """
     from recipes.data.images import at_shape, find_images
     from recipes.data.in_memory import three_way
+    from recipes.data.own_data import plain_data, with_origin
 
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
     how = {"offline": config.offline, "on_bad_file": config.on_bad_file, "in_memory": config.in_memory}
-    arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
+    plain = plain_data(data, config)
+    arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=plain, **how)
+    info = with_origin(info, data)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (at_shape(columns[0], shape), *columns[1:]))
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)

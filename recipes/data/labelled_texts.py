@@ -19,6 +19,7 @@ from recipes.data.in_memory import (
     three_way,
     without_hidden_labels,
 )
+from recipes.data.own_data import plain_data, with_origin
 from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
 from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
@@ -43,8 +44,8 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     Args:
         config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `sequence_length`,
             `vocab_size`, `batch_size` and `seed`.
-        data: A user's own: Splits, (texts, labels), two or three such pairs, or a folder of .txt files with a
-            sub-folder per class.
+        data: A user's own: Splits, (texts, labels), two or three such pairs, a folder of .txt files with a
+            sub-folder per class, or a table; see `plain_data`.
         tokenizer: A trained model's; None: words are learned from the training split.
 
     Raises:
@@ -52,7 +53,9 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     """
     if isinstance(data, Splits):
         return own_splits(data, config, (2, 1), "(token ids (B, T), labels (B,))")
-    arrays, info = find_labelled_texts(config.dataset, config.offline, data, config.on_bad_file)
+    plain = plain_data(data, config)
+    arrays, info = find_labelled_texts(config.dataset, config.offline, plain, config.on_bad_file)
+    info = with_origin(info, data)
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     words = tokenizer or Words.learn(train[0], config.vocab_size)
 

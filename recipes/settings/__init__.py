@@ -82,6 +82,57 @@ class WithoutEffectError(ConfigError):
         self.name = name
 
 
+# ---------------------------------------------------------------- columns of a table that is passed as data
+
+
+@dataclass(frozen=True)
+class Images(Settings):
+    """Settings of a recipe that learns from images alone."""
+
+    image_column: str = ""  # of a table: images, or their paths from its folder on; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class CaptionedImages(Images):
+    """Settings of a recipe that learns from images with captions."""
+
+    caption_column: str = ""  # of a table: a caption, or a list of them; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class LabelledImages(Images):
+    """Settings of a recipe that learns from images with labels."""
+
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one image; "": each has one
+    weight_column: str = ""  # of a table: how much each image counts; "": all the same
+
+
+@dataclass(frozen=True)
+class PlainText(Settings):
+    """Settings of a recipe that learns from one long text."""
+
+    text_column: str = ""  # of a table: texts, which become one, a line each; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class LabelledTexts(Settings):
+    """Settings of a recipe that learns from texts with labels."""
+
+    text_column: str = ""  # of a table: the texts; "": guessed, and said
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one text; "": each has one
+    weight_column: str = ""  # of a table: how much each text counts; "": all the same
+
+
+@dataclass(frozen=True)
+class SentencePairs(Settings):
+    """Settings of a recipe that learns from pairs of sentences."""
+
+    source_column: str = ""  # of a table: what is translated; "": guessed, and said
+    target_column: str = ""  # of a table: its translations; "": guessed, and said
+
+
 # ---------------------------------------------------------------- change, write, read
 
 
