@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.splits import Splits, number_of_classes, refuse_less_than_a_batch, train_examples
+from recipes.data.splits import Splits, label_follows, refuse_less_than_a_batch, train_examples
 from recipes.errors import DataError
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
@@ -46,17 +46,24 @@ def image_splits(
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
     from recipes.data.images import find_images, resized
-    from recipes.data.in_memory import fingerprint, three_way
+    from recipes.data.in_memory import fingerprint, three_way, with_weights
+    from recipes.data.labels import sizes_of_labels
 
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
     how = {"offline": config.offline, "on_bad_file": config.on_bad_file}
+    how["task"] = getattr(config, "task", "auto")
     arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
-    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
-    images, labels = train
+    uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
+    splits = three_way(arrays, config.validation_fraction, config.max_examples, stratified=uses_labels)
+    train, validation, test = splits
+    if uses_labels:
+        config.refuse_for_task(arrays.task)
+        train = with_weights(train, config.class_weight)
+    images = train[0]
     padding = getattr(config, "crop_padding", 0)
     if padding >= min(images.shape[1:3]):
         raise DataError(
@@ -69,12 +76,12 @@ def image_splits(
         examples={split: len(pair[0]) for split, pair in named.items() if pair},
         follows={
             "image_shape": images.shape[1:],
-            "num_classes": len(info.label_names),
+            **sizes_of_labels(arrays.task, info.label_names, train[1]),
             "train_examples": len(images),
         },
         fingerprint=fingerprint(*train, *(validation or ())),
     )
-    train_from = train_batches(images, labels, config.batch_size, config.seed, augment, pairing)
+    train_from = train_batches(images, train[1], config.batch_size, config.seed, augment, pairing, train[2:])
     if pairing:
         validation = validation and _paired(validation[0], pairing, config.seed)
         test = _paired(test[0], pairing, config.seed)
@@ -95,6 +102,7 @@ def train_batches(
     seed: int,
     augment: Augment | None = None,
     pairing: Pairing | None = None,
+    weights: tuple[np.ndarray, ...] = (),
 ) -> Callable[[int, int, int], tf.data.Dataset]:
     """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
 
@@ -109,27 +117,28 @@ def train_batches(
         seed: Decides on the order and the augmentation.
         augment: Applied to each batch.
         pairing: Makes (inputs, targets) of each batch's images.
+        weights: None, or those of the examples, (N,).
     """
     from recipes.data.tf_data import endless
 
     with tf.device("/CPU:0"):
-        image_bank, label_bank = tf.constant(images), tf.constant(labels)
+        image_bank, *banks = map(tf.constant, (images, labels, *weights))
     steps = len(images) // batch_size
 
     def train_from(start: int = 0, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         rows = batch_size // workers
 
-        def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def batch(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
             epoch, position = step // steps, step % steps
             places = position * batch_size + worker * rows + tf.range(rows, dtype=tf.int64)
             # A pseudo-random permutation of [0, N), computed place by place: no shuffled list is kept or saved.
             index = tf.random.experimental.index_shuffle(
                 places, seed=tf.stack([seed, epoch]), max_index=len(images) - 1
             )
-            image, label = tf.gather(image_bank, index), tf.gather(label_bank, index)
+            image, *others = (tf.gather(bank, index) for bank in (image_bank, *banks))
             seeds = tf.stack([seed, step])
             image = augment(image, seeds, worker, workers) if augment else image
-            return pairing(image, seeds, worker, workers) if pairing else (image, label)
+            return pairing(image, seeds, worker, workers) if pairing else (image, *others)
 
         return endless(batch, start)
 
@@ -155,20 +164,21 @@ def _described(splits: Splits, config: Any) -> Splits:
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     specs = {name: split.element_spec for name, split in named.items() if split is not None}
     for name, spec in specs.items():
-        rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
+        rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) in (2, 3) else None
         if rank != 4 or None in spec[0].shape[1:]:
             raise DataError(
                 f"{name} holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known"
             )
-        is_index, is_image = spec[1].shape.rank == 1 and spec[1].dtype.is_integer, spec[1].shape.rank == 4
-        if not is_index and not is_image:
+        kind = spec[1].dtype, spec[1].shape.rank
+        if spec[1].dtype == tf.string or kind[1] not in (1, 2, 4) or (kind[1] == 2 and spec[1].shape[1] is None):
             raise DataError(
-                f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers (B,) "
-                "(of one-hot labels: tf.argmax(labels, -1); of names: their places in a list)"
+                f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers "
+                "(B,), numbers to predict, floats (B,), or rows of 0 and 1 (B, V) (of names: their places in a list)"
             )
-    image, label = specs["train"]
+        if kind != (specs["train"][1].dtype, specs["train"][1].shape.rank):
+            raise DataError(f"the labels of {name} are {spec[1]}; expected those of train, {specs['train'][1]}")
+    image, label, *_ = specs["train"]
     follows: dict[str, Any] = {"image_shape": tuple(image.shape[1:]), **train_examples(splits, config.batch_size)}
-    if label.shape.rank == 1:
-        known = splits.info.follows.get("num_classes", len(splits.info.label_names))
-        follows["num_classes"] = number_of_classes(splits, known)
+    if label.shape.rank < 4:
+        follows |= label_follows(splits)
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

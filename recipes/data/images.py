@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
 from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_file, decode_many
-from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs, without_hidden_labels
+from recipes.data.in_memory import Arrays, EvaluationData, from_pairs, known_labels, without_hidden_labels
 from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
 from recipes.data.splits import DataInfo
 from recipes.data.standins.images import digits, shapes
@@ -24,6 +24,7 @@ def find_images(
     image_shape: tuple[int, int, int],
     data: Any = None,
     on_bad_file: str = "error",
+    task: str = "auto",
 ) -> tuple[Arrays, DataInfo]:
     """Returns the examples of an image-classification data set and what they are.
 
@@ -35,6 +36,7 @@ def find_images(
         data: A user's own data instead: a folder with a sub-folder per class; arrays `(images, labels)`, or two or
             three such pairs: training, (validation,) test. Images are (N, H, W) or (N, H, W, C) in [0, 255].
         on_bad_file: Of a folder: "error", or "skip" to leave out files that cannot be read.
+        task: What a user's labels are; see `read_labels`.
 
     Raises:
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
@@ -43,19 +45,19 @@ def find_images(
         arrays = read_images(data, image_shape, on_bad_file)
         return arrays, folder_info(data, arrays)
     if data is not None:
-        arrays = from_arrays(data)
+        arrays = from_arrays(data, task)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
     kind = Kind(_features, lambda builder: _read(builder, image_shape), {"digits": digits, "shapes": shapes})
     return find_arrays(dataset, kind, standin=standin, offline=offline)
 
 
-def from_arrays(data: Any) -> Arrays:
-    """Returns a user's `(images, labels)`, or two or three such pairs, checked.
+def from_arrays(data: Any, task: str = "auto", names: tuple[str, ...] = ()) -> Arrays:
+    """Returns a user's `(images, labels)`, or two or three such pairs, checked; see `from_pairs`.
 
     Raises:
-        DataError: Names what does not fit: the nesting, lengths, shapes, or labels that are no class indices.
+        DataError: Names what does not fit: the nesting, lengths, shapes, labels or weights.
     """
-    arrays = from_pairs(data, _checked_images, "images")
+    arrays = from_pairs(data, _checked_images, "images", task, names)
     shapes = {columns[0].shape[1:] for columns in arrays[:3] if columns}
     if len(shapes) > 1:
         raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
@@ -67,8 +69,8 @@ def evaluation_images(data: Any, model: Any) -> EvaluationData:
     if isinstance(data, (str, Path)):
         arrays = read_images(data, tuple(model.input_shape[1:]), on_bad_file_of(model))
     else:
-        arrays = from_arrays(data)
-    test = arrays.test or arrays.train
+        arrays = from_arrays(data, *known_labels(model))
+    test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
 
@@ -146,7 +148,7 @@ def _features(builder: Any) -> tuple[Any, Any]:
     return image, label
 
 
-def _checked_images(images: Any, labels: Any) -> Columns:
+def _checked_images(images: Any) -> np.ndarray:
     try:
         images = np.asarray(images)
     except ValueError:
@@ -158,8 +160,9 @@ def _checked_images(images: Any, labels: Any) -> Columns:
         images = images[..., np.newaxis]
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):
         raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W) or (N, H, W, C)")
-    labels = check_labels(labels, len(images), "images")
+    if not len(images):
+        raise DataError("data holds no examples; expected at least one of the images in each split")
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
         raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
-    return (images if images.dtype == np.uint8 else images.astype(np.float32)), labels
+    return images if images.dtype == np.uint8 else images.astype(np.float32)
