@@ -201,7 +201,7 @@ def three_way(
             return columns
         return held_out(columns, max_examples / len(columns[0]))[1]  # of all classes, however they are ordered
 
-    return few(train), few(validation) if validation else None, few(test)
+    return few(train), few(validation)[:2] if validation else None, few(test)[:2]  # weights are of training alone
 
 
 def _note_single(labels: np.ndarray, names: tuple[str, ...]) -> None:

@@ -40,7 +40,8 @@ def read_labels(
     Raises:
         DataError: Names the examples whose labels cannot be, or what does not fit.
     """
-    splits = [_plain(labels, count, what) for labels, count in zip(raw, counts, strict=True)]
+    one_each = task != "multi_label"  # [["a"], ["b"]] and (N, 1) are a class, or a number, of each example
+    splits = [_plain(labels, count, what, one_each) for labels, count in zip(raw, counts, strict=True)]
     forms = list(dict.fromkeys(map(_form, splits)))
     if len(forms) > 1:
         raise DataError(f"the labels are {' in one split and '.join(forms)} in another; expected the same in all")
@@ -83,13 +84,13 @@ def sizes_of_labels(task: str, names: Sequence[str], labels: np.ndarray) -> dict
 # ---------------------------------------------------------------- one form for what people have
 
 
-def _plain(labels: Any, count: int, what: str) -> Any:
+def _plain(labels: Any, count: int, what: str, one_each: bool) -> Any:
     """Returns labels as numbers (N,) or (N, V), an object array of texts (N,), or a list of lists."""
     if labels is None:
         raise DataError(f"labels is None; expected one class index for each of the {count} {what}")
     array = _dense(labels)
     if array is not None and array.dtype.kind in "iufb":
-        array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+        array = array[:, 0] if one_each and array.ndim == 2 and array.shape[1] == 1 else array
         if array.ndim not in (1, 2) or len(array) != count:
             raise DataError(
                 f"labels are {array.dtype} {array.shape}; expected one class index for each of the {count} {what}"
@@ -105,7 +106,7 @@ def _plain(labels: Any, count: int, what: str) -> Any:
     if len(items) != count:
         raise DataError(f"labels are {len(items)} items; expected one for each of the {count} {what}")
     _refuse_none(count, what)
-    if all(isinstance(item, list) and len(item) == 1 for item in items):
+    if one_each and all(isinstance(item, list) and len(item) == 1 for item in items):
         items = [item[0] for item in items]
     kinds = np.array([_kind(item) for item in items])
     good = [kind for kind in ("a number", "a text", "a list") if kind in kinds]
