@@ -35,6 +35,7 @@ from keras import layers
 
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_classification import TextClassification
+from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, LabelledTexts, Positive, Share, ValidationShare, VocabSize
@@ -109,15 +110,14 @@ def build(config: Config = Config(), sizes: Sizes = IMDB) -> keras.Model:
         layer = cell(config.units, return_sequences=i < config.num_layers - 1)  # the mask skips padding
         x = layers.Bidirectional(layer)(x) if config.bidirectional else layer(x)  # (B, T, 2 units), last (B, 2 units)
     x = layers.Dropout(config.dropout, name="hidden")(x)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)
 
-    model = keras.Model(token_ids, logits, name="imdb_lstm")
+    model = keras.Model(token_ids, answers(logits, sizes), name="imdb_lstm")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
         optimizer=Adam(rate, global_clipnorm=config.clip_norm),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 
@@ -160,7 +160,7 @@ class GradientNorms(keras.callbacks.Callback):
         """Adds the norms to the log."""
         if logs is None:
             return
-        by_distance, logs["hidden_norm"], logs["gradient_norm"] = self._gradient_norms(*self._batch)
+        by_distance, logs["hidden_norm"], logs["gradient_norm"] = self._gradient_norms(*self._batch[:2])
         logs["gradient_near"] = float(by_distance[:ENDS].mean())
         logs["gradient_far"] = float(by_distance[-ENDS:].mean())
 
@@ -178,7 +178,7 @@ def gradient_norms_function(model: keras.Model) -> Callable[[Any, Any], tuple[np
     def gradients(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             x, logits, state = inner(token_ids)  # (B, T, D), (B, V), (B, units)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+            loss = model.loss(labels, logits)
         weights = [weight.value for weight in model.trainable_weights]
         of_texts, of_weights = tape.gradient(loss, (x, weights))
         of_texts, rows = tf.cast(of_texts, tf.float32), tf.cast(tf.shape(x)[0], tf.float32)
@@ -203,7 +203,7 @@ def gradient_norms_function(model: keras.Model) -> Callable[[Any, Any], tuple[np
 
 def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     """Yields gradients.png: how much each word of a text moves the loss, by its distance to the end."""
-    by_distance, _, _ = gradient_norms_function(model)(*next(iter(splits.validation or splits.train)))
+    by_distance, _, _ = gradient_norms_function(model)(*next(iter(splits.validation or splits.train))[:2])
     title = "How far back the loss reaches: the gradient at each word, a batch's average"
     yield title, "gradients.png", lambda: draw_gradient_norms(by_distance)
 

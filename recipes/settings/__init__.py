@@ -74,6 +74,29 @@ class Settings:
                 raise WithoutEffectError(field.name, getattr(self, field.name), why)
 
 
+@dataclass(frozen=True)
+class Labelled(Settings):
+    """What every run on labelled examples has."""
+
+    task: Literal["auto", "classification", "multi_label", "regression"] = "auto"  # auto: what the labels look like
+    class_weight: Literal["none", "balanced"] = "none"  # balanced: all classes weigh the same, however many each has
+    label_smoothing: Share = 0.0  # probability that the targets spread over all classes; 0: none
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one example; "": each has one
+    weight_column: str = ""  # of a table: how much each example counts; "": all the same
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_for_task(self.task)
+
+    def refuse_for_task(self, task: str) -> None:
+        """Refuses settings that would change nothing in a task: "classification", "multi_label" or "regression"."""
+        if task == "regression":
+            self.refuse_without_effect("class_weight label_smoothing", "a number has no classes", without=0.0)
+        if task == "multi_label":
+            self.refuse_without_effect("class_weight", "an example of several labels is of no one class")
+
+
 class WithoutEffectError(ConfigError):
     """A setting that would change nothing."""
 
@@ -100,12 +123,10 @@ class CaptionedImages(Images):
 
 
 @dataclass(frozen=True)
-class LabelledImages(Images):
+class LabelledImages(Labelled):
     """Settings of a recipe that learns from images with labels."""
 
-    label_column: str = ""  # of a table: the labels; "": guessed, and said
-    label_separator: str = ""  # of a table: stands between several labels of one image; "": each has one
-    weight_column: str = ""  # of a table: how much each image counts; "": all the same
+    image_column: str = ""  # of a table: images, or their paths from its folder on; "": guessed, and said
 
 
 @dataclass(frozen=True)
@@ -116,13 +137,10 @@ class PlainText(Settings):
 
 
 @dataclass(frozen=True)
-class LabelledTexts(Settings):
+class LabelledTexts(Labelled):
     """Settings of a recipe that learns from texts with labels."""
 
     text_column: str = ""  # of a table: the texts; "": guessed, and said
-    label_column: str = ""  # of a table: the labels; "": guessed, and said
-    label_separator: str = ""  # of a table: stands between several labels of one text; "": each has one
-    weight_column: str = ""  # of a table: how much each text counts; "": all the same
 
 
 @dataclass(frozen=True)
