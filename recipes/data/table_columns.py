@@ -13,6 +13,9 @@ from recipes.data.table_files import SAMPLE, SEPARATORS, columns_in_words
 from recipes.data.tables import Table, is_missing
 from recipes.errors import DataError, did_you_mean, one_line
 
+#: What a column is for, in the order in which readers take them: examples, what is asked of them, weights
+ROLES = ("image", "text", "source", "target", "caption", "label", "weight")
+
 #: What a column is for -> names that tell it, in small letters, without spaces and marks
 KNOWN_NAMES = {
     "image": "image images img file filename filepath imagefile imagename imagepath path photo photograph picture",
@@ -27,8 +30,9 @@ CLEARLY_LONGER = 3  # times: the texts of a table than all else in it
 
 
 def roles_of(config: Any) -> list[str]:
-    """Returns what a config has column settings for: ["text", "label", "weight"]; [] for one without."""
-    return [one.name.removesuffix("_column") for one in fields(config) if one.name.endswith("_column")]
+    """Returns what a config has column settings for, in the order of ROLES; [] for one without."""
+    settings = {one.name for one in fields(config)}
+    return [role for role in ROLES if f"{role}_column" in settings]
 
 
 def choose_columns(table: Table, config: Any, roles: Sequence[str] = ()) -> dict[str, str]:
