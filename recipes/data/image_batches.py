@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import Splits, label_follows, refuse_less_than_a_batch, train_examples
@@ -156,7 +157,7 @@ def train_batches(
 def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pairing | None = None) -> tf.data.Dataset:
     """Returns all the examples once, in order; of a `pairing`, (inputs, targets), the same each time."""
     from recipes.data.lazy_images import LazyImages
-    from recipes.data.tf_data import evaluation_options, shared_evenly
+    from recipes.data.tf_data import evaluation_options, rows_on_disk, shared_evenly
 
     images, *others = columns
     batch_size = shared_evenly(len(images), batch_size)
@@ -168,6 +169,8 @@ def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pair
     if isinstance(images, LazyImages):
         dataset = tf.data.Dataset.range(len(images)).map(images.at, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = tf.data.Dataset.zip((dataset, *map(tf.data.Dataset.from_tensor_slices, others)))
+    elif isinstance(images, np.memmap):  # windows of a text, and the next of each token
+        dataset = tf.data.Dataset.zip(tuple(map(rows_on_disk, columns)))
     else:
         dataset = tf.data.Dataset.from_tensor_slices(tuple(columns))
     batches = dataset.batch(batch_size)
