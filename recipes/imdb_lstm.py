@@ -64,7 +64,7 @@ class Config(Settings):
     epochs: Count = 2
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
 
 
 TINY = Config(

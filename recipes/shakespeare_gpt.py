@@ -62,7 +62,7 @@ class Config(Settings):
     learning_rate: Positive = 5e-3  # AdamW's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
     weight_decay: NotNegative = 0.1  # share of each kernel taken off per step, times the rate
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
     jit_compile: bool = True  # one program of a step, by XLA, where one device trains: faster, after some 10 seconds
 
 

@@ -79,7 +79,9 @@ class Config(Settings):
     epochs: Count = 8
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
-    clip_norm: Positive = 5.0  # gradients are clipped to this norm; often active, since the loss sums over a caption
+    clip_norm: Positive | None = (
+        5.0  # gradients are clipped to this norm, often: a caption's loss is a sum; None: never
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -64,7 +64,9 @@ class Config(Settings):
     epochs: Count = 15
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
-    clip_norm: Positive = 5.0  # gradients are clipped to this norm; often active, since the loss sums over a sentence
+    clip_norm: Positive | None = (
+        5.0  # gradients are clipped to this norm, often: a sentence's loss is a sum; None: never
+    )
     label_smoothing: Share = 0.1  # probability that the targets spread evenly over all pieces
 
 
