@@ -460,7 +460,7 @@ recipe = Recipe(
     objective=("val_distance", "min"),
     callbacks=sample_grids,
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 sample = recipe.verb(draw_samples)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

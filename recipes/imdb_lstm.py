@@ -221,7 +221,7 @@ def draw_gradient_norms(by_distance: np.ndarray) -> Any:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config,
     load_data,
     build,

@@ -460,7 +460,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Captioning(decoder, Config(), beam_width=3, length_penalty=0.0)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 caption, explain = recipe.verb(kind.caption), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
