@@ -33,16 +33,16 @@ from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
-from recipes.optimization.losses import SmoothedCrossentropy
+from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, Counts, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, ImageShape, Labelled, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of cifar_convnet. Change them by name: `fit(epochs=5)`, `recipes fit cifar_convnet --epochs 5`."""
 
     # data
@@ -112,15 +112,14 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
         x = layers.Activation("gelu")(x)
     x = layers.GlobalMaxPooling2D()(x)  # (B, 256)
     x = layers.Rescaling(1 / 9)(x)  # keeps the first logits small, and the loss near ln 10
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)  # (B, 10)
 
-    model = keras.Model(image, logits, name="cifar_convnet")
+    model = keras.Model(image, answers(logits, sizes), name="cifar_convnet")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
         optimizer=sgd(rate, config.momentum, config.weight_decay),
-        loss=SmoothedCrossentropy(config.label_smoothing),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 

@@ -36,16 +36,16 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.keras_fixes import named_in_files
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
-from recipes.optimization.losses import SmoothedCrossentropy
+from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, ImageShape, Labelled, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of cifar_googlenet. Change them by name: `fit(epochs=5)`, `recipes fit cifar_googlenet --epochs 5`."""
 
     # data
@@ -145,19 +145,18 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
             half_way.append(x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(config.dropout)(x)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)
     if config.auxiliary:
-        heads = [auxiliary_head(x, sizes.num_classes, config.width) for x in half_way]
-        model = AuxiliaryHeads(keras.Model(image, [logits, *heads]), weight=0.3, name="cifar_googlenet")
+        heads = [answers(auxiliary_head(x, sizes.num_outputs, config.width), sizes) for x in half_way]
+        model = AuxiliaryHeads(keras.Model(image, [answers(logits, sizes), *heads]), weight=0.3, name="cifar_googlenet")
     else:
-        model = keras.Model(image, logits, name="cifar_googlenet")
+        model = keras.Model(image, answers(logits, sizes), name="cifar_googlenet")
 
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
         optimizer=sgd(rate, config.momentum, config.weight_decay),
-        loss=SmoothedCrossentropy(config.label_smoothing),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 
@@ -194,12 +193,12 @@ def pool(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.MaxPooling2D(3, 2, padding="same")(x)
 
 
-def auxiliary_head(x: keras.KerasTensor, num_classes: int, width: float) -> keras.KerasTensor:
+def auxiliary_head(x: keras.KerasTensor, num_outputs: int, width: float) -> keras.KerasTensor:
     """Returns the logits of an auxiliary classifier: average pooling, 1x1 convolution, dense, dropout (section 5)."""
     x = layers.AveragePooling2D(min(5, x.shape[1]), 3)(x)  # (B, 4, 4, 512) of 224x224 images
     x = layers.Flatten()(normalized_convolution(x, 128, 1, width))
     x = layers.Dropout(0.7)(layers.Dense(1024, activation="relu")(x))
-    return layers.Dense(num_classes, dtype="float32")(x)
+    return layers.Dense(num_outputs, dtype="float32")(x)
 
 
 @named_in_files("WithAuxiliary")

@@ -28,14 +28,15 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Settings, ValidationShare
+from recipes.optimization.losses import answers, objective
+from recipes.settings import Count, Counts, ImageShape, Labelled, Natural, Positive, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of cifar_lecture. Change them by name: `fit(epochs=50)`, `recipes fit cifar_lecture --epochs 50`."""
 
     # data
@@ -57,7 +58,6 @@ class Config(Settings):
     former = {
         "network": "classic",
         **dict.fromkeys(("warmup_fraction", "momentum", "weight_decay")),
-        "label_smoothing": 0.0,
     }
 
 
@@ -103,14 +103,13 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
     x = layers.Flatten()(x)  # (B, 2304)
     x = layers.Dense(config.units, activation="relu")(x)
     x = layers.Dropout(2 * config.dropout)(x)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)  # (B, 10)
 
-    model = keras.Model(image, logits, name="cifar_lecture")
+    model = keras.Model(image, answers(logits, sizes), name="cifar_lecture")
     rate = keras.optimizers.schedules.InverseTimeDecay(config.learning_rate, decay_steps=1, decay_rate=1e-6)
     model.compile(
         optimizer=keras.optimizers.RMSprop(rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 

@@ -36,16 +36,16 @@ from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
-from recipes.optimization.losses import SmoothedCrossentropy
+from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, ImageShape, Labelled, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of cifar_resnet. Change them by name: `fit(epochs=5)`, `recipes fit cifar_resnet --epochs 5`."""
 
     # data
@@ -66,7 +66,6 @@ class Config(Settings):
     momentum: Share = 0.9  # of SGD
     nesterov: bool = True  # whether the momentum looks ahead
     weight_decay: NotNegative = 5e-3  # share of each kernel taken off per step, times the learning rate
-    label_smoothing: Share = 0.0  # probability that the targets spread over all classes; 0: none
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,13 +112,12 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
     if config.version == 2:
         x = normalized_relu(x)
     x = layers.GlobalAveragePooling2D()(x)  # (B, 64)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)  # (B, 10)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)  # (B, 10)
 
-    model = keras.Model(image, logits, name="cifar_resnet")
+    model = keras.Model(image, answers(logits, sizes), name="cifar_resnet")
     model.compile(
         optimizer=sgd(learning_rate(config, sizes), config.momentum, config.weight_decay, config.nesterov),
-        loss=SmoothedCrossentropy(config.label_smoothing),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 

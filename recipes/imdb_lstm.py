@@ -35,16 +35,17 @@ from keras import layers
 
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_classification import TextClassification
+from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Labelled, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of imdb_lstm. Change them by name: `fit(epochs=5)`, `recipes fit imdb_lstm --epochs 5`."""
 
     # data
@@ -108,15 +109,14 @@ def build(config: Config = Config(), sizes: Sizes = IMDB) -> keras.Model:
         layer = cell(config.units, return_sequences=i < config.num_layers - 1)  # the mask skips padding
         x = layers.Bidirectional(layer)(x) if config.bidirectional else layer(x)  # (B, T, 2 units), last (B, 2 units)
     x = layers.Dropout(config.dropout, name="hidden")(x)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)
 
-    model = keras.Model(token_ids, logits, name="imdb_lstm")
+    model = keras.Model(token_ids, answers(logits, sizes), name="imdb_lstm")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
         optimizer=Adam(rate, global_clipnorm=config.clip_norm),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 

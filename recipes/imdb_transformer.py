@@ -37,16 +37,17 @@ from recipes.errors import DataError
 from recipes.kinds.text_classification import TextClassification, padded_ids
 from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
+from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Labelled, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of imdb_transformer. Change them by name: `fit(epochs=5)`, `recipes fit imdb_transformer --epochs 5`."""
 
     # data
@@ -114,15 +115,14 @@ def build(config: Config = Config(), sizes: Sizes = IMDB) -> keras.Model:
     number = keras.ops.count_nonzero(token_ids, axis=1)[:, None]  # (B, 1)
     x = keras.ops.sum(of_words, axis=1) / keras.ops.maximum(number, 1)  # (B, D): their average; 0 of padding alone
     x = layers.Dropout(config.dropout)(x)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)
 
-    model = keras.Model(token_ids, logits, name="imdb_transformer")
+    model = keras.Model(token_ids, answers(logits, sizes), name="imdb_transformer")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
         optimizer=Adam(rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 

@@ -29,14 +29,15 @@ from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.image_classification import ImageClassification
-from recipes.settings import Count, ImageShape, Natural, Positive, Settings, Share, ValidationShare
+from recipes.optimization.losses import answers, objective
+from recipes.settings import Count, ImageShape, Labelled, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings: one field, one line, one comment
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Labelled):
     """Settings of mnist_dense. Change them by name: `fit(epochs=5)`, `recipes fit mnist_dense --epochs 5`."""
 
     # data
@@ -89,14 +90,13 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     for units in config.units:
         x = layers.Dense(units, activation="relu")(x)  # (B, units)
         x = layers.Dropout(config.dropout)(x)
-    logits = layers.Dense(sizes.num_classes, dtype="float32", name="logits")(x)  # (B, num_classes)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)  # (B, num_classes)
 
-    model = keras.Model(image, logits, name="mnist_dense")
+    model = keras.Model(image, answers(logits, sizes), name="mnist_dense")
     steps = sizes.steps(config.epochs, config.batch_size)
     model.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model
 

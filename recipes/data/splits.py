@@ -26,8 +26,16 @@ class Sizes:
 
     train_examples: int = 0  # of an epoch: images, texts, windows of a text, words, captions
     image_shape: tuple[int, ...] = ()  # height, width, channels
-    num_classes: int = 0
+    num_classes: int = 0  # of several labels for each example: how many labels there are
     vocab_size: int = 0  # tokens that the tokenizer knows
+    task: str = "classification"  # or "multi_label", or "regression": what the labels are
+    target_mean: float = 0.0  # regression: of the training labels
+    target_std: float = 1.0  # likewise; above 0
+
+    @property
+    def num_outputs(self) -> int:
+        """The width of a model's last layer: a logit for each class or label; 1 for a number."""
+        return 1 if self.task == "regression" else self.num_classes
 
     def steps(self, epochs: int, batch_size: int) -> int:
         """Returns the number of training steps: the length of a learning rate's schedule."""

@@ -1,21 +1,115 @@
-"""Losses and metrics that Keras does not have."""
+"""Losses and metrics: what a model of labelled examples is trained for, and what Keras does not have."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
+from keras import layers, ops
 
 from recipes.devices.keras_fixes import named_in_files, saved_as_stock
 
 PAD = 0  # token id of padding, as in recipes.data.tokenizers
 
 
+# ---------------------------------------------------------------- of labelled examples
+
+
+def objective(sizes: Any, label_smoothing: float = 0.0) -> dict[str, Any]:
+    """Returns what `Model.compile` takes of the task: loss=, metrics= and, of a number, loss_weights=.
+
+    - "classification": the cross-entropy of logits (B, V) in nats, and "accuracy". Labels are class indices (B,), or
+      the probabilities of the classes (B, V), such as a mixture of two images has.
+    - "multi_label": the binary cross-entropy of each of V logits (B, V) in nats, their mean, and "accuracy", the share
+      of examples of which all V labels are right. Labels are 0 or 1, (B, V).
+    - "regression": the squared error in units of the training labels' variance, so that 1 is what their mean reaches,
+      and "mae" and "r2". Labels (B,) and predictions (B, 1) are in the labels' own unit.
+
+    Args:
+        sizes: Reads `task` and `target_std`.
+        label_smoothing: Probability in [0, 1) that the targets spread evenly over all classes; of several labels, over
+            yes and no.
+    """
+    if sizes.task == "regression":
+        return {
+            "loss": keras.losses.MeanSquaredError(),
+            "loss_weights": [sizes.target_std**-2],
+            "metrics": [keras.metrics.MeanAbsoluteError(name="mae"), R2(name="r2", dtype="float64")],
+        }
+    if sizes.task == "multi_label":
+        loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=label_smoothing)
+        return {"loss": loss, "metrics": [ExactMatch(name="accuracy")]}
+    loss = SmoothedCrossentropy(label_smoothing) if label_smoothing else Crossentropy(from_logits=True)
+    return {"loss": loss, "metrics": [Accuracy(name="accuracy")]}
+
+
+def answers(outputs: Any, sizes: Any) -> Any:
+    """Returns what a model answers with, of its last layer's outputs: logits as they are, a number in its own unit.
+
+    A network learns best what lies around 0 with a variance of 1, so of a number its outputs (B, 1) are scaled by the
+    standard deviation of the training labels, and their mean is added.
+
+    Args:
+        outputs: Symbolic, float32, (B, sizes.num_outputs).
+        sizes: Reads `task`, `target_mean` and `target_std`.
+    """
+    if sizes.task != "regression":
+        return outputs
+    return layers.Rescaling(sizes.target_std, sizes.target_mean, dtype="float32")(outputs)
+
+
+@saved_as_stock(keras.losses.SparseCategoricalCrossentropy)
+class Crossentropy(keras.losses.SparseCategoricalCrossentropy):
+    """Keras's cross-entropy of class indices, which takes the probabilities of the classes, (B, V), as well."""
+
+    def call(self, label: Any, logits: Any) -> Any:
+        """Returns the loss of each example: label (B,) integer or (B, V) float, logits (B, V) float -> (B,)."""
+        if is_distribution(label, logits):
+            return smoothed_cross_entropy(label, logits, 0.0)
+        return super().call(label, logits)
+
+
+@saved_as_stock(keras.metrics.SparseCategoricalAccuracy)
+class Accuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Keras's accuracy of class indices, which of the probabilities of the classes, (B, V), takes the likeliest."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes labels (B,) integer or (B, V) float, and (B, V) logits."""
+        label = ops.argmax(y_true, axis=-1) if is_distribution(y_true, y_pred) else y_true
+        super().update_state(label, y_pred, sample_weight)
+
+
+@keras.saving.register_keras_serializable("recipes")
+class ExactMatch(keras.metrics.Mean):
+    """The share of examples of which each label is right, those with a logit above 0 being said to be there."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes labels (B, V) of 0 and 1, and (B, V) logits."""
+        is_right = ops.equal(ops.greater(y_true, 0), ops.greater(y_pred, 0))
+        super().update_state(ops.all(is_right, axis=-1), sample_weight)
+
+
+@saved_as_stock(keras.metrics.R2Score)
+class R2(keras.metrics.R2Score):
+    """Keras's R2, the share of the labels' variance that is explained, which takes labels (B,) as well.
+
+    It subtracts sums of squares: of labels far from 0, such as years, float64 alone keeps what is left.
+    """
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> Any:
+        """Returns a sum, in float64, where Keras has float32."""
+        return super().add_variable(*args, **{**kwargs, "dtype": "float64"})
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes labels (B,) or (B, 1), and (B, 1) predictions."""
+        super().update_state(ops.reshape(y_true, (-1, 1)), y_pred, sample_weight)
+
+
 @saved_as_stock(keras.losses.CategoricalCrossentropy)
 class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
-    """Cross-entropy of integer labels and logits in nats, with the label smoothing that Keras has for one-hot labels.
+    """Cross-entropy of labels and logits in nats, with the label smoothing that Keras has for one-hot labels.
 
-    A saved model has Keras's CategoricalCrossentropy in its place, which is the same of one-hot labels.
+    Labels are class indices or the probabilities of the classes. A saved model has Keras's CategoricalCrossentropy in
+    its place, which is the same of the latter.
 
     Args:
         label_smoothing: Probability in [0, 1) that the targets spread evenly over all classes, the true one included.
@@ -28,16 +122,35 @@ class SmoothedCrossentropy(keras.losses.CategoricalCrossentropy):
         super().__init__(from_logits=True, label_smoothing=label_smoothing, name=name, **kwargs)
 
     def call(self, label: Any, logits: Any) -> Any:
-        """Returns the loss of each example: label (B,) or (B, 1) integer, logits (B, V) float -> (B,)."""
-        return smoothed_cross_entropy(ops.reshape(label, (-1,)), logits, self.label_smoothing)
+        """Returns the loss of each example: label (B,) or (B, 1) integer or (B, V) float, logits (B, V) -> (B,)."""
+        label = label if is_distribution(label, logits) else ops.reshape(label, (-1,))
+        return smoothed_cross_entropy(label, logits, self.label_smoothing)
 
 
 def smoothed_cross_entropy(label: Any, logits: Any, label_smoothing: float) -> Any:
-    """Returns the cross-entropy in nats of labels (...) integer and logits (..., V), in the shape of the labels."""
+    """Returns the cross-entropy in nats of labels and logits (..., V), in the shape of the logits without V.
+
+    Args:
+        label: Class indices (...), or the probabilities of the classes (..., V).
+        logits: (..., V) float.
+        label_smoothing: Probability that the targets spread evenly over all classes.
+    """
     logits, classes = tf.convert_to_tensor(logits), logits.shape[-1]
     evenly = label_smoothing / classes
-    targets = tf.one_hot(tf.cast(label, tf.int32), classes, 1 - label_smoothing + evenly, evenly, dtype=logits.dtype)
+    if is_distribution(label, logits):
+        targets = tf.cast(label, logits.dtype) * (1 - label_smoothing) + evenly
+    else:
+        on = 1 - label_smoothing + evenly
+        targets = tf.one_hot(tf.cast(label, tf.int32), classes, on, evenly, dtype=logits.dtype)
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)  # one pass forward and back, where V is large
+
+
+def is_distribution(label: Any, logits: Any) -> bool:
+    """Returns whether labels are probabilities of the classes, (..., V) as the logits, and no class indices (...)."""
+    return len(label.shape) == len(logits.shape) and label.shape[-1] == logits.shape[-1] > 1
+
+
+# ---------------------------------------------------------------- of texts
 
 
 @named_in_files("SentenceNats")

@@ -82,6 +82,26 @@ class Settings:
                 raise WithoutEffectError(field.name, getattr(self, field.name), why)
 
 
+@dataclass(frozen=True)
+class Labelled(Settings):
+    """What every run on labelled examples has: `class Config(Labelled)`."""
+
+    task: Literal["auto", "classification", "multi_label", "regression"] = "auto"  # auto: what the labels look like
+    class_weight: Literal["none", "balanced"] = "none"  # balanced: all classes weigh the same, however many each has
+    label_smoothing: Share = 0.0  # probability that the targets spread over all classes; 0: none
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_for_task(self.task)
+
+    def refuse_for_task(self, task: str) -> None:
+        """Refuses settings that would change nothing in a task: "classification", "multi_label" or "regression"."""
+        if task == "regression":
+            self.refuse_without_effect("class_weight label_smoothing", "a number has no classes", without=0.0)
+        if task == "multi_label":
+            self.refuse_without_effect("class_weight", "an example of several labels is of no one class")
+
+
 class WithoutEffectError(ConfigError):
     """A setting that would change nothing."""
 
