@@ -35,14 +35,25 @@ from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, Counts, ImageShape, Labelled, Natural, NotNegative, Positive, Share, ValidationShare
+from recipes.settings import (
+    Augmentation,
+    Count,
+    Counts,
+    ImageShape,
+    Labelled,
+    Natural,
+    NotNegative,
+    Positive,
+    Share,
+    ValidationShare,
+)
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(Labelled, Augmentation):
     """Settings of cifar_convnet. Change them by name: `fit(epochs=5)`, `recipes fit cifar_convnet --epochs 5`."""
 
     # data

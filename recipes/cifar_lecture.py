@@ -29,14 +29,14 @@ from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
-from recipes.settings import Count, Counts, ImageShape, Labelled, Natural, Positive, ValidationShare
+from recipes.settings import Augmentation, Count, Counts, ImageShape, Labelled, Natural, Positive, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(Labelled, Augmentation):
     """Settings of cifar_lecture. Change them by name: `fit(epochs=50)`, `recipes fit cifar_lecture --epochs 50`."""
 
     # data

@@ -30,14 +30,14 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
-from recipes.settings import Count, ImageShape, Labelled, Natural, Positive, Share, ValidationShare
+from recipes.settings import Augmentation, Count, ImageShape, Labelled, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings: one field, one line, one comment
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(Labelled, Augmentation):
     """Settings of mnist_dense. Change them by name: `fit(epochs=5)`, `recipes fit mnist_dense --epochs 5`."""
 
     # data

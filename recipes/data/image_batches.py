@@ -6,6 +6,7 @@ from (seed, epoch, step) alone, so the stream can be entered at any step and is 
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ from recipes.errors import DataError
 #: changed as they are in the whole batch
 Augment = Callable[[tf.Tensor, tf.Tensor, int, int], tf.Tensor]
 
-#: The same arguments -> (inputs, targets), in place of (images, labels), for models that learn from images alone
+#: (images, labels, seed, worker, workers) -> images and labels, those of several examples mixed
+Mixing = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int, int], tuple[tf.Tensor, tf.Tensor]]
+
+#: The arguments of an `Augment` -> (inputs, targets), in place of (images, labels), for models that learn from images
+#: alone
 Pairing = Callable[[tf.Tensor, tf.Tensor, int, int], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -74,7 +79,8 @@ def image_splits(
         },
         fingerprint=fingerprint(*train, *(validation or ())),
     )
-    train_from = train_batches(images, labels, config.batch_size, config.seed, augment, pairing)
+    augment, mixing = augmentations(config, augment, len(info.label_names))
+    train_from = train_batches(images, labels, config.batch_size, config.seed, augment, pairing, mixing)
     if pairing:
         validation = validation and _paired(validation[0], pairing, config.seed)
         test = _paired(test[0], pairing, config.seed)
@@ -88,6 +94,31 @@ def image_splits(
     )
 
 
+def augmentations(config: Any, augment: Augment | None, num_classes: int) -> tuple[Augment | None, Mixing | None]:
+    """Returns (a recipe's own augmentation and RandAugment after it, mixup and CutMix), where a config asks for them.
+
+    Args:
+        config: Reads `rand_augment`, `mixup` and `cutmix`, where there are such settings.
+        augment: The recipe's own.
+        num_classes: Of labels that are class indices.
+    """
+    strength, mixup, cutmix = (getattr(config, name, 0.0) for name in ("rand_augment", "mixup", "cutmix"))
+    mixing: Mixing | None = None
+    if mixup or cutmix:
+        from recipes.data.augment import mix
+
+        mixing = partial(mix, num_classes=num_classes, mixup=mixup, cutmix=cutmix)
+    if not strength:
+        return augment, mixing
+    from recipes.data.rand_augment import rand_augment
+
+    def both(images: tf.Tensor, seed: tf.Tensor, worker: int, workers: int) -> tf.Tensor:
+        images = augment(images, seed, worker, workers) if augment else images
+        return rand_augment(images, seed, worker, workers, strength=strength)
+
+    return both, mixing
+
+
 def train_batches(
     images: np.ndarray,
     labels: np.ndarray,
@@ -95,6 +126,7 @@ def train_batches(
     seed: int,
     augment: Augment | None = None,
     pairing: Pairing | None = None,
+    mixing: Mixing | None = None,
 ) -> Callable[[int, int, int], tf.data.Dataset]:
     """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
 
@@ -109,6 +141,7 @@ def train_batches(
         seed: Decides on the order and the augmentation.
         augment: Applied to each batch.
         pairing: Makes (inputs, targets) of each batch's images.
+        mixing: Applied to each batch's images and labels after that.
     """
     from recipes.data.tf_data import endless
 
@@ -129,7 +162,9 @@ def train_batches(
             image, label = tf.gather(image_bank, index), tf.gather(label_bank, index)
             seeds = tf.stack([seed, step])
             image = augment(image, seeds, worker, workers) if augment else image
-            return pairing(image, seeds, worker, workers) if pairing else (image, label)
+            if pairing:
+                return pairing(image, seeds, worker, workers)
+            return mixing(image, label, seeds, worker, workers) if mixing else (image, label)
 
         return endless(batch, start)
 

@@ -26,6 +26,7 @@ Count = Annotated[int, Field(ge=1)]  # 1, 2, 3, ...
 Natural = Annotated[int, Field(ge=0)]  # 0, 1, 2, ...
 Share = Annotated[float, Field(ge=0, lt=1)]  # of a whole, never all of it
 Between = Annotated[float, Field(gt=0, lt=1)]  # of a whole, neither nothing nor all of it
+Strength = Annotated[float, Field(ge=0, le=1)]  # from nothing to the most
 ValidationShare = Annotated[float, Field(ge=0, le=0.9)]  # so much may be held out
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -100,6 +101,15 @@ class Labelled(Settings):
             self.refuse_without_effect("class_weight label_smoothing", "a number has no classes", without=0.0)
         if task == "multi_label":
             self.refuse_without_effect("class_weight", "an example of several labels is of no one class")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What image classifiers can do to training images besides what each does by default. Beside `Settings`."""
+
+    rand_augment: Strength = 0.0  # strength of two operations drawn for each image (RandAugment); 0: none
+    mixup: NotNegative = 0.0  # alpha of mixup, as 0.2: images and labels are mixed in pairs; 0: they are not
+    cutmix: NotNegative = 0.0  # alpha of CutMix, as 1: a box of each image is another's; 0: none
 
 
 class WithoutEffectError(ConfigError):

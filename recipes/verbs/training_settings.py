@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ from recipes.devices.keras_fixes import clip_by_norm_of_whole, give_constant_rat
 from recipes.errors import ConfigError, DataError
 from recipes.runs.averaged_weights import AveragedWeights
 from recipes.runs.early_stopping import StopEarly
-from recipes.settings import Settings
+from recipes.settings import Augmentation, Settings, WithoutEffectError
 
 
 def apply_training_settings(model: keras.Model, config: Any, splits: Splits, objective: tuple[str, str]) -> None:
@@ -33,6 +34,7 @@ def apply_training_settings(model: keras.Model, config: Any, splits: Splits, obj
     """
     refuse_to_stop_without_validation(config, splits, objective)
     refuse_accumulation_in_vain(model, config, splits)
+    refuse_to_augment_what_comes_as_it_is(config, splits)
     for optimizer in optimizers_of(model):
         if config.clip_norm is not None:
             if optimizer.clipnorm or optimizer.clipvalue:
@@ -67,6 +69,13 @@ def refuse_accumulation_in_vain(model: keras.Model, config: Any, splits: Splits)
     steps = (splits.steps_per_epoch or 0) * config.epochs
     if 0 < steps < batches:
         raise ConfigError(f"accumulate_steps={batches} is more than the {steps} steps of this run: no update is made")
+
+
+def refuse_to_augment_what_comes_as_it_is(config: Any, splits: Splits) -> None:
+    """Refuses the augmentations of a pipeline of ours for a user's own Splits."""
+    for name in (field.name for field in fields(Augmentation)):
+        if getattr(config, name, 0.0) and splits.train_from is None:
+            raise WithoutEffectError(name, getattr(config, name), f"{splits.info.name} are trained on as they come")
 
 
 def refuse_to_stop_without_validation(config: Settings, splits: Splits, objective: tuple[str, str]) -> None:
