@@ -40,14 +40,14 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.optimizers import warmup_cosine
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, Images, ImageShape, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of mnist_autoencoder. Change them by name: `fit(noise=0.2)`."""
 
     # data
@@ -88,10 +88,10 @@ MNIST = Sizes(train_examples=54_000, image_shape=(28, 28, 1))
 def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (input, target) of (B, H, W, C) float32 each.
 
-    The input is the image with noise, in [0, 255]; the target the image without, in [0, 1]. Training images have new
-    noise in each epoch, drawn from (seed, step); the others have theirs once. `data` may be your own: arrays `(images,
-    labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images per class, or
-    Splits. Labels are not used.
+    The input is the image with noise, in [0, 255]; the target the image without, in [0, 1]. Training images have
+    new noise in each epoch, drawn from (seed, step); the others have theirs once. `data` may be your own: an array
+    of images or `(images, labels)`, two or three of either (training, (validation,) test), a folder of images, with
+    or without a sub-folder per class, a table, or Splits. Labels are not used.
     """
     return image_splits(
         config,

@@ -28,14 +28,14 @@ from keras import layers
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_generation import TextGeneration
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Settings, Share
+from recipes.settings import Count, PlainText, Positive, Share
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(PlainText):
     """Settings of shakespeare_lstm. Change them by name: `fit(epochs=5)`, `recipes fit shakespeare_lstm --epochs 5`."""
 
     # data
@@ -77,8 +77,8 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     """Returns the training, validation and test batches: (B, T) int32 characters and, of each, the next.
 
     `data` may be your own: a text (str with a line break), the path of a text file in UTF-8, two or three of these
-    (training, (validation,) test; of one, the last two tenths are held out), or Splits. With a trained model's
-    `tokenizer` it is read as that model reads.
+    (training, (validation,) test; of one, the last two tenths are held out), a table, or Splits. With a trained
+    model's `tokenizer` it is read as that model reads.
     """
     from recipes.data.character_windows import character_splits
 

@@ -42,7 +42,7 @@ from recipes.kinds.captioning import Captioning
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import Perplexity, smoothed_cross_entropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Counts, NotNegative, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import CaptionedImages, Count, Counts, NotNegative, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
@@ -52,7 +52,7 @@ Encoder = Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(CaptionedImages):
     """Settings of show_attend_tell. Change them by name: `fit(attention="hard")`."""
 
     # data
@@ -129,10 +129,10 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     """Returns the batches ((image, words (B, T)), following (B, T)): int32 words, 0 after their end.
 
     Teacher forcing: `words` is the start and the caption, `following` the caption and the end. `image` is the
-    annotations (B, L, D) float32 of a pretrained encoder, else (B, H, W, 3) uint8. `data` may be your own: `(images,
-    captions)`, a text file of "photo.jpg<tab>caption" lines, two or three of either (training, (validation,) test), or
-    Splits; images are (N, H, W, 3) in [0, 255] or paths of files. With a trained model's `tokenizer` captions are read
-    as that model reads.
+    annotations (B, L, D) float32 of a pretrained encoder, else (B, H, W, 3) uint8. `data` may be your own:
+    `(images, captions)`, a text file of "photo.jpg<tab>caption" lines, two or three of either (training,
+    (validation,) test), a table, or Splits; images are (N, H, W, 3) in [0, 255] or paths of files. With a trained
+    model's `tokenizer` captions are read as that model reads.
     """
     from recipes.data.captions import caption_splits
     from recipes.pretrained.encoders import annotate_once

@@ -53,8 +53,7 @@ def draw_per_pixel(
 
 
 def mix(
-    images: tf.Tensor,
-    labels: tf.Tensor,
+    columns: tuple[tf.Tensor, ...],
     seed: tf.Tensor,
     worker: int = 0,
     workers: int = 1,
@@ -62,7 +61,7 @@ def mix(
     num_classes: int,
     mixup: float = 0.0,
     cutmix: float = 0.0,
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, ...]:
     """Returns each image mixed with its neighbour, rows 0 and 1, 2 and 3, ..., and the label with its label.
 
     One share lambda ~ Beta(alpha, alpha) is drawn for the whole batch. With mixup, an image becomes lambda times itself
@@ -75,21 +74,23 @@ def mix(
     https://arxiv.org/abs/1905.04899.
 
     Args:
-        images: (B, H, W, C) in [0, 255]; integers are rounded to.
-        labels: (B,) integer class indices, or (B, ...) float, which are mixed as they are.
+        columns: Images (B, H, W, C) in [0, 255], of which integers are rounded to; labels, (B,) integer class indices,
+            or (B, ...) float, which are mixed as they are; and the examples' weights (B,), if they have any.
         seed: (2,) integer.
-        worker: Which part of a batch these images are.
+        worker: Which part of a batch these are.
         workers: In how many parts it was cut.
         num_classes: V, of class indices.
         mixup: alpha; 0: never.
         cutmix: alpha; 0: never.
 
     Returns:
-        Images as they came, and labels (B, V) float32, the probabilities of the classes.
+        Images as they came; labels (B, V) float32, the probabilities of the classes, or as they came; and weights, with
+        which the loss of a mixture is that of its two labels, each with its own weight.
 
     Raises:
         DataError: If a pair would be on two workers.
     """
+    images, labels, *weights = columns
     batch, height, width, _ = images.shape
     if workers > 1 and batch is not None and batch % 2:
         raise DataError(
@@ -119,8 +120,14 @@ def mix(
     pixels = tf.cast(images, tf.float32)
     mixed = own * pixels + (1 - own) * tf.gather(pixels, neighbour)
     mixed = tf.cast(tf.round(mixed) if images.dtype.is_integer else mixed, images.dtype)
-    labels = share * labels + (1 - share) * tf.gather(labels, neighbour)
-    return tf.ensure_shape(mixed, images.shape), labels
+    mixed = tf.ensure_shape(mixed, images.shape)
+    if not weights:
+        return mixed, share * labels + (1 - share) * tf.gather(labels, neighbour)
+    own_weight = share * tf.cast(weights[0], tf.float32)
+    other_weight = (1 - share) * tf.gather(tf.cast(weights[0], tf.float32), neighbour)
+    weight = own_weight + other_weight
+    own_part = tf.reshape(tf.math.divide_no_nan(own_weight, weight), (-1, *[1] * (labels.shape.rank - 1)))
+    return mixed, own_part * labels + (1 - own_part) * tf.gather(labels, neighbour), weight
 
 
 def inside_interval(centre: tf.Tensor, length: tf.Tensor, size: int) -> tf.Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 
 from recipes.data.image_batches import eval_batches
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, fingerprint
+from recipes.data.own_data import plain_data, with_origin
 from recipes.data.plain_text import find_text, text_of
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.text_batches import own_splits, window_batches, windows_and_steps
@@ -24,7 +25,7 @@ def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None 
 
     Args:
         config: Reads `dataset`, `offline`, `max_examples` (windows), `sequence_length`, `batch_size` and `seed`.
-        data: A user's own: Splits, or see `find_text`.
+        data: A user's own: Splits, a table (see `plain_data`), or see `find_text`.
         tokenizer: A trained model's; None: characters are learned from the training text.
 
     Raises:
@@ -32,7 +33,8 @@ def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None 
     """
     if isinstance(data, Splits):
         return own_splits(data, config, (2, 2), "(characters (B, T), of each the next (B, T))")
-    arrays, info = find_text(config.dataset, config.offline, data)
+    arrays, info = find_text(config.dataset, config.offline, plain_data(data, config))
+    info = with_origin(info, data)
     length, most = config.sequence_length, config.max_examples
     tokenizer = tokenizer or Characters.learn([text_of(arrays.train)])
 

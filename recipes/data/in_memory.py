@@ -11,8 +11,9 @@ import numpy as np
 from recipes.errors import DataError
 
 MOST_CLASSES = 100_000  # an index beyond is taken for a mistake
-#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels (N,) int32
-Columns = tuple[np.ndarray, ...]
+#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels (N,) int32. What does
+#: not fit in memory has a length, and `[places]` returns some of it, as of an array: `LazyImages`.
+Columns = tuple[Any, ...]
 
 
 class Arrays(NamedTuple):
@@ -23,12 +24,21 @@ class Arrays(NamedTuple):
     test: Columns | None = None  # None: likewise
     label_names: tuple[str, ...] = ()
     skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
+    identity: str = ""  # tells the examples from all others, in memory and out of it; "": their content does
 
     @property
     def named(self) -> dict[str, Columns]:
         """Returns the splits that there are, by their names."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
+
+    def fingerprint(self, *splits: Columns | None) -> str:
+        """Returns a text to know some splits of these by: their content or, with an `identity`, their labels."""
+        columns = [split for split in splits if split]
+        if not self.identity:
+            contents: list[Any] = [getattr(column, "key", column) for split in columns for column in split]
+            return fingerprint(*contents)
+        return fingerprint(self.identity, *(column for split in columns for column in split[1:]))
 
     def mapped(self, function: Callable[[Columns], Columns]) -> "Arrays":
         """Returns the same with a function applied to the columns of each split."""
@@ -141,10 +151,11 @@ def three_way(
     return few(train), few(validation) if validation else None, few(test)
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Returns a short text that differs where any of the arrays differs in shape, type or content."""
+def fingerprint(*values: np.ndarray | str) -> str:
+    """Returns a short text that differs where any of the values does; an array in shape, type or content."""
     digest = hashlib.blake2b(digest_size=12)
-    for array in arrays:
+    for value in values:
+        array = np.frombuffer(value.encode(errors="backslashreplace"), np.uint8) if isinstance(value, str) else value
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
+from recipes.data.folders import Reader, folder_info, one_by_one, read_folder, setting_of
 from recipes.data.in_memory import (
     Arrays,
     Columns,
@@ -19,14 +19,14 @@ from recipes.data.in_memory import (
     three_way,
     without_hidden_labels,
 )
-from recipes.data.sources import Kind, find_arrays, read_splits
+from recipes.data.own_data import plain_data, with_origin
+from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
 from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches
 from recipes.data.text_files import (
     check_features,
     check_texts,
-    column,
     decoded,
     read_text_file,
     refuse_too_many_characters,
@@ -44,8 +44,8 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     Args:
         config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `sequence_length`,
             `vocab_size`, `batch_size` and `seed`.
-        data: A user's own: Splits, (texts, labels), two or three such pairs, or a folder of .txt files with a
-            sub-folder per class.
+        data: A user's own: Splits, (texts, labels), two or three such pairs, a folder of .txt files with a
+            sub-folder per class, or a table; see `plain_data`.
         tokenizer: A trained model's; None: words are learned from the training split.
 
     Raises:
@@ -53,7 +53,9 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     """
     if isinstance(data, Splits):
         return own_splits(data, config, (2, 1), "(token ids (B, T), labels (B,))")
-    arrays, info = find_labelled_texts(config.dataset, config.offline, data, config.on_bad_file)
+    plain = plain_data(data, config)
+    arrays, info = find_labelled_texts(config.dataset, config.offline, plain, config.on_bad_file)
+    info = with_origin(info, data)
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     words = tokenizer or Words.learn(train[0], config.vocab_size)
 
@@ -138,7 +140,7 @@ def find_labelled_texts(
     if isinstance(data, (str, Path)):
         sizes = (path.stat().st_size for path in Path(data).rglob("*.txt") if path.is_file())
         refuse_too_many_characters(str(data), sum(sizes))
-        arrays = read_folder(data, Reader(read_text_file, (".txt",), "texts", column), on_bad_file)
+        arrays = read_folder(data, Reader(one_by_one(read_text_file), (".txt",), "texts"), on_bad_file)
         return arrays, folder_info(data, arrays)
     if data is not None:
         arrays = from_pairs(data, _checked_texts, "texts")
@@ -149,7 +151,7 @@ def find_labelled_texts(
 
 def evaluation_texts(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
-    arrays, _ = find_labelled_texts("", "error", data, on_bad_file_of(model))
+    arrays, _ = find_labelled_texts("", "error", data, setting_of(model, "on_bad_file", "error"))
     test = arrays.test or arrays.train
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
@@ -169,7 +171,10 @@ def check_label(builder: Any) -> Any:
 
 
 def _read_labelled(builder: Any) -> Arrays:
-    splits = read_splits(builder, lambda features: (features["text"], tf.cast(features["label"], tf.int32)))
+    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return features["text"], tf.cast(features["label"], tf.int32)
+
+    splits = read_splits(builder, lambda split: read_columns(builder, split, example))
     arrays = Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
     return without_hidden_labels(arrays, builder.name)
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, three_way
 from recipes.data.labelled_texts import sequence_splits
-from recipes.data.sources import Kind, find_arrays, read_splits
+from recipes.data.own_data import plain_data, with_origin
+from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
@@ -29,7 +30,7 @@ def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | Non
     Args:
         config: Reads `dataset`, `source`, `target`, `offline`, `validation_fraction`, `max_examples`, `vocab_size`,
             `sequence_length` (the most pieces of a sentence), `batch_size` and `seed`.
-        data: A user's own: Splits, or see `find_pairs`.
+        data: A user's own: Splits, a table (see `plain_data`), or see `find_pairs`.
         tokenizer: A trained model's; None: pieces are learned from the training split.
 
     Raises:
@@ -37,7 +38,8 @@ def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | Non
     """
     if isinstance(data, Splits):
         return own_splits(data, config, ((2, 2), 2), "((source (B, S), target (B, T)), following (B, T))")
-    arrays, info = find_pairs(config, data)
+    arrays, info = find_pairs(config, plain_data(data, config))
+    info = with_origin(info, data)
     splits = three_way(arrays, config.validation_fraction, config.max_examples)
     pieces = tokenizer or Subwords.learn(np.concatenate(splits[0]), config.vocab_size)
 
@@ -131,5 +133,8 @@ def _check(builder: Any, languages: tuple[str, str]) -> None:
 
 
 def _read(builder: Any, languages: tuple[str, str]) -> Arrays:
-    splits = Arrays(*read_splits(builder, lambda features: tuple(features[name] for name in languages)))
+    def example(features: dict) -> tuple[tf.Tensor, ...]:
+        return tuple(features[name] for name in languages)
+
+    splits = Arrays(*read_splits(builder, lambda split: read_columns(builder, split, example)))
     return splits.mapped(lambda split: tuple(map(decoded, split)))

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from recipes.data.in_memory import Arrays, Columns
 from recipes.data.splits import DataInfo
+from recipes.data.tfds_records import in_file_order
 from recipes.errors import DataError, did_you_mean
 
 NETWORK_PROBE = "https://storage.googleapis.com"  # where tensorflow-datasets looks first
@@ -40,7 +41,8 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
     """Returns the examples of a data set and what they are.
 
     Args:
-        dataset: A tensorflow-datasets name ("cifar10") or a stand-in's ("shapes").
+        dataset: A tensorflow-datasets name, as `tfds.load` takes it ("cifar10", "mnist:3.*.*", "glue/sst2"), or a
+            stand-in's ("shapes").
         kind: What is expected.
         standin: The stand-in to use where the data set is neither on disk nor to be downloaded.
         offline: "stand-in" to use it, "error" to refuse.
@@ -50,8 +52,7 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
     """
     if dataset in kind.standins:
         return _standin(dataset, kind)
-    if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.]+)?", dataset):
-        raise _unknown(dataset, kind)
+    _check_name(dataset, kind)
     builder = _on_disk(dataset)
     if builder is None:
         reason = _download(dataset, kind)
@@ -81,37 +82,54 @@ def refuse_if_too_large(name: str, needed: int, remedy: str) -> None:
         raise DataError(f"{name} needs {needed / 2**30:.1f} GiB of memory, more than half of what is free; {remedy}")
 
 
-def read_splits(
+def stays_in_memory(name: str, needed: int, in_memory: str) -> bool:
+    """Returns whether examples that need so many bytes are kept in memory, as the setting `in_memory` has it.
+
+    Raises:
+        DataError: If they are to be, and need more than half of the memory that is free.
+    """
+    try:
+        refuse_if_too_large(name, needed, "read it from the disk instead with in_memory='no'")
+    except DataError:
+        if in_memory == "yes":
+            raise
+        if in_memory == "auto":
+            print(f"note: {name} needs {needed / 2**30:.1f} GiB, more than half of the free memory: it stays on disk")
+        return False
+    return in_memory != "no"
+
+
+def read_splits(builder: Any, read: Callable[[str], Columns]) -> tuple[Columns, Columns | None, Columns | None]:
+    """Returns the training, validation and test examples of a prepared data set; `read` reads a split by its name."""
+    there = builder.info.splits
+    validation, test = (read(name) if name in there else None for name in ("validation", "test"))
+    return read("train"), validation, test
+
+
+def read_columns(
     builder: Any,
+    split: str,
     example: Callable[[dict], tuple[tf.Tensor, ...]],
     decode: Callable[[Iterable[bytes]], Iterable[np.ndarray]] | None = None,
-) -> tuple[Columns, Columns | None, Columns | None]:
-    """Returns the training, validation and test examples of a prepared data set, each as columns of equal length.
+) -> Columns:
+    """Returns the examples of a split as columns of equal length, in memory.
 
     Args:
         builder: Its tfds builder.
+        split: Its name.
         example: The features of an example -> its values, one for each column.
         decode: Decodes the feature "image", the first column, in place of tensorflow-datasets.
     """
     import tensorflow_datasets as tfds
 
     decoders = {"image": tfds.decode.SkipDecoding()} if decode else None
-
-    def read(split: str) -> Columns:
-        dataset = builder.as_dataset(split=split, decoders=decoders).map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        count = builder.info.splits[split].num_examples
-        columns = next(iter(dataset.batch(count)))
-        if len(columns[0]) != count:
-            raise ValueError(f"{split} has {len(columns[0])} examples, {count} were expected")
-        first, *rest = (column.numpy() for column in columns)
-        return (np.stack([*decode(first)]) if decode else first, *rest)
-
-    there = builder.info.splits
-    return (
-        read("train"),
-        read("validation") if "validation" in there else None,
-        read("test") if "test" in there else None,
-    )
+    dataset = in_file_order(builder, split, decoders).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    count = builder.info.splits[split].num_examples
+    columns = next(iter(dataset.batch(count)))
+    if len(columns[0]) != count:
+        raise ValueError(f"{split} has {len(columns[0])} examples, {count} were expected")
+    first, *rest = (column.numpy() for column in columns)
+    return (np.stack([*decode(first)]) if decode else first, *rest)
 
 
 def network_problem(seconds: float = NETWORK_SECONDS) -> str:
@@ -164,13 +182,42 @@ def _on_disk(dataset: str) -> Any:
         raise _damaged(dataset, error) from error
 
 
+def _check_name(dataset: str, kind: Kind) -> None:
+    """Refuses what is no name of a data set, of ours or of tensorflow-datasets'."""
+    from tensorflow_datasets.core.naming import parse_builder_name_kwargs
+
+    if "[" in dataset:
+        raise DataError(
+            f"dataset={dataset!r} is a part of a split; expected a data set's name: max_examples takes some of "
+            "each split"
+        )
+    try:
+        name, arguments = parse_builder_name_kwargs(dataset)
+    except ValueError:
+        raise _unknown(dataset, kind) from None
+    if name.namespace:
+        raise DataError(
+            f"dataset={dataset!r} is of the namespace {name.namespace!r}, and no data sets of namespaces are read; "
+            "expected a name from the catalogue of tensorflow-datasets, or what you load yourself as data="
+        )
+    if arguments.keys() - {"config", "version"}:
+        raise DataError(
+            f"dataset={dataset!r} has arguments of its own; expected NAME, NAME/CONFIG or NAME/CONFIG:VERSION"
+        )
+
+
 def _download(dataset: str, kind: Kind) -> str:
     """Downloads and prepares a data set; returns "" or why it could not be."""
     import tensorflow_datasets as tfds
 
-    if re.split("[/:]", dataset)[0] not in tfds.list_builders(with_community_datasets=False):
-        raise _unknown(dataset, kind)
-    by_hand = tfds.builder_cls(re.split("[/:]", dataset)[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+    try:
+        by_hand = tfds.builder_cls(re.split("[/:]", dataset)[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+        builder = tfds.builder(dataset, data_dir=data_dir())
+    except tfds.core.DatasetNotFoundError:
+        raise _unknown(dataset, kind) from None
+    except (AssertionError, TypeError, ValueError) as error:  # no such version, no such config
+        why = str(error).splitlines()[0].rpartition('": ')[2].partition(". Here are")[0]
+        raise DataError(f"tensorflow-datasets has no {dataset}: {why}") from None
     there = data_dir() / "downloads" / "manual"
     if not (by_hand and there.is_dir() and any(there.iterdir())):
         reason = network_problem()
@@ -179,7 +226,6 @@ def _download(dataset: str, kind: Kind) -> str:
         if reason:
             return reason
     try:
-        builder = tfds.builder(dataset, data_dir=data_dir())
         kind.check(builder)
         print(f"downloading {dataset} to {data_dir()}")
         builder.download_and_prepare()
@@ -193,7 +239,9 @@ def _download(dataset: str, kind: Kind) -> str:
 def _unknown(dataset: str, kind: Kind) -> DataError:
     import tensorflow_datasets as tfds
 
-    near = did_you_mean(dataset, [*tfds.list_builders(with_community_datasets=False), *kind.standins])
+    near = did_you_mean(
+        re.split("[/:]", dataset)[0], [*tfds.list_builders(with_community_datasets=False), *kind.standins]
+    )
     return DataError(
         f"unknown data set {dataset!r}{near}; expected a name from the catalogue of tensorflow-datasets, or "
         f"{' or '.join(map(repr, kind.standins))}"
@@ -202,9 +250,9 @@ def _unknown(dataset: str, kind: Kind) -> DataError:
 
 def _damaged(dataset: str, error: Exception) -> DataError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
+    folder = data_dir() / re.split("[/:]", dataset)[0]
     return DataError(
-        f"{dataset} in {data_dir()} is damaged: {first[:300]}. Delete {data_dir() / dataset} and run again to get it "
-        "anew"
+        f"{dataset} in {data_dir()} is damaged: {first[:300]}. Delete {folder} and run again to get it anew"
     )
 
 

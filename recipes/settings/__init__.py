@@ -47,6 +47,7 @@ class Settings:
     seed: Seed = 0  # decides on first weights, order, augmentation and dropout
     offline: Literal["stand-in", "error"] = "stand-in"  # the data set cannot be had: train on its stand-in, or stop
     on_bad_file: Literal["error", "skip"] = "error"  # a file in a folder cannot be read: stop, or leave it out
+    in_memory: Literal["auto", "yes", "no"] = "auto"  # keep examples in memory; auto: if they take half of it or less
     strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
     deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
@@ -103,21 +104,66 @@ class Labelled(Settings):
             self.refuse_without_effect("class_weight", "an example of several labels is of no one class")
 
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What image classifiers can do to training images besides what each does by default. Beside `Settings`."""
-
-    rand_augment: Strength = 0.0  # strength of two operations drawn for each image (RandAugment); 0: none
-    mixup: NotNegative = 0.0  # alpha of mixup, as 0.2: images and labels are mixed in pairs; 0: they are not
-    cutmix: NotNegative = 0.0  # alpha of CutMix, as 1: a box of each image is another's; 0: none
-
-
 class WithoutEffectError(ConfigError):
     """A setting that would change nothing."""
 
     def __init__(self, name: str, value: Any, why: str) -> None:
         super().__init__(f"{name}={value!r} would change nothing: {why}. Leave it out, or change that")
         self.name = name
+
+
+# ---------------------------------------------------------------- of a kind of data: columns of a table, augmentation
+
+
+@dataclass(frozen=True)
+class Images(Settings):
+    """Settings of a recipe that learns from images alone."""
+
+    image_column: str = ""  # of a table: images, or their paths from its folder on; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class CaptionedImages(Images):
+    """Settings of a recipe that learns from images with captions."""
+
+    caption_column: str = ""  # of a table: a caption, or a list of them; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class LabelledImages(Images, Labelled):
+    """Settings of a recipe that learns from images with labels."""
+
+    rand_augment: Strength = 0.0  # strength of two operations drawn for each image (RandAugment); 0: none
+    mixup: NotNegative = 0.0  # alpha of mixup, as 0.2: images and labels are mixed in pairs; 0: they are not
+    cutmix: NotNegative = 0.0  # alpha of CutMix, as 1: a box of each image is another's; 0: none
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one image; "": each has one
+    weight_column: str = ""  # of a table: how much each image counts; "": all the same
+
+
+@dataclass(frozen=True)
+class PlainText(Settings):
+    """Settings of a recipe that learns from one long text."""
+
+    text_column: str = ""  # of a table: texts, which become one, a line each; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class LabelledTexts(Labelled):
+    """Settings of a recipe that learns from texts with labels."""
+
+    text_column: str = ""  # of a table: the texts; "": guessed, and said
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one text; "": each has one
+    weight_column: str = ""  # of a table: how much each text counts; "": all the same
+
+
+@dataclass(frozen=True)
+class SentencePairs(Settings):
+    """Settings of a recipe that learns from pairs of sentences."""
+
+    source_column: str = ""  # of a table: what is translated; "": guessed, and said
+    target_column: str = ""  # of a table: its translations; "": guessed, and said
 
 
 # ---------------------------------------------------------------- change, write, read

@@ -130,7 +130,7 @@ class Recipe:
             runs: The run folder is `<runs>/<recipe>/<id>`.
             resume: Whether to resume the unfinished run of the same settings and data, where there is one. Or the id
                 or folder of an unfinished run, which is then continued with its own settings and data: pass no
-                settings, and `data` only where that was in memory or in a text file.
+                settings, and `data` only where that was in memory.
             **changes: Settings to change by name: `fit(epochs=5)`.
 
         Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import keras
@@ -13,7 +12,10 @@ from recipes.devices.keras_fixes import clip_by_norm_of_whole, give_constant_rat
 from recipes.errors import ConfigError, DataError
 from recipes.runs.averaged_weights import AveragedWeights
 from recipes.runs.early_stopping import StopEarly
-from recipes.settings import Augmentation, Settings, WithoutEffectError
+from recipes.settings import Settings, WithoutEffectError
+
+#: Settings of image classifiers that our pipeline follows.
+AUGMENTATIONS = ("rand_augment", "mixup", "cutmix")
 
 
 def apply_training_settings(model: keras.Model, config: Any, splits: Splits, objective: tuple[str, str]) -> None:
@@ -73,7 +75,7 @@ def refuse_accumulation_in_vain(model: keras.Model, config: Any, splits: Splits)
 
 def refuse_to_augment_what_comes_as_it_is(config: Any, splits: Splits) -> None:
     """Refuses the augmentations of a pipeline of ours for a user's own Splits."""
-    for name in (field.name for field in fields(Augmentation)):
+    for name in AUGMENTATIONS:
         if getattr(config, name, 0.0) and splits.train_from is None:
             raise WithoutEffectError(name, getattr(config, name), f"{splits.info.name} are trained on as they come")
 

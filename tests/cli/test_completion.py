@@ -43,7 +43,8 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (["fit", "mnist_dense", "--ep"], ["--epochs"]),
         (["fit", "mnist_dense", "--no-"], ["--no-resume", "--no-deterministic", "--no-constant-rate"]),
         (["fit", "mnist_dense", "--setting", "L"], ["LINEAR"]),
-        (["evaluate", "mnist_dense", "--"], ["--run", "--runs", "--quiet", "--json", "--data", "--help"]),
+        (["evaluate", "mnist_dense", "--r"], ["--run", "--runs"]),
+        (["evaluate", "mnist_dense", "--l"], ["--label-column"]),
         (["runs", ""], ["list", "compare", "delete"]),
         (["runs", "delete", "--y"], ["--yes"]),
         (["predict", "mnist_dense", "pho"], []),  # files, which the shell knows

@@ -1,5 +1,6 @@
 """Mixup, CutMix and RandAugment: what they make of a batch, and that it follows from the seed alone."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -26,7 +27,7 @@ def seed(step):
 
 
 def test_mixup_mixes_neighbours_and_their_labels_by_one_share():
-    images, labels = mix(IMAGES, LABELS, seed(0), num_classes=4, mixup=1.0)
+    images, labels = mix((IMAGES, LABELS), seed(0), num_classes=4, mixup=1.0)
     share = labels[0, 0].numpy()
     assert 0 < share < 1
     np.testing.assert_allclose(labels[:2], [[share, 1 - share, 0, 0], [1 - share, share, 0, 0]], atol=1e-6)
@@ -39,7 +40,7 @@ def test_mixup_mixes_neighbours_and_their_labels_by_one_share():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_cutmix_puts_a_box_of_the_neighbour_and_the_label_is_the_share_of_pixels(step):
-    images, labels = mix(IMAGES, LABELS, seed(step), num_classes=4, cutmix=1.0)
+    images, labels = mix((IMAGES, LABELS), seed(step), num_classes=4, cutmix=1.0)
     own = (images.numpy() == IMAGES.numpy()).all(-1)[0]
     neighbours = (images[0].numpy() == IMAGES[1].numpy()).all(-1)
     assert (own ^ neighbours).all()
@@ -56,34 +57,46 @@ def test_a_box_is_cut_at_the_edges():
 
 
 def test_shares_are_drawn_from_beta_and_both_kinds_are_drawn():
-    shares = [mix(IMAGES, LABELS, seed(step), num_classes=4, mixup=0.2)[1][0, 0].numpy() for step in range(300)]
+    shares = [mix((IMAGES, LABELS), seed(step), num_classes=4, mixup=0.2)[1][0, 0].numpy() for step in range(300)]
     assert np.mean(shares) == pytest.approx(0.5, abs=0.08)
     assert np.var(shares) == pytest.approx(0.25 / 1.4, abs=0.03)  # of Beta(a, a): 1 / (4 (2 a + 1))
     are_boxes = []
     for step in range(60):
-        images, _ = mix(IMAGES, LABELS, seed(step), num_classes=4, mixup=1.0, cutmix=1.0)
+        images, _ = mix((IMAGES, LABELS), seed(step), num_classes=4, mixup=1.0, cutmix=1.0)
         is_either = (images[:2].numpy() == IMAGES[:2].numpy()) | (images[:2].numpy() == IMAGES[1::-1].numpy())
         are_boxes.append(is_either.all())
     assert 15 < sum(are_boxes) < 45
 
 
 def test_alphas_as_small_as_they_can_be_give_a_share():
-    labels = [mix(IMAGES, LABELS, seed(step), num_classes=4, mixup=1e-6)[1] for step in range(5)]
+    labels = [mix((IMAGES, LABELS), seed(step), num_classes=4, mixup=1e-6)[1] for step in range(5)]
     assert np.isfinite(labels).all()
 
 
 def test_labels_that_are_numbers_or_several_are_mixed_as_they_are():
-    _, numbers = mix(IMAGES, tf.range(8, dtype=tf.float32), seed(0), num_classes=0, mixup=1.0)
-    share = mix(IMAGES, LABELS, seed(0), num_classes=4, mixup=1.0)[1][0, 0].numpy()
+    _, numbers = mix((IMAGES, tf.range(8, dtype=tf.float32)), seed(0), num_classes=0, mixup=1.0)
+    share = mix((IMAGES, LABELS), seed(0), num_classes=4, mixup=1.0)[1][0, 0].numpy()
     np.testing.assert_allclose(numbers[:2], [1 - share, share], atol=1e-6)
 
 
+def test_the_loss_of_a_mixture_is_that_of_its_labels_each_with_its_weight():
+    weights = tf.constant([2.0, 0.5, 1, 1, 0, 0, 0, 3])
+    _, labels, mixed = mix((IMAGES, LABELS, weights), seed(0), num_classes=4, mixup=1.0)
+    share = mix((IMAGES, LABELS), seed(0), num_classes=4, mixup=1.0)[1][0, 0].numpy()
+    cross_entropy = -np.log([0.1, 0.2, 0.3, 0.4])  # of a model's answer to every image
+    loss = mixed * tf.reduce_sum(labels * cross_entropy, -1)
+    expected = share * 2.0 * cross_entropy[0] + (1 - share) * 0.5 * cross_entropy[1]
+    assert loss[0].numpy() == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(labels).all()
+    assert mixed[4].numpy() == 0
+
+
 def test_the_last_of_an_odd_batch_stays():
-    images, labels = mix(IMAGES[:3], LABELS[:3], seed(0), num_classes=4, mixup=1.0)
+    images, labels = mix((IMAGES[:3], LABELS[:3]), seed(0), num_classes=4, mixup=1.0)
     np.testing.assert_array_equal(images[2], IMAGES[2])
     np.testing.assert_array_equal(labels[2], [0, 0, 1, 0])
     with pytest.raises(DataError, match=r"each of 2 workers has 3 of a batch; expected an even number, .*batch_size=8"):
-        mix(IMAGES[:3], LABELS[:3], seed(0), 0, 2, num_classes=4, mixup=1.0)
+        mix((IMAGES[:3], LABELS[:3]), seed(0), 0, 2, num_classes=4, mixup=1.0)
 
 
 # ---------------------------------------------------------------- RandAugment
@@ -157,7 +170,7 @@ def test_workers_have_together_what_one_has(workers):
     def batch(worker, workers):
         rows = slice(worker * 8 // workers, (worker + 1) * 8 // workers)
         images = rand_augment(IMAGES[rows], seed(3), worker, workers, strength=0.7)
-        return mix(images, LABELS[rows], seed(3), worker, workers, num_classes=4, mixup=0.4, cutmix=1.0)
+        return mix((images, LABELS[rows]), seed(3), worker, workers, num_classes=4, mixup=0.4, cutmix=1.0)
 
     whole, parts = batch(0, 1), [batch(worker, workers) for worker in range(workers)]
     for one, several in zip(whole, zip(*parts, strict=True), strict=True):
@@ -169,7 +182,7 @@ def test_a_run_with_all_of_them_learns_and_is_resumed_exactly(monkeypatch):
     config = with_changes(mnist_dense.TINY, epochs=2, checkpoint_steps=3, mixup=0.2, cutmix=1.0, rand_augment=0.3)
     config = with_changes(config, label_smoothing=0.1)
 
-    class Crash(mnist_dense.keras.callbacks.Callback):
+    class Crash(keras.callbacks.Callback):
         def __init__(self, at):
             super().__init__()
             self.at = at
@@ -198,3 +211,19 @@ def test_your_own_splits_come_as_they_are():
     splits = Splits(tf.data.Dataset.from_tensor_slices((images, labels)).batch(16))
     with pytest.raises(ConfigError, match=r"mixup=0\.2 would change nothing: your own Splits are trained on as they"):
         mnist_dense.fit(mnist_dense.TINY, splits, mixup=0.2)
+
+
+def test_in_memory_and_out_of_it_the_batches_are_the_same(tmp_path):
+    for number in range(48):
+        folder = tmp_path / "images" / f"class{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        keras.utils.save_img(folder / f"{number}.png", IMAGES[number % 8].numpy() // (1 + number // 8), scale=False)
+    config = with_changes(mnist_dense.TINY, batch_size=8, max_examples=None, mixup=0.2, cutmix=1.0, rand_augment=0.5)
+    batches = []
+    for in_memory in ("yes", "no"):
+        splits = mnist_dense.load_data(with_changes(config, in_memory=in_memory), tmp_path / "images")
+        assert splits.train.element_spec[1].shape == (8, 3)
+        batches.append(list(splits.train_from(3, 0, 1).take(2)))
+    for kept, streamed in zip(*batches, strict=True):
+        for one, other in zip(kept, streamed, strict=True):
+            np.testing.assert_array_equal(one, other)
