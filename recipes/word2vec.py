@@ -480,7 +480,7 @@ def rows_with_room(labels: Sequence[str], points: np.ndarray) -> list[int]:
 # ---------------------------------------------------------------- verbs
 
 recipe = Recipe(Config, load_data, build, search_space, kind=WordVectors(), objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 neighbours, similarity = recipe.verb(nearest_words), recipe.verb(cosine_of)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -66,7 +66,7 @@ def test_labelled_texts_are_the_same_in_memory_and_on_the_disk(tmp_path):
     texts = [
         " ".join(rng.choice(["good", "bad", "film", "caf\u00e9", "\u6620"], rng.integers(1, 9))) for _ in range(60)
     ]
-    config = config_of(imdb_transformer)
+    folder, config = tmp_path / "texts", config_of(imdb_transformer)
     assert_same(imdb_transformer.load_data, config, (texts, np.arange(60) % 2))
     for number, text in enumerate(texts):
         path = folder / ("good", "bad")[number % 2] / f"{number}.txt"
