@@ -120,7 +120,12 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     model = GAN(generator, discriminator, config.label_smoothing, config.seed, name="dcgan")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))
-    adam = partial(keras.optimizers.Adam, rate, beta_1=config.momentum)
+    adam = partial(
+        keras.optimizers.Adam,
+        config.learning_rate if config.constant_rate else rate,
+        beta_1=config.momentum,
+        gradient_accumulation_steps=config.accumulate_steps if config.accumulate_steps > 1 else None,
+    )
     model.compile(optimizer=adam(), discriminator_optimizer=adam())
     return model
 
@@ -455,7 +460,7 @@ recipe = Recipe(
     objective=("val_distance", "min"),
     callbacks=sample_grids,
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 sample = recipe.verb(draw_samples)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -65,7 +65,7 @@ class Config(LabelledTexts):
     epochs: Count = 2
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
 
 
 TINY = Config(
@@ -222,7 +222,7 @@ def draw_gradient_norms(by_distance: np.ndarray) -> Any:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config,
     load_data,
     build,

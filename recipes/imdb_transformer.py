@@ -197,7 +197,7 @@ recipe = Recipe(
     objective=("val_accuracy", "max"),
     report=report,
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 explain = recipe.verb(explain_text)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

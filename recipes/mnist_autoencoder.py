@@ -214,7 +214,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Autoencoding()
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 encode, decode, reconstruct = recipe.verb(kind.encode), recipe.verb(kind.decode), recipe.verb(kind.reconstruct)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

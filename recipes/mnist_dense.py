@@ -115,7 +115,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
 ).verbs
 

@@ -331,7 +331,7 @@ kind = Autoencoding()
 recipe = Recipe(
     Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"), report=report, figures=figures
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 encode, decode, reconstruct = recipe.verb(kind.encode), recipe.verb(kind.decode), recipe.verb(kind.reconstruct)
 sample = recipe.verb(draw_samples)
 

@@ -62,7 +62,7 @@ class Config(PlainText):
     learning_rate: Positive = 5e-3  # AdamW's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
     weight_decay: NotNegative = 0.1  # share of each kernel taken off per step, times the rate
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
     jit_compile: bool = True  # one program of a step, by XLA, where one device trains: faster, after some 10 seconds
 
 
@@ -341,7 +341,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = TextGeneration(decoder)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 generate = recipe.verb(kind.generate)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

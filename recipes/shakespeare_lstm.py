@@ -53,7 +53,7 @@ class Config(PlainText):
     epochs: Count = 4
     learning_rate: Positive = 4e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
 
 
 TINY = Config(
@@ -145,7 +145,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = TextGeneration(decoder)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 generate = recipe.verb(kind.generate)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

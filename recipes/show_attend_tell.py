@@ -79,7 +79,9 @@ class Config(CaptionedImages):
     epochs: Count = 8
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
-    clip_norm: Positive = 5.0  # gradients are clipped to this norm; often active, since the loss sums over a caption
+    clip_norm: Positive | None = (
+        5.0  # gradients are clipped to this norm, often: a caption's loss is a sum; None: never
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -458,7 +460,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Captioning(decoder, Config(), beam_width=3, length_penalty=0.0)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 caption, explain = recipe.verb(kind.caption), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

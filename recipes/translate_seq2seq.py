@@ -64,7 +64,9 @@ class Config(SentencePairs):
     epochs: Count = 15
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
-    clip_norm: Positive = 5.0  # gradients are clipped to this norm; often active, since the loss sums over a sentence
+    clip_norm: Positive | None = (
+        5.0  # gradients are clipped to this norm, often: a sentence's loss is a sum; None: never
+    )
     label_smoothing: Share = 0.1  # probability that the targets spread evenly over all pieces
 
 
@@ -270,7 +272,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Translation(decoder, align, Config.sequence_length)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 translate, explain = recipe.verb(kind.translate), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

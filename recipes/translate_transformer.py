@@ -190,7 +190,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Translation(decoder, align, Config.sequence_length)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 translate, explain = recipe.verb(kind.translate), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

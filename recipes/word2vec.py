@@ -140,7 +140,7 @@ def known_words(tokenizer: Any, lines: list[str]) -> np.ndarray:
     """Returns the words of some lines that are in the vocabulary, one after the other: windows go over line ends."""
     from recipes.data.text_parts import encode_in_parts
 
-    token_ids = encode_in_parts(tokenizer.encode, lines).flat_values.numpy()
+    token_ids = np.asarray(encode_in_parts(tokenizer.encode, lines).flat_values)
     return token_ids[tokenizer.is_known(token_ids)]
 
 
@@ -480,7 +480,7 @@ def rows_with_room(labels: Sequence[str], points: np.ndarray) -> list[int]:
 # ---------------------------------------------------------------- verbs
 
 recipe = Recipe(Config, load_data, build, search_space, kind=WordVectors(), objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 neighbours, similarity = recipe.verb(nearest_words), recipe.verb(cosine_of)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -14,6 +14,7 @@ from typing import Any
 from recipes.cli.options import (
     Evaluate,
     Export,
+    FindLearningRate,
     Fit,
     Generate,
     Model,
@@ -74,6 +75,18 @@ def tune(recipe: ModuleType, options: Tune, settings: dict[str, Any]) -> int:
         print_json({"objective": objective, "figure": figure, "config": asdict(best)})
     elif options.quiet:
         print(f"best {objective} {figure:.4f}")
+    return 0
+
+
+def find_learning_rate(recipe: ModuleType, options: FindLearningRate, settings: dict[str, Any]) -> int:
+    """Tests a range of rates."""
+    where = {"lowest": options.lowest, "highest": options.highest, "steps": options.steps, "runs": options.runs}
+    with messages_kept_apart(options.quiet, options.json):
+        rates = recipe.find_learning_rate(recipe.Config(**settings), options.data, **where)
+    if options.json:
+        print_json(rates._asdict())
+    elif options.quiet:
+        print(f"steepest {rates.steepest:.2g}  tenth {rates.tenth:.2g}")
     return 0
 
 

@@ -52,6 +52,17 @@ class Tune(Output, Start):
 
 
 @dataclass(frozen=True)
+class FindLearningRate(Output, Start):
+    """Train a new model with a rate that grows until the loss explodes; print and draw which rates to try."""
+
+    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
+    runs: Path = Path("runs")  # the picture and its numbers go to <runs>/<recipe>/rate-<id>
+    lowest: float = 1e-7  # the first rate
+    highest: float = 10.0  # the last
+    steps: int = 100  # updates, at most
+
+
+@dataclass(frozen=True)
 class Model:
     """Which trained model."""
 
@@ -137,6 +148,7 @@ OPTIONS = {
     "fit": Fit,
     "evaluate": Evaluate,
     "tune": Tune,
+    "find-learning-rate": FindLearningRate,
     "export": Export,
     "predict": Predict,
     "generate": Generate,
@@ -144,7 +156,7 @@ OPTIONS = {
     "neighbours": Neighbours,
     "config": Show,
 }
-WITH_SETTINGS = ("fit", "tune", "config")
+WITH_SETTINGS = ("fit", "tune", "find-learning-rate", "config")
 
 
 def read_options(verb: str, name: str, page: ModuleType | None, arguments: list[str]) -> tuple[Any, dict[str, Any]]:

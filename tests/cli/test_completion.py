@@ -41,7 +41,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (["ev"], ["evaluate"]),
         (["fit", "mnist_d"], ["mnist_dense"]),
         (["fit", "mnist_dense", "--ep"], ["--epochs"]),
-        (["fit", "mnist_dense", "--no-"], ["--no-resume", "--no-deterministic"]),
+        (["fit", "mnist_dense", "--no-"], ["--no-resume", "--no-deterministic", "--no-constant-rate"]),
         (["fit", "mnist_dense", "--setting", "L"], ["LINEAR"]),
         (["evaluate", "mnist_dense", "--r"], ["--run", "--runs"]),
         (["evaluate", "mnist_dense", "--l"], ["--label-column"]),
