@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.bad_files import complaint, listed, note_skipped
 from recipes.data.folders import FileContents, Reader, folder_info, read_folder, setting_of
 from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_bytes, decode_many
 from recipes.data.image_items import are_items, resized
@@ -57,8 +58,8 @@ def find_images(
         arrays = read_images(data, image_shape, on_bad_file, in_memory)
         return arrays, folder_info(data, arrays)
     if data is not None:
-        arrays = from_arrays(data, task, image_shape=image_shape, in_memory=in_memory)
-        return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
+        arrays = from_arrays(data, task, image_shape=image_shape, on_bad_file=on_bad_file, in_memory=in_memory)
+        return arrays, DataInfo("your own arrays", label_names=arrays.label_names, skipped=listed(arrays.skipped))
     kind = Kind(_features, lambda builder: _read(builder, image_shape, in_memory), {"digits": digits, "shapes": shapes})
     return find_arrays(dataset, kind, standin=standin, offline=offline)
 
@@ -69,6 +70,7 @@ def from_arrays(
     names: tuple[str, ...] = (),
     *,
     image_shape: tuple[int, int, int] = (0, 0, 0),
+    on_bad_file: str = "error",
     in_memory: str = "auto",
 ) -> Arrays:
     """Returns a user's `(images, labels)`, or two or three such pairs, checked; see `from_pairs`.
@@ -78,24 +80,49 @@ def from_arrays(
         task: What the labels are.
         names: Of a trained model's labels.
         image_shape: (H, W, C) that images of a list are resized to.
+        on_bad_file: Of a list: "error", or "skip" to leave out images that cannot be read.
         in_memory: As of `find_images`, for images of a list.
 
     Raises:
         DataError: Names what does not fit: the nesting, lengths, shapes, labels or weights.
     """
+    bad: list[dict[int, str]] = []  # of each split, in their order
 
     def check(images: Any) -> Any:
+        bad.append({})
         if not are_items(images):
             return _checked_images(images)
         lazy = of_items(images, image_shape)
         stays = stays_in_memory(f"data, {len(lazy):,} images,", 2 * int(np.prod(lazy.shape)), in_memory)
-        return lazy.stacked() if stays else lazy
+        if on_bad_file == "error":
+            return lazy.stacked() if stays else lazy
+        read, bad[-1] = lazy.readable() if stays else (lazy, lazy.unreadable())
+        return read
 
-    arrays = from_pairs(data, check, "images", task, names)
+    arrays = _without(bad, from_pairs(data, check, "images", task, names))
     shapes = {columns[0].shape[1:] for columns in arrays[:3] if columns}
     if len(shapes) > 1:
         raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
     return arrays
+
+
+def _without(bad: list[dict[int, str]], arrays: Arrays) -> Arrays:
+    """Returns examples without those that cannot be read: of each split, their places and why; says so."""
+    if not any(bad):
+        return arrays
+    splits = arrays.named
+    counts = {name: len(columns[0]) for name, columns in splits.items()}
+    skipped = {
+        f"image {place} of {name}": why for name, some in zip(splits, bad, strict=True) for place, why in some.items()
+    }
+    for (name, columns), places in zip(splits.items(), bad, strict=True):
+        kept = np.setdiff1d(np.arange(counts[name]), [*places])
+        if not len(kept):
+            raise DataError(complaint(skipped, sum(counts.values()), "images"))
+        splits[name] = tuple(column[kept] for column in columns)
+    note_skipped(skipped, sum(counts.values()), "images")
+    validation, test = splits.get("validation"), splits.get("test")
+    return arrays._replace(train=splits["train"], validation=validation, test=test, skipped=skipped)
 
 
 def evaluation_images(data: Any, model: Any) -> EvaluationData:
@@ -104,7 +131,8 @@ def evaluation_images(data: Any, model: Any) -> EvaluationData:
         how = setting_of(model, "on_bad_file", "error"), setting_of(model, "in_memory", "auto")
         arrays = read_images(data, tuple(model.input_shape[1:]), *how)
     else:
-        arrays = from_arrays(data, *known_labels(model), image_shape=tuple(model.input_shape[1:]))
+        skip = setting_of(model, "on_bad_file", "error")
+        arrays = from_arrays(data, *known_labels(model), image_shape=tuple(model.input_shape[1:]), on_bad_file=skip)
     test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ class Arrays(NamedTuple):
     validation: Columns | None = None  # None: to be held out of train
     test: Columns | None = None  # None: likewise
     label_names: tuple[str, ...] = ()
-    skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
+    skipped: Mapping[Any, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
     identity: str = ""  # tells the examples from all others, in memory and out of it; "": their content does
     task: str = "classification"  # what the labels are, where there are any; see `Labels`
 

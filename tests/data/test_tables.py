@@ -1,7 +1,7 @@
 """Data of any kind: tables of any make, by column; data sets of tf.data; folders and arrays without labels."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -311,6 +311,25 @@ def test_images_alone(tmp_path):
         Image.new("RGB", (2, 2)).save(tmp_path / name)
     images, _ = plain_data(tmp_path, config)
     assert [path.name for path in images] == ["a.png", "b.png"]
+
+
+def test_photographs_that_cannot_be_read_are_left_out_where_a_setting_says_so(tmp_path, capsys):
+    for number in range(40):
+        Image.new("RGB", (4, 4), (6 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    rows = [("file", "class"), *((f"{number}.png", ("dark", "light")[number >= 20]) for number in range(40))]
+    path = write(tmp_path / "a.csv", [*rows[:4], ("gone.png", "dark"), *rows[4:]])
+    config = cifar_convnet.TINY
+    with pytest.raises(DataError, match="cannot read .*gone.png: No such file or directory"):
+        cifar_convnet.load_data(config, path)
+    in_memory = cifar_convnet.load_data(replace(config, on_bad_file="skip"), path)
+    assert "left out 1 of 41 images that cannot be read" in capsys.readouterr().out
+    assert sum(in_memory.info.examples.values()) == 40
+    assert list(in_memory.info.skipped) == ["image 3 of train"]
+    streamed = cifar_convnet.load_data(replace(config, on_bad_file="skip", in_memory="no"), path)
+    for (images, labels), (same_images, same_labels) in zip(in_memory.test, streamed.test, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(labels, same_labels)
+        assert (images[:, 0, 0, 0].numpy() >= 120).tolist() == (labels.numpy() == 1).tolist(), "each with its own label"
 
 
 def test_a_run_on_a_file_finds_it_again_and_another_table_may_have_other_columns(tmp_path, capsys):
