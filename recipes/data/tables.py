@@ -40,11 +40,6 @@ class Rows(Sequence):
     def __getitem__(self, place: Any) -> Any:
         return self.change(self.rows[int(place)][self.name])
 
-    @property
-    def shape(self) -> tuple[int]:
-        """(N,): NumPy asks for it, and would look up every value without."""
-        return (len(self),)
-
     def changed(self, change: Callable[[Any], Any]) -> "Rows":
         """Returns the same with a function applied to each value as it is looked up."""
         return Rows(self.rows, self.name, change)

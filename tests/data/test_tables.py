@@ -1,6 +1,7 @@
 """Data of any kind: tables of any make, by column; data sets of tf.data; folders and arrays without labels."""
 
 import csv
+import io
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -311,6 +312,20 @@ def test_images_alone(tmp_path):
         Image.new("RGB", (2, 2)).save(tmp_path / name)
     images, _ = plain_data(tmp_path, config)
     assert [path.name for path in images] == ["a.png", "b.png"]
+
+
+def test_a_recipe_trains_on_images_that_are_looked_up_one_by_one():
+    encoded = []
+    for number in range(40):
+        file = io.BytesIO()
+        Image.new("RGB", (4, 4), (6 * number, 0, 0)).save(file, "PNG")
+        encoded.append({"bytes": file.getvalue(), "path": None})
+    labels = [int(number >= 20) for number in range(40)]
+    data = Dataset({"image": encoded, "label": labels}, image=Feature(decode=True), label=Feature(["dark", "light"]))
+    splits = cifar_convnet.load_data(cifar_convnet.TINY, {"train": data, "test": data})
+    assert splits.info.label_names == ("dark", "light")
+    images, classes = next(iter(splits.test))
+    assert (images[:, 0, 0, 0].numpy() >= 120).tolist() == (classes.numpy() == 1).tolist()
 
 
 def test_photographs_that_cannot_be_read_are_left_out_where_a_setting_says_so(tmp_path, capsys):
