@@ -50,7 +50,7 @@ def main() -> None:
     """Measures in turns, prints and writes benchmarks/results/pipeline.json."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (45_000, 32, 32, 3), np.uint8), rng.integers(0, 10, 45_000)
-    ours = iter(train_batches(images, labels, BATCH_SIZE, 0, partial(crop_and_flip, padding=2))())
+    ours = iter(train_batches((images, labels), BATCH_SIZE, 0, partial(crop_and_flip, padding=2))())
     theirs = iter(peer(images, labels))
     rate(ours), rate(theirs)  # warm up; fill the shuffle buffer
     turns = [(rate(ours), rate(theirs)) for _ in range(TURNS)]

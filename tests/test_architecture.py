@@ -19,7 +19,7 @@ PACKAGE = ROOT / "recipes"
 ARROWS = {
     "errors": set(),
     "settings": {"errors"},
-    "data": {"errors"},
+    "data": {"devices", "errors"},
     "devices": {"errors"},
     "runs": {"data", "devices", "errors", "recipes", "settings"},
     "verbs": {"data", "devices", "errors", "recipes", "runs", "settings"},
@@ -46,7 +46,6 @@ ARROWS = {
 OF_ONE_RECIPE = {
     "recipes.data.captions": "reads a user's captions and batches them; nothing of it is the paper's",
     "recipes.data.caption_sources": "likewise",
-    "recipes.data.lazy_images": "reads images one by one; folders that do not fit in memory will be read by it too",
     "recipes.data.standins.scenes": "a stand-in, as those of the other recipes",
     "recipes.data.tfds.flickr8k": "a builder for tensorflow-datasets",
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",

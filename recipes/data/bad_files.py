@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from recipes.errors import one_line
 
@@ -20,16 +21,16 @@ def listed(bad: Mapping[Path, str]) -> dict[str, str]:
     return first | ({"...": f"and {len(bad) - MOST_LISTED:,} more"} if len(bad) > MOST_LISTED else {})
 
 
-def note_skipped(bad: Mapping[Path, str], count: int, what: str) -> None:
+def note_skipped(bad: Mapping[Any, str], count: int, what: str) -> None:
     """Prints which of `count` files are left out."""
     print(f"left out {len(bad)} of {counted(count, what)} that cannot be read: {_first(bad)}")
 
 
-def complaint(bad: Mapping[Path, str], count: int, what: str) -> str:
+def complaint(bad: Mapping[Any, str], count: int, what: str) -> str:
     """Returns what is said of files that cannot be read: the first of them, how many, and what to do.
 
     Args:
-        bad: File -> why.
+        bad: File, or its place, -> why.
         count: Of how many.
         what: They are: "images".
     """
@@ -41,6 +42,6 @@ def complaint(bad: Mapping[Path, str], count: int, what: str) -> str:
     )
 
 
-def _first(bad: Mapping[Path, str]) -> str:
+def _first(bad: Mapping[Any, str]) -> str:
     more = f"; and {len(bad) - MOST_NAMED} more" if len(bad) > MOST_NAMED else ""
     return "; ".join([*bad.values()][:MOST_NAMED]) + more

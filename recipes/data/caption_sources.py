@@ -1,23 +1,26 @@
 """Where images with captions come from: tensorflow-datasets, generated scenes, or a user's own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from recipes.data.bad_files import complaint, listed, note_skipped
-from recipes.data.folders import on_bad_file_of
-from recipes.data.in_memory import Arrays, Columns, EvaluationData
-from recipes.data.lazy_images import Photographs, of_array, of_builder, photographs, unreadable
+from recipes.data.folders import setting_of
+from recipes.data.image_files import decode_bytes
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, fingerprint
+from recipes.data.lazy_images import LazyImages, identity_of_files, joined, of_files, of_records
 from recipes.data.sources import Kind, find_arrays
 from recipes.data.splits import DataInfo
 from recipes.data.standins.scenes import SIZE, scenes
 from recipes.data.text_files import check_texts, decoded, read_text_file, shortened
-from recipes.errors import DataError
+from recipes.data.tfds_records import Records, in_file_order
+from recipes.errors import DataError, one_line
 
 
-def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Photographs]:
+def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, LazyImages]:
     """Returns (columns: row of the image, its captions; what they are; the images).
 
     Args:
@@ -39,7 +42,7 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
         return arrays, DataInfo("your own captions", skipped=listed(bad or {})), images
     import recipes.data.tfds.flickr8k  # noqa: F401 - makes the name known
 
-    read_images: list[Photographs] = []
+    read_images: list[LazyImages] = []
 
     def read(builder: Any) -> Arrays:
         arrays, images = _read(builder, config.image_size)
@@ -49,7 +52,7 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
     kind = Kind(_check, read, {"scenes": scenes})
     arrays, info = find_arrays(config.dataset, kind, standin="scenes", offline=config.offline)
     if not read_images:  # generated: the first column is the images
-        arrays, images = _joined([(of_array(split[0], SIZE), *split[1:]) for split in arrays.named.values()])
+        arrays, images = _joined([(of_colours(split[0], SIZE), *split[1:]) for split in arrays.named.values()])
         return arrays, info, images
     return arrays, info, read_images[0]
 
@@ -57,11 +60,11 @@ def find_captions(config: Any, data: Any = None) -> tuple[Arrays, DataInfo, Phot
 def evaluation_captions(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     test = data[-1] if _several(data) else data
-    captions = own_part(test, 8, {} if on_bad_file_of(model) == "skip" else None)[1]
+    captions = own_part(test, 8, {} if setting_of(model, "on_bad_file", "error") == "skip" else None)[1]
     return EvaluationData((test, test), sum(map(len, captions)))
 
 
-def own_part(part: Any, image_size: int, bad: dict[Path, str] | None = None) -> tuple[Photographs, np.ndarray]:
+def own_part(part: Any, image_size: int, bad: dict[Path, str] | None = None) -> tuple[LazyImages, np.ndarray]:
     """Returns (images, the captions of each) of one split of a user's data.
 
     Args:
@@ -83,9 +86,10 @@ def own_part(part: Any, image_size: int, bad: dict[Path, str] | None = None) -> 
         if not of_each[row]:
             raise DataError(f"image {row} has no caption; expected one or more of each")
     if bad is not None and all(isinstance(image, (str, Path)) for image in images):
-        mine = unreadable([Path(image) for image in images])
+        unreadable = of_files(images, (1, 1, 3)).unreadable()
+        mine = {Path(images[row]): why for row, why in unreadable.items()}
         bad |= mine
-        good = [row for row, image in enumerate(images) if Path(image) not in mine]
+        good = [row for row in range(len(images)) if row not in unreadable]
         if mine:
             note_skipped(mine, len(images), "photographs")
         if not good:
@@ -117,24 +121,60 @@ def _read_lines(path: Path) -> tuple[list[Path], list[list[str]]]:
     return list(captions), list(captions.values())
 
 
-def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Arrays, Photographs]:
+def _joined(parts: Sequence[tuple[Any, ...]]) -> tuple[Arrays, LazyImages]:
     """Returns the columns of several splits, and one source of their images.
 
     Args:
-        parts: Of each split its `Photographs` and what goes with them; they become their rows in the one source.
+        parts: Of each split its images and what goes with them; they become their rows in the one source.
     """
     sources = list({id(images): images for images, *_ in parts}.values())
     ends = np.cumsum([len(images) for images in sources])
     rows_of = {id(images): np.arange(end - len(images), end) for images, end in zip(sources, ends, strict=True)}
-
-    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for images in sources:
-            first = rows_of[id(images)][0]
-            yield from images.read(rows[np.isin(rows, rows_of[id(images)])] - first)
-
     train, *rest = [(rows_of[id(images)], *columns) for images, *columns in parts]
     arrays = Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1] if rest else None)
-    return arrays, Photographs(read, np.arange(ends[-1]), " ".join(images.identity for images in sources))
+    return arrays, joined(sources)
+
+
+def photographs(images: Any, image_size: int) -> LazyImages:
+    """Returns a user's images: (N, H, W, 3) in [0, 255], or paths of files."""
+    if isinstance(images, (str, Path, bytes)) or not len(images):
+        raise DataError(f"images is {images!r}; expected one or more: an array (N, H, W, 3), or a list of paths")
+    if all(isinstance(image, (str, Path)) for image in images):
+        missing = {}
+        for path in images:
+            try:
+                Path(path).stat()
+            except OSError as error:
+                missing[path] = f"cannot read {one_line(path)}: {error.strerror}; expected an image file"
+        if missing:
+            raise DataError(complaint(missing, len(images), "photographs"))
+        return of_files(images, (image_size, image_size, 3), identity_of_files(images))
+    return of_colours(images, image_size)
+
+
+def of_colours(images: Any, image_size: int) -> LazyImages:
+    """Returns a user's images, (N, H, W, 3) in [0, 255], at another size."""
+    try:
+        images = np.asarray(images)
+    except ValueError:
+        raise DataError("images differ in size; expected an array (N, H, W, 3), or a list of paths of files") from None
+    if images.ndim != 4 or images.shape[-1] != 3 or not np.issubdtype(images.dtype, np.number):
+        raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W, 3), or paths of files")
+    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
+    if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
+        raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
+
+    def read(row: int) -> np.ndarray:
+        return _at_size(images[row], image_size)
+
+    return LazyImages(read, (image_size, image_size, 3), np.arange(len(images)), f"{fingerprint(images)} {image_size}")
+
+
+def _at_size(image: np.ndarray, image_size: int) -> np.ndarray:
+    """Returns an image, (H, W, 3) in [0, 255], as (image_size, image_size, 3) uint8; one of that size as it is."""
+    if image.shape[:2] != (image_size, image_size):
+        image = tf.image.resize(image, (image_size, image_size), antialias=True).numpy()
+    return image if image.dtype == np.uint8 else np.rint(image).astype(np.uint8)
 
 
 def _check(builder: Any) -> None:
@@ -153,7 +193,7 @@ def _check(builder: Any) -> None:
         )
 
 
-def _read(builder: Any, image_size: int) -> tuple[Arrays, Photographs]:
+def _read(builder: Any, image_size: int) -> tuple[Arrays, LazyImages]:
     """Returns the columns (row, captions) of a prepared data set's splits, and its images."""
     import tensorflow_datasets as tfds
 
@@ -163,8 +203,7 @@ def _read(builder: Any, image_size: int) -> tuple[Arrays, Photographs]:
     columns: dict[str, Columns] = {}
     first = 0
     for name, split in splits.items():
-        # TFDS reads the files of a split in their order here and in `of_builder`, so rows are the same.
-        data = builder.as_dataset(split, decoders=tfds.decode.PartialDecoding({"captions": True}), shuffle_files=False)
+        data = in_file_order(builder, split, tfds.decode.PartialDecoding({"captions": True}))
         captions = [features["captions"] for features in data.as_numpy_iterator()]
         texts = [some["text"] if isinstance(some, dict) else some for some in captions]
         of_each = np.empty(len(texts), object)
@@ -178,6 +217,10 @@ def _read(builder: Any, image_size: int) -> tuple[Arrays, Photographs]:
         first += len(of_each)
     if "train" not in columns:
         raise DataError(f"the training split of {builder.name} has no captions; expected one or more of each image")
-    return Arrays(columns["train"], columns.get("validation"), columns.get("test")), of_builder(
-        builder, splits, image_size
-    )
+    shape, name = (image_size, image_size, 3), f"an image of {builder.name}"
+
+    def decode(encoded: bytes) -> np.ndarray:
+        return np.rint(decode_bytes(encoded, shape, name)).astype(np.uint8)
+
+    images = joined([of_records(Records(builder, split), shape, decode) for split in splits.values()])
+    return Arrays(columns["train"], columns.get("validation"), columns.get("test")), images

@@ -10,7 +10,7 @@ import tensorflow as tf
 from recipes.data.caption_sources import find_captions
 from recipes.data.in_memory import Columns, fingerprint, three_way
 from recipes.data.labelled_texts import sequence_splits
-from recipes.data.lazy_images import Photographs
+from recipes.data.lazy_images import LazyImages
 from recipes.data.sentence_pairs import teacher_forcing_pair, with_end
 from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import Splits
@@ -37,7 +37,7 @@ def caption_splits(
     config: Any,
     data: Any = None,
     tokenizer: Tokenizer | None = None,
-    annotate: Callable[[Photographs], np.ndarray] | None = None,
+    annotate: Callable[[LazyImages], np.ndarray] | None = None,
 ) -> Splits:
     """Returns batches of ((image, words (B, T)), following (B, T)), padded with 0 after their end; int32 words.
 
@@ -80,7 +80,7 @@ def caption_splits(
 
     info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})
     batches = sequence_splits(config, info, splits, columns, image_and_caption_batch(bank))
-    with_images = fingerprint(np.frombuffer(batches.info.fingerprint.encode(), np.uint8), bank)
+    with_images = fingerprint(batches.info.fingerprint, bank)
     rows, captions, *truth = splits[2]
     positions = np.array([position_of[row] for row in rows])
     gallery = Gallery(

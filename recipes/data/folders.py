@@ -10,21 +10,42 @@ import numpy as np
 from recipes.data.bad_files import complaint, counted, listed, note_skipped
 from recipes.data.folder_entries import SPLIT_NAMES, list_files, split_of, sub_folders
 from recipes.data.in_memory import Arrays, Columns
-from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import DataInfo
 from recipes.errors import DataError, one_line
 
 MOST_ENDINGS = 10  # in one message
 
 
+class FileContents(NamedTuple):
+    """What some files hold."""
+
+    column: Any  # of each file, in order; anything of one that cannot be read
+    bad: dict[int, str] = {}  # place of a file that cannot be read -> why
+    identity: str = ""  # tells the files from all others; "": the content of the column does
+
+
+def one_by_one(read: Callable[[Path], Any]) -> Callable[[list[str]], FileContents]:
+    """Returns a Reader's `read` that asks for each file in turn; `read` raises DataError of one that it cannot read."""
+
+    def read_all(paths: list[str]) -> FileContents:
+        values = np.empty(len(paths), object)
+        bad = {}
+        for place, path in enumerate(paths):
+            try:
+                values[place] = read(Path(path))
+            except DataError as error:
+                bad[place] = str(error)
+        return FileContents(values, bad)
+
+    return read_all
+
+
 class Reader(NamedTuple):
     """How the files of a folder are read."""
 
-    read: Callable[[Path], Any]  # a file -> what it holds; raises DataError
+    read: Callable[[list[str]], FileContents]  # paths, of all splits
     endings: tuple[str, ...]  # of the files to read, in small letters, the usual ones first: (".jpg", ".png")
     what: str  # they are, for messages: "images"
-    column: Callable[[list[Any]], np.ndarray] = np.stack  # makes an array of what the files hold
-    size: int = 0  # bytes that one takes in memory; 0: not known
 
 
 def read_folder(folder: str | Path, reader: Reader, on_bad_file: str = "error") -> Arrays:
@@ -50,25 +71,30 @@ def read_folder(folder: str | Path, reader: Reader, on_bad_file: str = "error") 
         )
     splits = _find_splits(folder, reader) or {"train": folder}
     names = _class_names(splits["train"])
-    files = {split: _list_files(place, names, reader) for split, place in splits.items()}
-    _note_left_out(folder, [*splits.values()], files, reader)
-    count = sum(len(paths) for of_class in files.values() for paths in of_class)
-    refuse_if_too_large(f"{one_line(folder)}, {count:,} {reader.what},", count * reader.size, "choose a smaller size")
-    columns: dict[str, Columns] = {}
-    bad: dict[Path, str] = {}
-    for split, of_class in files.items():
-        columns[split] = _read(of_class, reader, bad)
+    other: list[str] = []
+    files = {split: _list_files(place, names, reader, other) for split, place in splits.items()}
+    _note_left_out(folder, [*splits.values()], other, reader)
+    paths = [path for of_split in files.values() for of_class in of_split for path in of_class]
+    contents = reader.read(paths)
+    bad = {Path(paths[place]): why for place, why in contents.bad.items()}
     if bad and on_bad_file == "error":
-        raise DataError(complaint(bad, count, reader.what))
-    for split, (_, labels) in columns.items():
+        raise DataError(complaint(bad, len(paths), reader.what))
+    columns: dict[str, Columns] = {}
+    first = 0
+    for split, of_split in files.items():
+        labels = np.repeat(np.arange(len(names), dtype=np.int32), [len(of_class) for of_class in of_split])
+        places = np.arange(first, first + len(labels))
+        first += len(labels)
+        good = np.array([place not in contents.bad for place in places], bool)
         for label, name in enumerate(names):
-            if label not in labels:
-                raise DataError(
-                    f"{one_line(splits[split] / name)} is empty without them: {complaint(bad, count, reader.what)}"
-                )
+            if label not in labels[good]:
+                empty = f"{one_line(splits[split] / name)} is empty without them"
+                raise DataError(f"{empty}: {complaint(bad, len(paths), reader.what)}")
+        columns[split] = contents.column[places[good]], labels[good]
     if bad:
-        note_skipped(bad, count, reader.what)
-    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), _printable_names(names), bad)
+        note_skipped(bad, len(paths), reader.what)
+    named = _printable_names(names)
+    return Arrays(columns["train"], columns.get("validation"), columns.get("test"), named, bad, contents.identity)
 
 
 def folder_info(folder: str | Path, arrays: Arrays) -> DataInfo:
@@ -77,9 +103,9 @@ def folder_info(folder: str | Path, arrays: Arrays) -> DataInfo:
     return DataInfo(name, source="folder", label_names=arrays.label_names, skipped=listed(arrays.skipped))
 
 
-def on_bad_file_of(model: Any) -> str:
-    """Returns the setting `on_bad_file` of a model's run; "error" of a model without one."""
-    return getattr(getattr(getattr(model, "run", None), "config", None), "on_bad_file", "error")
+def setting_of(model: Any, name: str, default: Any) -> Any:
+    """Returns a setting of a model's run; the default of a model without one."""
+    return getattr(getattr(getattr(model, "run", None), "config", None), name, default)
 
 
 def _find_splits(folder: Path, reader: Reader) -> dict[str, Path]:
@@ -127,44 +153,37 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _list_files(folder: Path, names: tuple[str, ...], reader: Reader) -> list[list[Path]]:
-    """Returns the files of each class."""
+def _list_files(folder: Path, names: tuple[str, ...], reader: Reader, other: list[str]) -> list[list[str]]:
+    """Returns the paths of the files of each class; of a million, as str, which take a third of the memory.
+
+    Adds those that are none of the reader's to `other`.
+    """
     if sub_folders(folder) != names:
         classes = _named(_class_names(folder))
         raise DataError(f"{one_line(folder)} has the classes {classes}; expected {_named(names)}")
-    files = [list(filter(_takes(reader), list_files(folder / name))) for name in names]
-    for name, paths in zip(names, files, strict=True):
-        if not paths:
+    takes = _takes(reader)
+    files: list[list[str]] = []
+    for name in names:
+        files.append([])
+        for path in list_files(folder / name):
+            (files[-1] if takes(path) else other).append(str(path))
+        if not files[-1]:
             endings = ", ".join(reader.endings[:5]) + (", ..." if len(reader.endings) > 5 else "")
             raise DataError(f"{one_line(folder / name)} has no {reader.what}; expected files ending in {endings}")
+    other += [str(path) for path in list_files(folder, deep=False) if not takes(path)]
     return files
 
 
-def _note_left_out(folder: Path, places: list[Path], files: dict[str, list[list[Path]]], reader: Reader) -> None:
+def _note_left_out(folder: Path, places: list[Path], other: list[str], reader: Reader) -> None:
     """Prints how many files are no examples by their ending, and how many examples lie beside the class folders."""
-    takes = _takes(reader)
-    other = [path for place in places for path in list_files(place) if not takes(path)]
     if other:
-        endings = Counter(path.suffix.lower() or "no ending" for path in other)
+        endings = Counter(Path(path).suffix.lower() or "no ending" for path in other)
         listed = ", ".join(one_line(ending) for ending, _ in endings.most_common(MOST_ENDINGS))
         print(f"left out {counted(len(other), 'files')} in {one_line(folder)}, no {reader.what}: {listed}")
+    takes = _takes(reader)
     outside = sum(takes(path) for place in {folder, *places} for path in list_files(place, deep=False))
     if outside:
         print(f"left out {counted(outside, reader.what)} in {one_line(folder)}, in no class folder")
-
-
-def _read(of_class: list[list[Path]], reader: Reader, bad: dict[Path, str]) -> Columns:
-    """Returns (what the files hold, their labels); adds those that cannot be read to `bad`, with the reason."""
-    values, labels = [], []
-    for label, paths in enumerate(of_class):
-        for path in paths:
-            try:
-                values.append(reader.read(path))
-            except DataError as error:
-                bad[path] = str(error)
-            else:
-                labels.append(label)
-    return (reader.column(values) if values else np.zeros(0)), np.asarray(labels, np.int32)
 
 
 def _printable_names(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,18 +1,23 @@
-"""The input pipeline for images that fit in memory.
+"""The input pipeline for images.
 
-Images stay uint8 in memory; a batch is a gather. Which examples a batch holds, and how they are augmented, follows
-from (seed, epoch, step) alone, so the stream can be entered at any step and is the same every time.
+Images that fit in memory stay there, as uint8, and a batch is a gather; others are decoded as they are needed, on all
+processors. Which examples a batch holds, and how they are augmented, follows from (seed, epoch, step) alone, so the
+stream can be entered at any step, is the same every time, and the same wherever the images are.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import Splits, label_follows, refuse_less_than_a_batch, train_examples
 from recipes.errors import DataError
+
+if TYPE_CHECKING:
+    from recipes.data.in_memory import Columns
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
 #: changed as they are in the whole batch
@@ -34,8 +39,8 @@ def image_splits(
     """Returns the training, validation and test batches that a config asks for.
 
     Args:
-        config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `image_shape`,
-            `crop_padding` (where there is one), `batch_size` and `seed`.
+        config: Reads `dataset`, `offline`, `on_bad_file`, `in_memory`, `validation_fraction`, `max_examples`,
+            `image_shape`, `crop_padding` (where there is one), `batch_size` and `seed`.
         data: A user's own: Splits, arrays, or a folder; see `find_images`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
@@ -46,117 +51,125 @@ def image_splits(
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
     from recipes.data.images import find_images, resized
-    from recipes.data.in_memory import fingerprint, three_way, with_weights
+    from recipes.data.in_memory import three_way, with_weights
     from recipes.data.labels import sizes_of_labels
 
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
-    how = {"offline": config.offline, "on_bad_file": config.on_bad_file}
-    how["task"] = getattr(config, "task", "auto")
+    uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
+    how = {"offline": config.offline, "on_bad_file": config.on_bad_file, "in_memory": config.in_memory}
+    how["task"] = config.task if uses_labels else "auto"
     arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
-    uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
     splits = three_way(arrays, config.validation_fraction, config.max_examples, stratified=uses_labels)
     train, validation, test = splits
     if uses_labels:
         config.refuse_for_task(arrays.task)
         train = with_weights(train, config.class_weight)
-    images = train[0]
+    image_shape = train[0].shape[1:]
     padding = getattr(config, "crop_padding", 0)
-    if padding >= min(images.shape[1:3]):
+    if padding >= min(image_shape[:2]):
         raise DataError(
-            f"crop_padding={padding} is no less than the {images.shape[1]}x{images.shape[2]} images of {info.name}"
+            f"crop_padding={padding} is no less than the {image_shape[0]}x{image_shape[1]} images of {info.name}"
         )
-    refuse_less_than_a_batch(len(images), config.batch_size, info.name)
+    count = len(train[0])
+    refuse_less_than_a_batch(count, config.batch_size, info.name)
     named = {"train": train, "validation": validation, "test": test}
     info = replace(
         info,
-        examples={split: len(pair[0]) for split, pair in named.items() if pair},
+        examples={split: len(columns[0]) for split, columns in named.items() if columns},
         follows={
-            "image_shape": images.shape[1:],
+            "image_shape": image_shape,
             **sizes_of_labels(arrays.task, info.label_names, train[1]),
-            "train_examples": len(images),
+            "train_examples": count,
         },
-        fingerprint=fingerprint(*train, *(validation or ())),
+        fingerprint=arrays.fingerprint(train, validation),
     )
-    train_from = train_batches(images, train[1], config.batch_size, config.seed, augment, pairing, train[2:])
-    if pairing:
-        validation = validation and _paired(validation[0], pairing, config.seed)
-        test = _paired(test[0], pairing, config.seed)
+    train_from = train_batches(train, config.batch_size, config.seed, augment, pairing)
     return Splits(
         train=train_from(0, 0, 1),
-        validation=eval_batches(validation, config.batch_size) if validation else None,
-        test=eval_batches(test, config.batch_size),
+        validation=eval_batches(validation, config.batch_size, config.seed, pairing) if validation else None,
+        test=eval_batches(test, config.batch_size, config.seed, pairing),
         info=info,
-        steps_per_epoch=len(images) // config.batch_size,
+        steps_per_epoch=count // config.batch_size,
         train_from=train_from,
     )
 
 
 def train_batches(
-    images: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int,
-    seed: int,
-    augment: Augment | None = None,
-    pairing: Pairing | None = None,
-    weights: tuple[np.ndarray, ...] = (),
+    columns: Columns, batch_size: int, seed: int, augment: Augment | None = None, pairing: Pairing | None = None
 ) -> Callable[[int, int, int], tf.data.Dataset]:
-    """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and (B,) int32 labels.
+    """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and what goes with them.
 
-    An epoch is `len(images) // batch_size` steps, in an order of its own. No example comes twice in it; the few that
-    do not fill a batch are left out, others in each epoch. The stream begins at any step, counted from the first
-    epoch's first, and each of several workers gets its own rows of each batch, which must share out evenly.
+    An epoch is `N // batch_size` steps, in an order of its own. No example comes twice in it; the few that do not fill
+    a batch are left out, others in each epoch. The stream begins at any step, counted from the first epoch's first, and
+    each of several workers gets its own rows of each batch, which must share out evenly; it decodes no others.
 
     Args:
-        images: (N, H, W, C), N at least `batch_size`.
-        labels: (N,).
+        columns: Images, an array (N, H, W, C) or `LazyImages`, and arrays of N, such as labels; N at least
+            `batch_size`.
         batch_size: Examples per step, over all replicas and workers.
         seed: Decides on the order and the augmentation.
         augment: Applied to each batch.
         pairing: Makes (inputs, targets) of each batch's images.
-        weights: None, or those of the examples, (N,).
     """
-    from recipes.data.tf_data import endless
+    from recipes.data.lazy_images import LazyImages
+    from recipes.data.tf_data import endless, steps_from
 
+    images = columns[0]
+    count, steps = len(images), len(images) // batch_size
     with tf.device("/CPU:0"):
-        image_bank, *banks = map(tf.constant, (images, labels, *weights))
-    steps = len(images) // batch_size
+        bank = None if isinstance(images, LazyImages) else tf.constant(images)
+        others = [tf.constant(column) for column in columns[1:]]
 
     def train_from(start: int = 0, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         rows = batch_size // workers
 
-        def batch(step: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def places_of(step: tf.Tensor) -> tf.Tensor:
             epoch, position = step // steps, step % steps
             places = position * batch_size + worker * rows + tf.range(rows, dtype=tf.int64)
             # A pseudo-random permutation of [0, N), computed place by place: no shuffled list is kept or saved.
-            index = tf.random.experimental.index_shuffle(
-                places, seed=tf.stack([seed, epoch]), max_index=len(images) - 1
-            )
-            image, *others = (tf.gather(bank, index) for bank in (image_bank, *banks))
-            seeds = tf.stack([seed, step])
-            image = augment(image, seeds, worker, workers) if augment else image
-            return pairing(image, seeds, worker, workers) if pairing else (image, *others)
+            return tf.random.experimental.index_shuffle(places, seed=tf.stack([seed, epoch]), max_index=count - 1)
 
-        return endless(batch, start)
+        def batch(step: tf.Tensor, image: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
+            places, seeds = places_of(step), tf.stack([seed, step])
+            image = tf.gather(bank, places) if image is None else image
+            image = augment(image, seeds, worker, workers) if augment else image
+            if pairing:
+                return pairing(image, seeds, worker, workers)
+            return (image, *(tf.gather(other, places) for other in others))
+
+        if not isinstance(images, LazyImages):
+            return endless(batch, start)
+        decoded = steps_from(start).map(places_of).unbatch().map(images.at, tf.data.AUTOTUNE, deterministic=True)
+        steps_and_images = tf.data.Dataset.zip((steps_from(start), decoded.batch(rows, drop_remainder=True)))
+        return steps_and_images.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
     return train_from
 
 
-def eval_batches(columns: tuple[np.ndarray, ...], batch_size: int) -> tf.data.Dataset:
-    """Returns all the examples once, in order."""
+def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pairing | None = None) -> tf.data.Dataset:
+    """Returns all the examples once, in order; of a `pairing`, (inputs, targets), the same each time."""
+    from recipes.data.lazy_images import LazyImages
     from recipes.data.tf_data import evaluation_options, shared_evenly
 
-    batch_size = shared_evenly(len(columns[0]), batch_size)
-    return tf.data.Dataset.from_tensor_slices(columns).batch(batch_size).prefetch(2).with_options(evaluation_options())
+    images, *others = columns
+    batch_size = shared_evenly(len(images), batch_size)
 
+    def pair(number: tf.Tensor, batch: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+        assert pairing
+        return pairing(batch[0], tf.stack([seed, -1 - number]), 0, 1)  # none of training's steps
 
-def _paired(images: np.ndarray, pairing: Pairing, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the (inputs, targets) of a split that is looked at again and again: always the same."""
-    inputs, targets = pairing(tf.constant(images), tf.constant([seed, -1], tf.int64), 0, 1)
-    return inputs.numpy(), targets.numpy()
+    if isinstance(images, LazyImages):
+        dataset = tf.data.Dataset.range(len(images)).map(images.at, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = tf.data.Dataset.zip((dataset, *map(tf.data.Dataset.from_tensor_slices, others)))
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices(tuple(columns))
+    batches = dataset.batch(batch_size)
+    batches = batches.enumerate().map(pair) if pairing else batches
+    return batches.prefetch(2).with_options(evaluation_options())
 
 
 def _described(splits: Splits, config: Any) -> Splits:
@@ -169,16 +182,17 @@ def _described(splits: Splits, config: Any) -> Splits:
             raise DataError(
                 f"{name} holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known"
             )
-        kind = spec[1].dtype, spec[1].shape.rank
+        kind = spec[1].dtype.is_integer, spec[1].shape.rank
         if spec[1].dtype == tf.string or kind[1] not in (1, 2, 4) or (kind[1] == 2 and spec[1].shape[1] is None):
             raise DataError(
                 f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers "
                 "(B,), numbers to predict, floats (B,), or rows of 0 and 1 (B, V) (of names: their places in a list)"
             )
-        if kind != (specs["train"][1].dtype, specs["train"][1].shape.rank):
-            raise DataError(f"the labels of {name} are {spec[1]}; expected those of train, {specs['train'][1]}")
+        if kind != (specs["train"][1].dtype.is_integer, specs["train"][1].shape.rank):
+            ours, theirs = (f"{label.dtype.name} {label.shape}" for label in (spec[1], specs["train"][1]))
+            raise DataError(f"the labels of {name} are {ours}; expected what those of train are, {theirs}")
     image, label, *_ = specs["train"]
     follows: dict[str, Any] = {"image_shape": tuple(image.shape[1:]), **train_examples(splits, config.batch_size)}
     if label.shape.rank < 4:
-        follows |= label_follows(splits)
+        follows |= label_follows(splits, getattr(config, "task", "auto"))
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

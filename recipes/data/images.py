@@ -7,13 +7,22 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
-from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_file, decode_many
-from recipes.data.in_memory import Arrays, EvaluationData, from_pairs, known_labels, without_hidden_labels
-from recipes.data.sources import Kind, find_arrays, read_splits, refuse_if_too_large
+from recipes.data.folders import FileContents, Reader, folder_info, read_folder, setting_of
+from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_bytes, decode_many
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, from_pairs, known_labels, without_hidden_labels
+from recipes.data.lazy_images import LazyImages, identity_of_files, of_array, of_files, of_records
+from recipes.data.sources import (
+    Kind,
+    find_arrays,
+    read_columns,
+    read_splits,
+    refuse_if_too_large,
+    stays_in_memory,
+)
 from recipes.data.splits import DataInfo
 from recipes.data.standins.images import digits, shapes
-from recipes.errors import DataError
+from recipes.data.tfds_records import Records, identity_of_split
+from recipes.errors import DataError, one_line
 
 
 def find_images(
@@ -24,6 +33,7 @@ def find_images(
     image_shape: tuple[int, int, int],
     data: Any = None,
     on_bad_file: str = "error",
+    in_memory: str = "auto",
     task: str = "auto",
 ) -> tuple[Arrays, DataInfo]:
     """Returns the examples of an image-classification data set and what they are.
@@ -36,18 +46,20 @@ def find_images(
         data: A user's own data instead: a folder with a sub-folder per class; arrays `(images, labels)`, or two or
             three such pairs: training, (validation,) test. Images are (N, H, W) or (N, H, W, C) in [0, 255].
         on_bad_file: Of a folder: "error", or "skip" to leave out files that cannot be read.
+        in_memory: Whether images are decoded now and kept ("yes"), or whenever they are needed ("no"); "auto": kept
+            where they take less than half of the memory that is free.
         task: What a user's labels are; see `read_labels`.
 
     Raises:
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
     """
     if isinstance(data, (str, Path)):
-        arrays = read_images(data, image_shape, on_bad_file)
+        arrays = read_images(data, image_shape, on_bad_file, in_memory)
         return arrays, folder_info(data, arrays)
     if data is not None:
         arrays = from_arrays(data, task)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
-    kind = Kind(_features, lambda builder: _read(builder, image_shape), {"digits": digits, "shapes": shapes})
+    kind = Kind(_features, lambda builder: _read(builder, image_shape, in_memory), {"digits": digits, "shapes": shapes})
     return find_arrays(dataset, kind, standin=standin, offline=offline)
 
 
@@ -67,33 +79,44 @@ def from_arrays(data: Any, task: str = "auto", names: tuple[str, ...] = ()) -> A
 def evaluation_images(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
     if isinstance(data, (str, Path)):
-        arrays = read_images(data, tuple(model.input_shape[1:]), on_bad_file_of(model))
+        how = setting_of(model, "on_bad_file", "error"), setting_of(model, "in_memory", "auto")
+        arrays = read_images(data, tuple(model.input_shape[1:]), *how)
     else:
         arrays = from_arrays(data, *known_labels(model))
     test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
 
-def read_images(folder: str | Path, image_shape: tuple[int, int, int], on_bad_file: str = "error") -> Arrays:
-    """Returns the images of a folder with a sub-folder per class, resized to `image_shape`; see `read_folder`."""
+def read_images(
+    folder: str | Path, image_shape: tuple[int, int, int], on_bad_file: str = "error", in_memory: str = "auto"
+) -> Arrays:
+    """Returns the images of a folder with a sub-folder per class, resized to `image_shape`; see `read_folder`.
+
+    Those that do not stay in memory are looked through at once only where bad files are to be left out.
+    """
     check_channels(image_shape)
+    name = one_line(folder)
 
-    def read(path: Path) -> np.ndarray:
-        return np.rint(decode_file(path, image_shape)).astype(np.uint8)
+    def read(paths: list[str]) -> FileContents:
+        images = of_files(paths, image_shape, identity_of_files(paths, Path(folder)))
+        needed = 2 * int(np.prod(images.shape))  # all of them, then those of each split
+        if stays_in_memory(f"{name}, {len(paths):,} images,", needed, in_memory):
+            return FileContents(*images.readable(), images.identity)
+        bad = images.unreadable() if on_bad_file == "skip" else {}
+        return FileContents(images, bad, images.identity)
 
-    reader = Reader(
-        read, ENDINGS + UNREAD_ENDINGS, "images", size=2 * int(np.prod(image_shape))
-    )  # one by one, then all
-    return read_folder(folder, reader, on_bad_file)
+    return read_folder(folder, Reader(read, ENDINGS + UNREAD_ENDINGS, "images"), on_bad_file)
 
 
-def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+def resized(images: Any, image_shape: tuple[int, int, int]) -> Any:
     """Returns images, (N, h, w, c) in [0, 255], as (N, H, W, C) of the same dtype; those of that shape as they are.
 
     Grey becomes colour by repetition, colour grey by its luma; the aspect ratio is not kept.
     """
     if images.shape[1:] == tuple(image_shape):
         return images
+    if isinstance(images, LazyImages):
+        return images.changed(lambda image: resized(image[np.newaxis], image_shape)[0], image_shape)
     if images.shape[-1] != image_shape[-1]:
         check_channels(image_shape)
         if images.shape[-1] not in (1, 3):
@@ -111,26 +134,39 @@ def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray
     return outputs
 
 
-def _read(builder: Any, image_shape: tuple[int, int, int]) -> Arrays:
-    """Returns the splits of a prepared data set as arrays."""
+def _read(builder: Any, image_shape: tuple[int, int, int], in_memory: str) -> Arrays:
+    """Returns the splits of a prepared data set."""
     image, label = _features(builder)
     fixed = None not in image.shape
     shape = tuple(image.shape) if fixed else image_shape
-    needed = sum(split.num_examples for split in builder.info.splits.values()) * int(np.prod(shape))
-    refuse_if_too_large(
-        f"{builder.name} at {shape}", needed, "choose a smaller image_shape, or pass your own Splits as data="
-    )
-
-    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        pixels = features["image"]
-        if not fixed and not photographs:
-            pixels = tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
-        return pixels, tf.cast(features["label"], tf.int32)
-
     # Photographs of any size are decoded here, as everywhere: turned as their EXIF says.
     photographs = not fixed and image.dtype == np.uint8 and shape[-1] in (1, 3)
-    decode = partial(decode_many, image_shape=shape, name=f"an image of {builder.name}") if photographs else None
-    arrays = Arrays(*read_splits(builder, example, decode), tuple(label.names))
+    name = f"an image of {builder.name}"
+
+    def at_shape(pixels: tf.Tensor) -> tf.Tensor:
+        if fixed or photographs:
+            return pixels
+        return tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
+
+    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return at_shape(features["image"]), tf.cast(features["label"], tf.int32)
+
+    def decode_one(encoded: bytes) -> np.ndarray:
+        if photographs:
+            return np.rint(decode_bytes(encoded, shape, name)).astype(np.uint8)
+        return at_shape(image.decode_example(encoded)).numpy()
+
+    def read(split: str) -> Columns:
+        if stays:
+            return read_columns(builder, split, example, decode)
+        records = Records(builder, split)
+        return of_records(records, shape, decode_one), records.column("label").astype(np.int32)
+
+    count = sum(split.num_examples for split in builder.info.splits.values())
+    stays = stays_in_memory(builder.name, count * int(np.prod(shape)), in_memory)
+    decode = partial(decode_many, image_shape=shape, name=name) if photographs else None
+    identity = f"{[identity_of_split(builder, split) for split in sorted(builder.info.splits)]} {shape}"
+    arrays = Arrays(*read_splits(builder, read), tuple(label.names), identity=identity)
     return without_hidden_labels(arrays, builder.name)
 
 
@@ -148,9 +184,12 @@ def _features(builder: Any) -> tuple[Any, Any]:
     return image, label
 
 
-def _checked_images(images: Any) -> np.ndarray:
+def _checked_images(images: Any) -> Any:
+    if isinstance(images, LazyImages):
+        return images
+    on_disk = isinstance(images, np.memmap)
     try:
-        images = np.asarray(images)
+        images = images if on_disk else np.asarray(images)
     except ValueError:
         raise DataError(
             "the images differ in size; expected one size: resize them, or pass a folder of them with a sub-folder per "
@@ -165,4 +204,6 @@ def _checked_images(images: Any) -> np.ndarray:
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
         raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
+    if on_disk:
+        return of_array(images)
     return images if images.dtype == np.uint8 else images.astype(np.float32)

@@ -12,9 +12,10 @@ from recipes.data.labels import balanced_weights, check_weights, read_labels
 from recipes.errors import DataError, one_line
 
 MOST_NAMED = 5  # classes in a note
-#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels as in `Labels`;
-#: in training the weights of the examples, (N,) float32, may follow
-Columns = tuple[np.ndarray, ...]
+#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels as in `Labels`; in
+#: training the weights of the examples, (N,) float32, may follow. What does not fit in memory has a length, and
+#: `[places]` returns some of it, as of an array: `LazyImages`.
+Columns = tuple[Any, ...]
 
 
 class Arrays(NamedTuple):
@@ -25,6 +26,7 @@ class Arrays(NamedTuple):
     test: Columns | None = None  # None: likewise
     label_names: tuple[str, ...] = ()
     skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
+    identity: str = ""  # tells the examples from all others, in memory and out of it; "": their content does
     task: str = "classification"  # what the labels are, where there are any; see `Labels`
 
     @property
@@ -32,6 +34,14 @@ class Arrays(NamedTuple):
         """Returns the splits that there are, by their names."""
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
+
+    def fingerprint(self, *splits: Columns | None) -> str:
+        """Returns a text to know some splits of these by: their content or, with an `identity`, their labels."""
+        columns = [split for split in splits if split]
+        if not self.identity:
+            contents: list[Any] = [getattr(column, "key", column) for split in columns for column in split]
+            return fingerprint(*contents)
+        return fingerprint(self.identity, *(column for split in columns for column in split[1:]))
 
     def mapped(self, function: Callable[[Columns], Columns]) -> "Arrays":
         """Returns the same with a function applied to the columns of each split."""
@@ -214,10 +224,11 @@ def _note_single(labels: np.ndarray, names: tuple[str, ...]) -> None:
         print(f"note: there is one example of {named}: it is trained on, and none is held out to validate or test on")
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Returns a short text that differs where any of the arrays differs in shape, type or content."""
+def fingerprint(*values: np.ndarray | str) -> str:
+    """Returns a short text that differs where any of the values does; an array in shape, type or content."""
     digest = hashlib.blake2b(digest_size=12)
-    for array in arrays:
+    for value in values:
+        array = np.frombuffer(value.encode(errors="backslashreplace"), np.uint8) if isinstance(value, str) else value
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import Reader, folder_info, on_bad_file_of, read_folder
+from recipes.data.folders import Reader, folder_info, one_by_one, read_folder, setting_of
 from recipes.data.in_memory import (
     Arrays,
     Columns,
@@ -21,14 +21,13 @@ from recipes.data.in_memory import (
     without_hidden_labels,
 )
 from recipes.data.labels import sizes_of_labels
-from recipes.data.sources import Kind, find_arrays, read_splits
+from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
 from recipes.data.splits import DataInfo, Splits, label_follows, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches, with_follows
 from recipes.data.text_files import (
     check_features,
     check_texts,
-    column,
     decoded,
     read_text_file,
     refuse_too_many_characters,
@@ -84,7 +83,9 @@ def _own_texts(splits: Splits, config: Any) -> Splits:
     if not of_other_kind or not spec[0].dtype.is_integer or spec[1].dtype == tf.string:
         return own_splits(splits, config, (2, 1), "(token ids (B, T), labels (B,))")
     splits = with_follows(splits, config)
-    return replace(splits, info=replace(splits.info, follows={**label_follows(splits), **splits.info.follows}))
+    return replace(
+        splits, info=replace(splits.info, follows={**label_follows(splits, config.task), **splits.info.follows})
+    )
 
 
 def last_words(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
@@ -162,7 +163,7 @@ def find_labelled_texts(
     if isinstance(data, (str, Path)):
         sizes = (path.stat().st_size for path in Path(data).rglob("*.txt") if path.is_file())
         refuse_too_many_characters(str(data), sum(sizes))
-        arrays = read_folder(data, Reader(read_text_file, (".txt",), "texts", column), on_bad_file)
+        arrays = read_folder(data, Reader(one_by_one(read_text_file), (".txt",), "texts"), on_bad_file)
         return arrays, folder_info(data, arrays)
     if data is not None:
         arrays = from_pairs(data, check_texts, "texts", task, names)
@@ -173,7 +174,8 @@ def find_labelled_texts(
 
 def evaluation_texts(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
-    arrays, _ = find_labelled_texts("", "error", data, on_bad_file_of(model), *known_labels(model))
+    how = setting_of(model, "on_bad_file", "error")
+    arrays, _ = find_labelled_texts("", "error", data, how, *known_labels(model))
     test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
@@ -188,7 +190,10 @@ def check_label(builder: Any) -> Any:
 
 
 def _read_labelled(builder: Any) -> Arrays:
-    splits = read_splits(builder, lambda features: (features["text"], tf.cast(features["label"], tf.int32)))
+    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
+        return features["text"], tf.cast(features["label"], tf.int32)
+
+    splits = read_splits(builder, lambda split: read_columns(builder, split, example))
     arrays = Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
     return without_hidden_labels(arrays, builder.name)
 

@@ -1,6 +1,8 @@
-"""Images that are read when they are asked for, so that a data set need not fit in memory to be looked at once."""
+"""Images that are decoded when they are asked for: what does not fit in memory is trained on like what does."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,152 +10,195 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.bad_files import complaint
-from recipes.data.image_files import decode_file, decode_many
+from recipes.data.image_files import decode_file
 from recipes.data.in_memory import fingerprint
-from recipes.errors import DataError, one_line
+from recipes.data.tfds_records import Records
+from recipes.errors import DataError
+
+AT_A_TIME = 256  # images that are decoded ahead of whoever reads all of them
+SAMPLED = 1000  # files of a folder whose content is part of its identity
 
 
-class Photographs:
-    """Some images of a source, (H, W, 3) uint8 each; `[places]` returns some of them, in any order.
+class LazyImages:
+    """Some images of a source; `[places]` returns some of them, in any order, and decodes none.
 
     Args:
-        read: Rows of the source, in ascending order -> its images there, one after the other.
-        rows: Which they are, each once.
+        read: Row of the source -> its image, (H, W, C) of `dtype`; raises DataError. Threads call it.
+        image_shape: H, W, C.
+        rows: Which images these are, (N,) integer.
         identity: Text that differs from that of all other sources.
+        dtype: uint8 or float32.
     """
 
-    def __init__(self, read: Callable[[np.ndarray], Iterator[np.ndarray]], rows: np.ndarray, identity: str) -> None:
-        self.read, self.rows, self.identity = read, np.asarray(rows), identity
+    def __init__(
+        self,
+        read: Callable[[int], np.ndarray],
+        image_shape: tuple[int, ...],
+        rows: Any,
+        identity: str = "",
+        dtype: Any = np.uint8,
+    ) -> None:
+        self.read, self.image_shape, self.rows = read, tuple(image_shape), np.asarray(rows)
+        self.identity, self.dtype = identity, np.dtype(dtype)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, places: Any) -> "Photographs":
-        return Photographs(self.read, self.rows[places], self.identity)
+    def __getitem__(self, places: Any) -> "LazyImages":
+        return LazyImages(self.read, self.image_shape, self.rows[places], self.identity, self.dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, H, W, C)."""
+        return (len(self), *self.image_shape)
 
     @property
     def key(self) -> str:
         """A text that tells these images from all others."""
-        return fingerprint(np.frombuffer(self.identity.encode(), np.uint8), self.rows)
+        return fingerprint(self.identity, self.rows)
+
+    def at(self, place: tf.Tensor) -> tf.Tensor:
+        """Returns the image at a place, a scalar integer, in a graph: (H, W, C)."""
+
+        def read(place: np.ndarray) -> np.ndarray:
+            return self.read(int(self.rows[place]))
+
+        return tf.ensure_shape(tf.numpy_function(read, [place], self.dtype, stateful=False), self.image_shape)
+
+    def each(self) -> Iterator[np.ndarray | DataError]:
+        """Yields each image, in order, or why it cannot be read; some are decoded ahead, on all processors."""
+
+        def read(row: int) -> np.ndarray | DataError:
+            try:
+                return self.read(row)
+            except DataError as error:
+                return error
+
+        with ThreadPoolExecutor() as pool:  # TensorFlow decodes without Python's lock
+            for first in range(0, len(self), AT_A_TIME):
+                yield from pool.map(read, self.rows[first : first + AT_A_TIME].tolist())
 
     def batches(self, size: int = 64) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields (places in `rows`, images (B, H, W, 3) uint8), in the order of the source."""
-        order = np.argsort(self.rows)
-        images = self.read(self.rows[order])
+        """Yields (places, images (B, H, W, C)), in the order of the source.
+
+        Raises:
+            DataError: If there are images that cannot be read: once all are looked at, and names all.
+        """
+        order = np.argsort(self.rows, kind="stable")
+        images = self[order].each()
+        bad: dict[int, str] = {}
         for first in range(0, len(order), size):
             places = order[first : first + size]
-            yield places, np.stack([next(images) for _ in places])
+            batch = [next(images) for _ in places]
+            bad |= {place: str(image) for place, image in zip(places, batch) if isinstance(image, DataError)}
+            if not bad:  # else the rest is looked at to name all that are bad
+                yield places, np.array(batch)
+        if bad:
+            raise DataError(complaint(bad, len(self), "images"))
 
     def stacked(self) -> np.ndarray:
-        """Returns all of them, (N, H, W, 3) uint8."""
-        whole: np.ndarray | None = None
+        """Returns all of them, (N, H, W, C); raises as `batches` does."""
+        whole = np.empty(self.shape, self.dtype)
         for places, images in self.batches():
-            if whole is None:
-                whole = np.empty((len(self), *images.shape[1:]), np.uint8)
             whole[places] = images
-        assert whole is not None
         return whole
 
-
-def photographs(images: Any, image_size: int) -> Photographs:
-    """Returns a user's images: (N, H, W, 3) in [0, 255], or paths of files."""
-    if isinstance(images, (str, Path, bytes)) or not len(images):
-        raise DataError(f"images is {images!r}; expected one or more: an array (N, H, W, 3), or a list of paths")
-    if all(isinstance(image, (str, Path)) for image in images):
-        return of_files([Path(path) for path in images], image_size)
-    return of_array(images, image_size)
-
-
-def of_array(images: Any, image_size: int) -> Photographs:
-    """Returns a user's images, (N, H, W, 3) in [0, 255], at another size."""
-    try:
-        images = np.asarray(images)
-    except ValueError:
-        raise DataError("images differ in size; expected an array (N, H, W, 3), or a list of paths of files") from None
-    if images.ndim != 4 or images.shape[-1] != 3 or not np.issubdtype(images.dtype, np.number):
-        raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W, 3), or paths of files")
-    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 255.0)
-    if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
-        raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
-
-    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for row in rows:
-            yield at_size(images[row], image_size)
-
-    return Photographs(read, np.arange(len(images)), f"{fingerprint(images)} {image_size}")
-
-
-def of_files(paths: list[Path], image_size: int) -> Photographs:
-    """Returns the images of some files; each is looked for at once, and read when it is needed.
-
-    Raises:
-        DataError: If files are missing, or, as they are read, cannot be read: names all of them.
-    """
-    identity, missing = [], {}
-    for path in paths:
-        try:
-            identity.append(f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}")
-        except OSError as error:
-            missing[path] = f"cannot read {one_line(path)}: {error.strerror}; expected an image file"
-    if missing:
-        raise DataError(complaint(missing, len(paths), "photographs"))
-
-    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        bad: dict[Path, str] = {}
-        for row in rows:
-            try:
-                image = np.rint(decode_file(paths[row], (image_size, image_size, 3))).astype(np.uint8)
-            except DataError as error:
-                bad[paths[row]] = str(error)
+    def readable(self) -> tuple[np.ndarray, dict[int, str]]:
+        """Returns (all of them, (N, H, W, C); place -> why, of those that cannot be read and are black)."""
+        whole = np.zeros(self.shape, self.dtype)
+        bad: dict[int, str] = {}
+        for place, image in enumerate(self.each()):
+            if isinstance(image, DataError):
+                bad[place] = str(image)
             else:
-                if not bad:  # else the rest is read to name all that are bad
-                    yield image
-        if bad:
-            raise DataError(complaint(bad, len(rows), "photographs"))
+                whole[place] = image
+        return whole, bad
 
-    return Photographs(read, np.arange(len(paths)), f"{identity} {image_size}")
+    def unreadable(self) -> dict[int, str]:
+        """Returns place -> why, of the images that cannot be read; looks at all of them."""
+        return {place: str(image) for place, image in enumerate(self.each()) if isinstance(image, DataError)}
 
-
-def unreadable(paths: list[Path]) -> dict[Path, str]:
-    """Returns the files that cannot be read as images, and why."""
-    bad = {}
-    for path in paths:
-        try:
-            decode_file(path, (1, 1, 3))
-        except DataError as error:
-            bad[path] = str(error)
-    return bad
+    def changed(self, change: Callable[[np.ndarray], np.ndarray], image_shape: tuple[int, ...]) -> "LazyImages":
+        """Returns the same images with each changed, (H, W, C) to `image_shape`, once it is decoded."""
+        identity = f"{self.identity} {image_shape}"
+        return LazyImages(lambda row: change(self.read(row)), image_shape, self.rows, identity, self.dtype)
 
 
-def of_builder(builder: Any, splits: dict[str, str], image_size: int) -> Photographs:
-    """Returns the images of some splits of a tfds data set, one split after the other.
+def of_files(paths: Sequence[str | Path], image_shape: tuple[int, int, int], identity: str = "") -> LazyImages:
+    """Returns the images of some files, uint8; none is looked at yet."""
+    return LazyImages(
+        lambda row: np.rint(decode_file(Path(paths[row]), image_shape)).astype(np.uint8),
+        image_shape,
+        np.arange(len(paths)),
+        identity,
+    )
+
+
+def identity_of_files(paths: Sequence[str | Path], folder: Path | None = None) -> str:
+    """Returns a text that differs for other files: by their names, their sizes, and the content of some.
+
+    That is the content of all files, or of `SAMPLED` ones that are spread evenly where there are more: a million files
+    are not read through to know them again. Where the files are, and when they were written, is no part of it.
 
     Args:
-        builder: It is prepared, and has the feature "image".
-        splits: Their names are its values.
-        image_size: H and W that they are resized to.
+        paths: In order.
+        folder: That their names are taken from; None: their whole paths.
     """
-    import tensorflow_datasets as tfds
-
-    def read(rows: np.ndarray) -> Iterator[np.ndarray]:
-        for split, first, count in zip(splits.values(), firsts, counts, strict=True):
-            here = rows[(first <= rows) & (rows < first + count)] - first
-            if not len(here):
-                continue  # not read at all
-            wanted = tf.constant(np.isin(np.arange(here.max() + 1), here))
-            encoded = builder.as_dataset(split, decoders={"image": tfds.decode.SkipDecoding()}, shuffle_files=False)
-            some = encoded.take(len(wanted)).enumerate().filter(lambda row, _, wanted=wanted: tf.gather(wanted, row))
-            images = (features["image"] for _, features in some.prefetch(64).as_numpy_iterator())
-            yield from decode_many(images, (image_size, image_size, 3), f"an image of {builder.name}")
-
-    counts = [builder.info.splits[name].num_examples for name in splits.values()]
-    firsts = np.cumsum([0, *counts])[:-1]
-    sizes = [(name, builder.info.splits[name].num_bytes) for name in splits.values()]
-    return Photographs(read, np.arange(sum(counts)), f"{builder.info.full_name} {sizes} {image_size}")
+    sizes = np.array([_size(path) for path in paths], np.int64)
+    prefix = len(str(folder)) + 1 if folder else 0
+    names = "\n".join(str(path)[prefix:] for path in paths).encode(errors="surrogateescape")
+    sampled = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).astype(int))
+    contents = [np.frombuffer(_content(paths[place]), np.uint8) for place in sampled]
+    return fingerprint(np.frombuffer(names, np.uint8), sizes, *contents)
 
 
-def at_size(image: np.ndarray, image_size: int) -> np.ndarray:
-    """Returns an image, (H, W, 3) in [0, 255], as (image_size, image_size, 3) uint8; one of that size as it is."""
-    if image.shape[:2] != (image_size, image_size):
-        image = tf.image.resize(image, (image_size, image_size), antialias=True).numpy()
-    return image if image.dtype == np.uint8 else np.rint(image).astype(np.uint8)
+def of_array(images: np.ndarray) -> LazyImages:
+    """Returns the images of an array on a disk, (N, H, W, C), as `np.load(path, mmap_mode="r")` opens one."""
+    parts = (images[first : first + AT_A_TIME] for first in range(0, len(images), AT_A_TIME))
+    dtype = np.uint8 if images.dtype == np.uint8 else np.float32
+    identity = fingerprint(*parts)
+    return LazyImages(
+        lambda row: np.array(images[row], dtype), images.shape[1:], np.arange(len(images)), identity, dtype
+    )
+
+
+def of_records(records: Records, image_shape: tuple[int, ...], decode: Callable[[Any], np.ndarray]) -> LazyImages:
+    """Returns the images of a split of tensorflow-datasets.
+
+    Args:
+        records: The split.
+        image_shape: H, W, C.
+        decode: The feature "image", encoded, -> (H, W, C) uint8.
+    """
+
+    def read(row: int) -> np.ndarray:
+        return decode(records[row]["image"])
+
+    return LazyImages(read, image_shape, np.arange(len(records)), f"{records.identity} {image_shape}")
+
+
+def joined(parts: Sequence[LazyImages]) -> LazyImages:
+    """Returns the images of several sources, one after the other; they have one shape."""
+    ends = np.cumsum([len(part) for part in parts])
+    firsts = ends - [len(part) for part in parts]
+
+    def read(row: int) -> np.ndarray:
+        part = int(np.searchsorted(ends, row, side="right"))
+        return parts[part].read(int(parts[part].rows[row - firsts[part]]))
+
+    identity = " ".join(part.identity for part in parts)
+    return LazyImages(read, parts[0].image_shape, np.arange(ends[-1]), identity, parts[0].dtype)
+
+
+def _size(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - a Path of each of a million takes its time
+    except OSError:  # it is an error when it is decoded
+        return -1
+
+
+def _content(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""

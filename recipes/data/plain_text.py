@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recipes.data.in_memory import Arrays, Columns
-from recipes.data.sources import Kind, find_arrays, read_splits
+from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
 from recipes.data.splits import DataInfo
 from recipes.data.standins.texts import documentation
 from recipes.data.text_files import (
@@ -79,5 +79,5 @@ def _read_own(part: Any) -> str:
 
 
 def _read_joined(builder: Any) -> Arrays:
-    splits = Arrays(*read_splits(builder, lambda features: (features["text"],)))
+    splits = Arrays(*read_splits(builder, lambda split: read_columns(builder, split, lambda all: (all["text"],))))
     return splits.mapped(lambda split: (np.array(["\n".join(decoded(split[0]))], object),))

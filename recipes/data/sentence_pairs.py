@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, three_way
 from recipes.data.labelled_texts import sequence_splits
-from recipes.data.sources import Kind, find_arrays, read_splits
+from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
@@ -131,5 +131,8 @@ def _check(builder: Any, languages: tuple[str, str]) -> None:
 
 
 def _read(builder: Any, languages: tuple[str, str]) -> Arrays:
-    splits = Arrays(*read_splits(builder, lambda features: tuple(features[name] for name in languages)))
+    def example(features: dict) -> tuple[tf.Tensor, ...]:
+        return tuple(features[name] for name in languages)
+
+    splits = Arrays(*read_splits(builder, lambda split: read_columns(builder, split, example)))
     return splits.mapped(lambda split: tuple(map(decoded, split)))

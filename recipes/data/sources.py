@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from recipes.data.in_memory import Arrays, Columns
 from recipes.data.splits import DataInfo
+from recipes.data.tfds_records import in_file_order
 from recipes.errors import DataError, did_you_mean
 
 NETWORK_PROBE = "https://storage.googleapis.com"  # where tensorflow-datasets looks first
@@ -81,37 +82,54 @@ def refuse_if_too_large(name: str, needed: int, remedy: str) -> None:
         raise DataError(f"{name} needs {needed / 2**30:.1f} GiB of memory, more than half of what is free; {remedy}")
 
 
-def read_splits(
+def stays_in_memory(name: str, needed: int, in_memory: str) -> bool:
+    """Returns whether examples that need so many bytes are kept in memory, as the setting `in_memory` has it.
+
+    Raises:
+        DataError: If they are to be, and need more than half of the memory that is free.
+    """
+    try:
+        refuse_if_too_large(name, needed, "read it from the disk instead with in_memory='no'")
+    except DataError:
+        if in_memory == "yes":
+            raise
+        if in_memory == "auto":
+            print(f"note: {name} needs {needed / 2**30:.1f} GiB, more than half of the free memory: it stays on disk")
+        return False
+    return in_memory != "no"
+
+
+def read_splits(builder: Any, read: Callable[[str], Columns]) -> tuple[Columns, Columns | None, Columns | None]:
+    """Returns the training, validation and test examples of a prepared data set; `read` reads a split by its name."""
+    there = builder.info.splits
+    validation, test = (read(name) if name in there else None for name in ("validation", "test"))
+    return read("train"), validation, test
+
+
+def read_columns(
     builder: Any,
+    split: str,
     example: Callable[[dict], tuple[tf.Tensor, ...]],
     decode: Callable[[Iterable[bytes]], Iterable[np.ndarray]] | None = None,
-) -> tuple[Columns, Columns | None, Columns | None]:
-    """Returns the training, validation and test examples of a prepared data set, each as columns of equal length.
+) -> Columns:
+    """Returns the examples of a split as columns of equal length, in memory.
 
     Args:
         builder: Its tfds builder.
+        split: Its name.
         example: The features of an example -> its values, one for each column.
         decode: Decodes the feature "image", the first column, in place of tensorflow-datasets.
     """
     import tensorflow_datasets as tfds
 
     decoders = {"image": tfds.decode.SkipDecoding()} if decode else None
-
-    def read(split: str) -> Columns:
-        dataset = builder.as_dataset(split=split, decoders=decoders).map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        count = builder.info.splits[split].num_examples
-        columns = next(iter(dataset.batch(count)))
-        if len(columns[0]) != count:
-            raise ValueError(f"{split} has {len(columns[0])} examples, {count} were expected")
-        first, *rest = (column.numpy() for column in columns)
-        return (np.stack([*decode(first)]) if decode else first, *rest)
-
-    there = builder.info.splits
-    return (
-        read("train"),
-        read("validation") if "validation" in there else None,
-        read("test") if "test" in there else None,
-    )
+    dataset = in_file_order(builder, split, decoders).map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    count = builder.info.splits[split].num_examples
+    columns = next(iter(dataset.batch(count)))
+    if len(columns[0]) != count:
+        raise ValueError(f"{split} has {len(columns[0])} examples, {count} were expected")
+    first, *rest = (column.numpy() for column in columns)
+    return (np.stack([*decode(first)]) if decode else first, *rest)
 
 
 def network_problem(seconds: float = NETWORK_SECONDS) -> str:

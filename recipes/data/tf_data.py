@@ -16,8 +16,12 @@ def endless(batch: Callable[[tf.Tensor], Any], start: int) -> tf.data.Dataset:
         batch: Step, a scalar int64, -> its batch.
         start: The first step.
     """
-    dataset = tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(without_autotuner())
-    return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+    return steps_from(start).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+
+def steps_from(start: int) -> tf.data.Dataset:
+    """Returns `start`, `start + 1` and so on, scalar int64."""
+    return tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(without_autotuner())
 
 
 def without_autotuner() -> tf.data.Options:

@@ -68,7 +68,7 @@ def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:
     Args:
         name: One of `BACKBONES`.
         image_size: H and W of the images.
-        images: `recipes.data.lazy_images.Photographs`.
+        images: `recipes.data.lazy_images.LazyImages`.
     """
     encoder = encoder_of(name, image_size)
     return computed_once(encoder, f"{digest(encoder)}-{images.key}", len(images), images.batches())

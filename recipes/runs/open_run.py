@@ -17,6 +17,9 @@ from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, RunError
 from recipes.runs.run_folder import Run, earlier_runs, is_over, precision_of, recipe_name
 
+#: How the names begin of settings that change no bit of what is trained.
+WITHOUT_TRACE = ("checkpoint_", "in_memory")
+
 
 def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool | Path = True) -> Run:
     """Returns the unfinished run of the same settings and data, or a new one that is not on disk yet.
@@ -90,7 +93,7 @@ def _can_be_resumed(splits: Splits, identity: dict[str, Any]) -> bool:
 
 def _identity(config: Any, info: DataInfo) -> dict[str, Any]:
     """Returns what makes two lines the same: settings, data and the recipe's source, as JSON gives them back."""
-    settings = {name: value for name, value in asdict(config).items() if not name.startswith("checkpoint_")}
+    settings = {name: value for name, value in asdict(config).items() if not name.startswith(WITHOUT_TRACE)}
     file = getattr(sys.modules[config.__module__], "__file__", None)
     source = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
     values = {**settings, "data": [info.name, info.version, info.fingerprint], "source": source}

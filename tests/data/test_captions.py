@@ -154,9 +154,7 @@ def test_photographs_that_cannot_be_read_are_all_named_or_skipped(tmp_path):
     for path in paths:
         path.write_bytes(b"torn" if path.stem in "13" else tf.io.encode_png(IMAGES[0]).numpy())
     captions = ["a dog", "torn", "a cat", "torn", "a bird"]
-    with pytest.raises(
-        DataError, match=r"2 of 5 photographs cannot be read: .*1.png is not .*; .*3.png is not a readable"
-    ):
+    with pytest.raises(DataError, match=r"2 of 6 images cannot be read: .*1.png is not .*; .*3.png is not a readable"):
         caption_splits(CONFIG, ((paths, captions), (paths[:1], captions[:1])))
     arrays, info, _ = find_captions(replace(CONFIG, on_bad_file="skip"), ((paths, captions), (paths[:1], captions[:1])))
     assert [texts for (texts,) in arrays.train[1]] == ["a dog", "a cat", "a bird"]

@@ -10,8 +10,9 @@ from PIL import Image
 from recipes import cifar_lecture, imdb_transformer
 from recipes.data.bad_files import MOST_LISTED
 from recipes.data.folder_entries import list_files
-from recipes.data.folders import Reader, folder_info, read_folder
+from recipes.data.folders import Reader, folder_info, one_by_one, read_folder
 from recipes.data.images import find_images, read_images
+from recipes.data.lazy_images import LazyImages
 from recipes.errors import DataError, one_line
 
 
@@ -22,7 +23,7 @@ def read_number(path):
         raise DataError(f"cannot read {path.name}") from None
 
 
-NUMBERS = Reader(read_number, (".num",), "numbers")
+NUMBERS = Reader(one_by_one(read_number), (".num",), "numbers")
 
 
 def write(folder, *names, text="1"):
@@ -201,7 +202,11 @@ def test_texts_are_skipped_likewise(tmp_path):
     assert list(splits.info.skipped) == [str(tmp_path / "good/latin.txt")]
 
 
-def test_more_images_than_fit_in_memory_are_refused_before_any_is_read(tmp_path, monkeypatch):
+def test_more_images_than_fit_in_memory_stay_on_the_disk_which_is_said(tmp_path, capsys):
     write_photographs(tmp_path, 1)
-    with pytest.raises(DataError, match="2 images, needs .* GiB of memory, more than half of what is free"):
-        find_images("", standin="digits", offline="error", image_shape=(1_000_000, 1_000_000, 3), data=tmp_path)
+    ask = {"standin": "digits", "offline": "error", "image_shape": (1_000_000, 1_000_000, 3), "data": tmp_path}
+    with pytest.raises(DataError, match="2 images, needs .* GiB of memory, more than half .*; .* with in_memory='no'"):
+        find_images("", **ask, in_memory="yes")
+    arrays, _ = find_images("", **ask)
+    assert isinstance(arrays.train[0], LazyImages)
+    assert "2 images, needs 11175.9 GiB, more than half of the free memory: it stays on disk" in capsys.readouterr().out

@@ -28,7 +28,7 @@ def labels_of(dataset, steps):
 def test_an_epoch_takes_no_example_twice_and_leaves_out_less_than_a_batch(count, batch_size, seed):
     batch_size = min(batch_size, count)
     steps = count // batch_size
-    first, second = np.split(np.ravel(labels_of(train_batches(*numbered(count), batch_size, seed)(), 2 * steps)), 2)
+    first, second = np.split(np.ravel(labels_of(train_batches(numbered(count), batch_size, seed)(), 2 * steps)), 2)
     for epoch in (first, second):
         assert len(set(epoch)) == len(epoch) == steps * batch_size > count - batch_size
         assert set(epoch) <= set(range(count))
@@ -39,7 +39,7 @@ def test_an_epoch_takes_no_example_twice_and_leaves_out_less_than_a_batch(count,
 def test_the_stream_can_be_entered_at_any_step(start, seed):
     images, labels = numbered(23)
     images = np.broadcast_to(images, (23, 4, 4, 1))
-    train_from = train_batches(images, labels, 5, seed, partial(crop_and_flip, padding=1))
+    train_from = train_batches((images, labels), 5, seed, partial(crop_and_flip, padding=1))
     whole = train_from()
     entered = train_from(start)
     for (image, label), (later_image, later_label) in zip(whole.skip(start).take(3), entered.take(3)):
@@ -48,7 +48,7 @@ def test_the_stream_can_be_entered_at_any_step(start, seed):
 
 
 def test_no_iterator_waits_for_an_autotuner_when_it_is_dropped():
-    for dataset in train_batches(*numbered(8), 2, 0)(), eval_batches(numbered(8), 2):
+    for dataset in train_batches(numbered(8), 2, 0)(), eval_batches(numbered(8), 2):
         assert dataset.options().autotune.enabled is False
 
 
@@ -56,7 +56,7 @@ def test_no_iterator_waits_for_an_autotuner_when_it_is_dropped():
 def test_workers_share_each_batch_and_change_its_images_as_one_would(workers):
     images, labels = numbered(29)
     images = np.broadcast_to(images, (29, 4, 4, 1)) + np.arange(4)[None, :, None, None] / 8
-    train_from = train_batches(images, labels, 12, 7, partial(crop_and_flip, padding=1))
+    train_from = train_batches((images, labels), 12, 7, partial(crop_and_flip, padding=1))
     [(whole, all_labels)] = train_from(5).take(1)
     parts = [next(iter(train_from(5, worker, workers))) for worker in range(workers)]
     np.testing.assert_array_equal(np.concatenate([image for image, _ in parts]), whole)
@@ -65,16 +65,16 @@ def test_workers_share_each_batch_and_change_its_images_as_one_would(workers):
 
 def test_epochs_and_seeds_differ_in_order_and_images_stay_with_their_labels():
     images, labels = numbered(50)
-    first, second = np.split(np.ravel(labels_of(train_batches(images, labels, 10, 0)(), 10)), 2)
+    first, second = np.split(np.ravel(labels_of(train_batches((images, labels), 10, 0)(), 10)), 2)
     assert sorted(first) == sorted(second) == list(range(50))
     assert (first != second).any()
-    assert (first != np.ravel(labels_of(train_batches(images, labels, 10, 1)(), 5))).any()
-    for image, label in train_batches(images, labels, 10, 0)().take(3):
+    assert (first != np.ravel(labels_of(train_batches((images, labels), 10, 1)(), 5))).any()
+    for image, label in train_batches((images, labels), 10, 0)().take(3):
         np.testing.assert_array_equal(image[:, 0, 0, 0], label)
 
 
 def test_each_place_in_the_epoch_is_taken_by_all_examples_alike():
-    at_first = [labels_of(train_batches(*numbered(5), 1, seed)(), 1)[0][0] for seed in range(100)]
+    at_first = [labels_of(train_batches(numbered(5), 1, seed)(), 1)[0][0] for seed in range(100)]
     assert min(np.bincount(at_first, minlength=5)) >= 8
 
 
@@ -174,12 +174,11 @@ def labelled(*labels, batch=2):
         ({"train": labelled(0).skip(1)}, "train holds no examples; expected at least one batch"),
         ({"test": labelled(0).skip(1)}, "test holds no examples"),
         ({"test": labelled(0, 1).repeat()}, "test is endless; expected each of its examples once"),
-        ({"train": labelled([0, 1], [1, 0])}, r"the labels of train are int64 \(None, 2\); expected class indices"),
         (
             {"test": labelled([0.0, 1.0], [1.0, 0.0])},
-            r"labels of test are float64 \(None, 2\); .* tf.argmax\(labels, -1\)",
+            r"labels of test are float64 \(None, 2\); expected what those of train are, int64 \(None,\)",
         ),
-        ({"train": labelled("cat", "dog")}, r"the labels of train are string \(None,\); .* of names: their places"),
+        ({"train": labelled("cat", "dog")}, r"the labels of train are string \(None,\); .*of names: their places"),
         ({"train": labelled(0, 1).map(lambda image, label: image)}, "expected batches of .image .B, H, W, C., label"),
     ],
 )

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from recipes import imdb_transformer, shakespeare_gpt, translate_seq2seq, word2vec
-from recipes.data.folders import Reader, read_folder
+from recipes.data.folders import Reader, one_by_one, read_folder
 from recipes.data.splits import Sizes
-from recipes.data.text_files import column, read_text_file
+from recipes.data.text_files import read_text_file
 from recipes.errors import DataError
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_of_texts_with_a_sub_folder_per_class(folder):
-    arrays = read_folder(folder, Reader(read_text_file, (".txt",), "texts", column))
+    arrays = read_folder(folder, Reader(one_by_one(read_text_file), (".txt",), "texts"))
     texts, labels = arrays.train
     assert (arrays.label_names, texts.dtype, len(texts)) == (("bad", "good"), object, 40), "each as long as it is"
     assert [names in text for text, names in zip(texts, np.array(["bad", "good"])[labels], strict=True)] == [True] * 40

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from recipes.data import sources
-from recipes.data.lazy_images import of_array
+from recipes.data.caption_sources import of_colours
 from recipes.devices.environment import cache_dir
 from recipes.errors import DataError
 from recipes.pretrained import efficientnet_lite as lite
@@ -95,18 +95,18 @@ def test_a_size_that_has_no_places_is_refused():
 
 def test_annotations_are_computed_once_for_the_same_images():
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
-    found = of_array(images, 32)
+    found = of_colours(images, 32)
     first = annotate_once("efficientnet_lite0", 32, found)
     assert (first.shape, first.dtype) == ((5, 1, 320), np.float16)
     expected = encoder_of("efficientnet_lite0", 32)(images.astype(np.float32))
     np.testing.assert_allclose(first, expected, rtol=2e-3, atol=2e-2)
 
-    def not_again(rows):
+    def not_again(row):
         raise AssertionError("the images were read again")
 
     found.read = not_again
     np.testing.assert_array_equal(annotate_once("efficientnet_lite0", 32, found), first)
-    some = annotate_once("efficientnet_lite0", 32, of_array(images, 32)[[3, 1]])
+    some = annotate_once("efficientnet_lite0", 32, of_colours(images, 32)[[3, 1]])
     np.testing.assert_allclose(some, first[[3, 1]], rtol=2e-3, atol=2e-2)
     assert len(list(cache_dir().rglob("*.npy"))) == 2
 
@@ -118,12 +118,13 @@ def test_other_weights_have_another_key():
 
 
 def test_what_is_broken_off_leaves_nothing_behind(monkeypatch):
-    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
+    found = of_colours(np.zeros((3, 32, 32, 3), np.uint8), 32)
     read = found.read
 
-    def torn(rows):
-        yield next(read(rows))
-        raise OSError(28, "No space left on device")
+    def torn(row):
+        if row:
+            raise OSError(28, "No space left on device")
+        return read(row)
 
     found.read = torn
     with pytest.raises(DataError, match=r"cannot keep the features of efficientnet_lite0 for 3 images.*No space left"):
@@ -138,8 +139,8 @@ def test_a_full_disk_is_noticed_before_anything_is_computed(monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
-    found.read = lambda rows: pytest.fail("the images were read")
+    found = of_colours(np.zeros((3, 32, 32, 3), np.uint8), 32)
+    found.read = lambda row: pytest.fail("the images were read")
     with pytest.raises(DataError, match=r"cannot keep .*No space left on device. Make space there"):
         annotate_once("efficientnet_lite0", 32, found)
     assert not [path for path in cache_dir().rglob("*") if path.suffix in (".npy", ".part")]
@@ -147,7 +148,7 @@ def test_a_full_disk_is_noticed_before_anything_is_computed(monkeypatch):
 
 def test_who_only_waits_leaves_anothers_work_alone(monkeypatch):
     """Another process computes the same: its half-made file is there, and it holds the lock when this one is ended."""
-    found = of_array(np.zeros((3, 32, 32, 3), np.uint8), 32)
+    found = of_colours(np.zeros((3, 32, 32, 3), np.uint8), 32)
     path = Path(annotate_once("efficientnet_lite0", 32, found).filename)
     part = path.rename(path.with_suffix(".part"))
 
@@ -216,4 +217,4 @@ def test_a_folder_that_cannot_be_made_is_one_message(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RECIPES_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(DataError, match="set RECIPES_CACHE_DIR to another folder"):
-        annotate_once("efficientnet_lite0", 32, of_array(np.zeros((3, 32, 32, 3), np.uint8), 32))
+        annotate_once("efficientnet_lite0", 32, of_colours(np.zeros((3, 32, 32, 3), np.uint8), 32))
