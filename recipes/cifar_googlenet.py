@@ -38,14 +38,14 @@ from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.settings import Count, ImageShape, Labelled, Natural, NotNegative, Positive, Share, ValidationShare
+from recipes.settings import Count, ImageShape, LabelledImages, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(LabelledImages):
     """Settings of cifar_googlenet. Change them by name: `fit(epochs=5)`, `recipes fit cifar_googlenet --epochs 5`."""
 
     # data
@@ -89,8 +89,8 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, 32, 32, 3) uint8 in [0, 255] and (B,) int32 labels.
 
     Training images are shifted and mirrored at random, drawn from (seed, step). `data` may be your own: arrays
-    `(images, labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images per
-    class, or Splits.
+    `(images, labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images
+    per class, a table, or Splits.
     """
     augment = partial(crop_and_flip, padding=config.crop_padding, flip=config.flip)
     return image_splits(config, data, standin="shapes", image_shape=CIFAR10.image_shape, augment=augment)
@@ -263,7 +263,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
 ).verbs
 

@@ -29,14 +29,14 @@ from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
-from recipes.settings import Count, Counts, ImageShape, Labelled, Natural, Positive, ValidationShare
+from recipes.settings import Count, Counts, ImageShape, LabelledImages, Natural, Positive, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(LabelledImages):
     """Settings of cifar_lecture. Change them by name: `fit(epochs=50)`, `recipes fit cifar_lecture --epochs 50`."""
 
     # data
@@ -72,8 +72,8 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, 32, 32, 3) uint8 in [0, 255] and (B,) int32 labels.
 
     Training images are shifted and mirrored at random, drawn from (seed, step). `data` may be your own: arrays
-    `(images, labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images per
-    class, or Splits.
+    `(images, labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images
+    per class, a table, or Splits.
     """
     augment = partial(crop_and_flip, padding=config.crop_padding, flip=config.flip)
     return image_splits(config, data, standin="shapes", image_shape=CIFAR10.image_shape, augment=augment)
@@ -126,7 +126,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
 ).verbs
 

@@ -52,14 +52,14 @@ from recipes.errors import ConfigError, DataError
 from recipes.kinds.image_quality import KernelDistance
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Counts, ImageShape, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, Images, ImageShape, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of dcgan. Change them by name: `fit(epochs=5)`, `recipes fit dcgan --epochs 5`."""
 
     # data
@@ -91,8 +91,8 @@ CIFAR10 = Sizes(train_examples=45_000, image_shape=(32, 32, 3))
 def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, H, W, C) uint8 in [0, 255] and (B,) int32 labels.
 
-    Labels are not used. `data` may be your own: arrays `(images, labels)`, two or three such pairs (training,
-    (validation,) test), a folder with a sub-folder of images per class, or Splits.
+    Labels are not used. `data` may be your own: an array of images or `(images, labels)`, two or three of either
+    (training, (validation,) test), a folder of images, with or without a sub-folder per class, a table, or Splits.
     """
     standin, sizes = ("digits", MNIST) if config.dataset == "mnist" else ("shapes", CIFAR10)
     augment = partial(crop_and_flip, padding=0, flip=config.flip)
@@ -120,7 +120,12 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     model = GAN(generator, discriminator, config.label_smoothing, config.seed, name="dcgan")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))
-    adam = partial(keras.optimizers.Adam, rate, beta_1=config.momentum)
+    adam = partial(
+        keras.optimizers.Adam,
+        config.learning_rate if config.constant_rate else rate,
+        beta_1=config.momentum,
+        gradient_accumulation_steps=config.accumulate_steps if config.accumulate_steps > 1 else None,
+    )
     model.compile(optimizer=adam(), discriminator_optimizer=adam())
     return model
 
@@ -455,7 +460,7 @@ recipe = Recipe(
     objective=("val_distance", "min"),
     callbacks=sample_grids,
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 sample = recipe.verb(draw_samples)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

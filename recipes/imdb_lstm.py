@@ -38,14 +38,14 @@ from recipes.kinds.text_classification import TextClassification
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Labelled, Positive, Share, ValidationShare, VocabSize
+from recipes.settings import Count, LabelledTexts, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(LabelledTexts):
     """Settings of imdb_lstm. Change them by name: `fit(epochs=5)`, `recipes fit imdb_lstm --epochs 5`."""
 
     # data
@@ -65,7 +65,7 @@ class Config(Labelled):
     epochs: Count = 2
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
 
 
 TINY = Config(
@@ -88,8 +88,9 @@ IMDB = Sizes(train_examples=22_500, num_classes=2, vocab_size=20_000)
 def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, T) int32 token ids, 0 after their end, and (B,) labels.
 
-    `data` may be your own: `(texts, labels)`, two or three such pairs (training, (validation,) test), a folder of .txt
-    files with a sub-folder per class, or Splits. With a trained model's `tokenizer` it is read as that model reads.
+    `data` may be your own: `(texts, labels)`, two or three such pairs (training, (validation,) test), a folder of
+    .txt files with a sub-folder per class, a table, or Splits. With a trained model's `tokenizer` it is read as
+    that model reads.
     """
     from recipes.data.labelled_texts import labelled_text_splits
 
@@ -221,7 +222,7 @@ def draw_gradient_norms(by_distance: np.ndarray) -> Any:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config,
     load_data,
     build,

@@ -40,14 +40,14 @@ from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Labelled, Positive, Share, ValidationShare, VocabSize
+from recipes.settings import Count, LabelledTexts, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(LabelledTexts):
     """Settings of imdb_transformer. Change them by name: `fit(epochs=5)`, `recipes fit imdb_transformer --epochs 5`."""
 
     # data
@@ -89,8 +89,9 @@ IMDB = Sizes(train_examples=22_500, num_classes=2, vocab_size=20_000)
 def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, T) int32 token ids, 0 after their end, and (B,) labels.
 
-    `data` may be your own: `(texts, labels)`, two or three such pairs (training, (validation,) test), a folder of .txt
-    files with a sub-folder per class, or Splits. With a trained model's `tokenizer` it is read as that model reads.
+    `data` may be your own: `(texts, labels)`, two or three such pairs (training, (validation,) test), a folder of
+    .txt files with a sub-folder per class, a table, or Splits. With a trained model's `tokenizer` it is read as
+    that model reads.
     """
     from recipes.data.labelled_texts import labelled_text_splits
 
@@ -196,7 +197,7 @@ recipe = Recipe(
     objective=("val_accuracy", "max"),
     report=report,
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 explain = recipe.verb(explain_text)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

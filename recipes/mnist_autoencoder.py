@@ -40,14 +40,14 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.optimizers import warmup_cosine
-from recipes.settings import Count, Counts, ImageShape, Natural, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, Images, ImageShape, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of mnist_autoencoder. Change them by name: `fit(noise=0.2)`."""
 
     # data
@@ -88,10 +88,10 @@ MNIST = Sizes(train_examples=54_000, image_shape=(28, 28, 1))
 def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (input, target) of (B, H, W, C) float32 each.
 
-    The input is the image with noise, in [0, 255]; the target the image without, in [0, 1]. Training images have new
-    noise in each epoch, drawn from (seed, step); the others have theirs once. `data` may be your own: arrays `(images,
-    labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images per class, or
-    Splits. Labels are not used.
+    The input is the image with noise, in [0, 255]; the target the image without, in [0, 1]. Training images have
+    new noise in each epoch, drawn from (seed, step); the others have theirs once. `data` may be your own: an array
+    of images or `(images, labels)`, two or three of either (training, (validation,) test), a folder of images, with
+    or without a sub-folder per class, a table, or Splits. Labels are not used.
     """
     return image_splits(
         config,
@@ -214,7 +214,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Autoencoding()
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 encode, decode, reconstruct = recipe.verb(kind.encode), recipe.verb(kind.decode), recipe.verb(kind.reconstruct)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -30,14 +30,14 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
-from recipes.settings import Count, ImageShape, Labelled, Natural, Positive, Share, ValidationShare
+from recipes.settings import Count, ImageShape, LabelledImages, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings: one field, one line, one comment
 
 
 @dataclass(frozen=True)
-class Config(Labelled):
+class Config(LabelledImages):
     """Settings of mnist_dense. Change them by name: `fit(epochs=5)`, `recipes fit mnist_dense --epochs 5`."""
 
     # data
@@ -69,8 +69,9 @@ MNIST = Sizes(train_examples=54_000, image_shape=(28, 28, 1), num_classes=10)
 def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (B, 28, 28, 1) uint8 in [0, 255] and (B,) int32 labels.
 
-    Training images are shifted at random, drawn from (seed, step). `data` may be your own: arrays `(images, labels)`,
-    two or three such pairs (training, (validation,) test), a folder with a sub-folder of images per class, or Splits.
+    Training images are shifted at random, drawn from (seed, step). `data` may be your own: arrays `(images,
+    labels)`, two or three such pairs (training, (validation,) test), a folder with a sub-folder of images per
+    class, a table, or Splits.
     """
     augment = partial(crop_and_flip, padding=config.crop_padding, flip=False)  # a mirrored digit is another sign
     return image_splits(config, data, standin="digits", image_shape=MNIST.image_shape, augment=augment)
@@ -114,7 +115,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
 ).verbs
 

@@ -46,14 +46,14 @@ from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
 from recipes.optimization.optimizers import warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Counts, ImageShape, Natural, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.settings import Count, Counts, Images, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(Images):
     """Settings of mnist_vae. Change them by name: `fit(beta=4.0)`."""
 
     # data
@@ -83,9 +83,9 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     """Returns the training, validation and test batches: (input, target) of (B, H, W, C) float32 each.
 
     The target is the image of 0 and 1, the input 255 times that. Pixels of training images are drawn anew in each
-    epoch, from (seed, step); those of the others once. `data` may be your own: arrays `(images, labels)`, two or three
-    such pairs (training, (validation,) test), a folder with a sub-folder of images per class, or Splits. Labels are not
-    used.
+    epoch, from (seed, step); those of the others once. `data` may be your own: an array of images or `(images,
+    labels)`, two or three of either (training, (validation,) test), a folder of images, with or without a
+    sub-folder per class, a table, or Splits. Labels are not used.
     """
     augment = partial(crop_and_flip, padding=config.crop_padding, flip=False)  # a mirrored digit is another sign
     return image_splits(
@@ -331,7 +331,7 @@ kind = Autoencoding()
 recipe = Recipe(
     Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"), report=report, figures=figures
 )
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 encode, decode, reconstruct = recipe.verb(kind.encode), recipe.verb(kind.decode), recipe.verb(kind.reconstruct)
 sample = recipe.verb(draw_samples)
 

@@ -28,14 +28,14 @@ from keras import layers
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_generation import TextGeneration
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Settings, Share
+from recipes.settings import Count, PlainText, Positive, Share
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(PlainText):
     """Settings of shakespeare_lstm. Change them by name: `fit(epochs=5)`, `recipes fit shakespeare_lstm --epochs 5`."""
 
     # data
@@ -53,7 +53,7 @@ class Config(Settings):
     epochs: Count = 4
     learning_rate: Positive = 4e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
-    clip_norm: Positive = 1.0  # gradients are clipped to this norm, all weights together
+    clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
 
 
 TINY = Config(
@@ -77,8 +77,8 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     """Returns the training, validation and test batches: (B, T) int32 characters and, of each, the next.
 
     `data` may be your own: a text (str with a line break), the path of a text file in UTF-8, two or three of these
-    (training, (validation,) test; of one, the last two tenths are held out), or Splits. With a trained model's
-    `tokenizer` it is read as that model reads.
+    (training, (validation,) test; of one, the last two tenths are held out), a table, or Splits. With a trained
+    model's `tokenizer` it is read as that model reads.
     """
     from recipes.data.character_windows import character_splits
 
@@ -145,7 +145,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = TextGeneration(decoder)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 generate = recipe.verb(kind.generate)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

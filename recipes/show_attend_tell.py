@@ -42,7 +42,7 @@ from recipes.kinds.captioning import Captioning
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import Perplexity, smoothed_cross_entropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Counts, NotNegative, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import CaptionedImages, Count, Counts, NotNegative, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
@@ -52,7 +52,7 @@ Encoder = Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(CaptionedImages):
     """Settings of show_attend_tell. Change them by name: `fit(attention="hard")`."""
 
     # data
@@ -79,7 +79,9 @@ class Config(Settings):
     epochs: Count = 8
     learning_rate: Positive = 1e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
-    clip_norm: Positive = 5.0  # gradients are clipped to this norm; often active, since the loss sums over a caption
+    clip_norm: Positive | None = (
+        5.0  # gradients are clipped to this norm, often: a caption's loss is a sum; None: never
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,10 +129,10 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     """Returns the batches ((image, words (B, T)), following (B, T)): int32 words, 0 after their end.
 
     Teacher forcing: `words` is the start and the caption, `following` the caption and the end. `image` is the
-    annotations (B, L, D) float32 of a pretrained encoder, else (B, H, W, 3) uint8. `data` may be your own: `(images,
-    captions)`, a text file of "photo.jpg<tab>caption" lines, two or three of either (training, (validation,) test), or
-    Splits; images are (N, H, W, 3) in [0, 255] or paths of files. With a trained model's `tokenizer` captions are read
-    as that model reads.
+    annotations (B, L, D) float32 of a pretrained encoder, else (B, H, W, 3) uint8. `data` may be your own:
+    `(images, captions)`, a text file of "photo.jpg<tab>caption" lines, two or three of either (training,
+    (validation,) test), a table, or Splits; images are (N, H, W, 3) in [0, 255] or paths of files. With a trained
+    model's `tokenizer` captions are read as that model reads.
     """
     from recipes.data.captions import caption_splits
     from recipes.pretrained.encoders import annotate_once
@@ -458,7 +460,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Captioning(decoder, Config(), beam_width=3, length_penalty=0.0)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 caption, explain = recipe.verb(kind.caption), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

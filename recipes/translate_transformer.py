@@ -36,14 +36,14 @@ from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, Positive, SentencePairs, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(SentencePairs):
     """Settings of translate_transformer. Change them by name: `fit(epochs=5)`, or on the command line `--epochs 5`."""
 
     # data
@@ -87,9 +87,10 @@ MULTI30K = Sizes(train_examples=29_000, vocab_size=8_000)
 def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None) -> Splits:
     """Returns the batches ((source (B, S), target (B, T)), following (B, T)): int32 pieces, 0 after their end.
 
-    Teacher forcing: `target` is the start and the sentence, `following` the sentence and the end. `data` may be your
-    own: the path of a text file of "source<tab>target" lines, lists `(sources, targets)`, two or three of either
-    (training, (validation,) test), or Splits. With a trained model's `tokenizer` it is read as that model reads.
+    Teacher forcing: `target` is the start and the sentence, `following` the sentence and the end. `data` may be
+    your own: the path of a text file of "source<tab>target" lines, lists `(sources, targets)`, two or three of
+    either (training, (validation,) test), a table, or Splits. With a trained model's `tokenizer` it is read as that
+    model reads.
     """
     from recipes.data.sentence_pairs import translation_splits
 
@@ -189,7 +190,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 kind = Translation(decoder, align, Config.sequence_length)
 recipe = Recipe(Config, load_data, build, search_space, kind=kind, objective=("val_perplexity", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 translate, explain = recipe.verb(kind.translate), recipe.verb(kind.explain)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -35,14 +35,14 @@ from recipes.devices.replicas import compiled_by_xla
 from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
-from recipes.settings import Count, Positive, Settings, Share, ValidationShare, VocabSize
+from recipes.settings import Count, PlainText, Positive, Share, ValidationShare, VocabSize
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(PlainText):
     """Settings of word2vec. Change them by name: `fit(epochs=5)`, `recipes fit word2vec --epochs 5`."""
 
     # data
@@ -86,11 +86,12 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
     """Returns the batches ((word (B,), others (B, 2 W + K)), labels (B, 2 W + K)), all int32.
 
     Of the others, 2 W stand around the word in the text, with the label 1, or -1 where they are outside of a window
-    whose size is drawn from 1 to W; K are drawn from all words, with the label 0. `data` may be your own: a text (str
-    with a line break), the path of a text file in UTF-8, two or three of these (training, (validation,) test), or
-    Splits. With a trained model's `tokenizer` its words are those of that model.
+    whose size is drawn from 1 to W; K are drawn from all words, with the label 0. `data` may be your own: a text
+    (str with a line break), the path of a text file in UTF-8, two or three of these (training, (validation,) test),
+    a table, or Splits. With a trained model's `tokenizer` its words are those of that model.
     """
     from recipes.data.in_memory import fingerprint
+    from recipes.data.own_data import plain_data, with_origin
     from recipes.data.plain_text import find_text, text_of
     from recipes.data.text_batches import own_splits
     from recipes.data.text_parts import cut_at_spaces
@@ -98,7 +99,8 @@ def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None
 
     if isinstance(data, Splits):
         return own_splits(data, config, ((1, 2), 2), "((word (B,), others (B, N)), labels (B, N))")
-    arrays, info = find_text(config.dataset, config.offline, data)
+    arrays, info = find_text(config.dataset, config.offline, plain_data(data, config))
+    info = with_origin(info, data)
     texts = {name: text_of(split) for name, split in arrays.named.items()}
     if "validation" not in texts and config.validation_fraction:
         whole = texts["train"]
@@ -138,7 +140,7 @@ def known_words(tokenizer: Any, lines: list[str]) -> np.ndarray:
     """Returns the words of some lines that are in the vocabulary, one after the other: windows go over line ends."""
     from recipes.data.text_parts import encode_in_parts
 
-    token_ids = encode_in_parts(tokenizer.encode, lines).flat_values.numpy()
+    token_ids = np.asarray(encode_in_parts(tokenizer.encode, lines).flat_values)
     return token_ids[tokenizer.is_known(token_ids)]
 
 
@@ -478,7 +480,7 @@ def rows_with_room(labels: Sequence[str], points: np.ndarray) -> list[int]:
 # ---------------------------------------------------------------- verbs
 
 recipe = Recipe(Config, load_data, build, search_space, kind=WordVectors(), objective=("val_loss", "min"))
-fit, load, evaluate, predict, tune, export = recipe.verbs
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 neighbours, similarity = recipe.verb(nearest_words), recipe.verb(cosine_of)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

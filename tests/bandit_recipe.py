@@ -115,6 +115,6 @@ class Bandit:
         }
 
 
-fit, load, evaluate, predict, tune, export = Recipe(
+fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     Config, load_data, build, search_space, kind=Bandit(), objective=("reward", "max")
 ).verbs

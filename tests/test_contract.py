@@ -24,7 +24,7 @@ from recipes.settings import comments, meanings, read_config, with_changes
 from recipes.verbs.recipe import Recipe
 
 MODULES = {name: importlib.import_module(f"recipes.{name}") for name in recipes.RECIPES}
-VERBS = ("fit", "load", "evaluate", "predict", "tune", "export")
+VERBS = ("fit", "load", "evaluate", "predict", "tune", "export", "find_learning_rate")
 
 
 def page_of(recipe):

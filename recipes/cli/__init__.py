@@ -21,6 +21,7 @@ VERBS = {
     "launch": ("--workers N fit NAME", "train with several workers on this machine"),
     "evaluate": ("NAME", "the newest run's figures on the test split"),
     "tune": ("NAME", "search the recipe's space for better settings"),
+    "find-learning-rate": ("NAME", "a range test: the loss while the rate grows, and the rates to try"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
     "predict": ("NAME INPUT...", "what a model answers to image files or folders of them, texts or text files"),
     "generate": ("NAME PROMPT", "let a language model continue a text"),
@@ -70,6 +71,7 @@ def _run(arguments: list[str]) -> int:
         print(f"recipes {__version__}")
         return 0
     verb, *rest = arguments
+    verb = verb.replace("_", "-")  # as it is in Python
     if verb not in VERBS:
         raise UsageError(f"unknown command {verb!r}{did_you_mean(verb, VERBS)}. Commands: {', '.join(VERBS)}")
     if verb in OWN_HELP:
@@ -118,7 +120,7 @@ def _run_with_recipe(verb: str, name: str, arguments: list[str]) -> int:
     if recipe is None:
         _load_tensorflow()
         recipe = _recipe(name)
-    return getattr(commands, verb)(recipe, options, settings)
+    return getattr(commands, verb.replace("-", "_"))(recipe, options, settings)
 
 
 def _list(as_json: bool) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from recipes.cli.options import (
     Evaluate,
     Export,
+    FindLearningRate,
     Fit,
     Generate,
     Model,
@@ -53,8 +54,9 @@ def fit(recipe: ModuleType, options: Fit, settings: dict[str, Any]) -> int:
 def evaluate(recipe: ModuleType, options: Evaluate, settings: dict[str, Any]) -> int:
     """Prints the test figures."""
     model = _load(recipe, options)
+    named = {name: value for name, value in vars(options).items() if name.endswith("_column") and value}
     with messages_kept_apart(options.quiet, options.json):
-        figures = recipe.evaluate(model, options.data, runs=options.runs)
+        figures = recipe.evaluate(model, options.data, runs=options.runs, **named)
     if options.json:
         data = str(options.data) if options.data else model.run.info.name
         stand_in_for = "" if options.data else model.run.info.stand_in_for
@@ -73,6 +75,18 @@ def tune(recipe: ModuleType, options: Tune, settings: dict[str, Any]) -> int:
         print_json({"objective": objective, "figure": figure, "config": asdict(best)})
     elif options.quiet:
         print(f"best {objective} {figure:.4f}")
+    return 0
+
+
+def find_learning_rate(recipe: ModuleType, options: FindLearningRate, settings: dict[str, Any]) -> int:
+    """Tests a range of rates."""
+    where = {"lowest": options.lowest, "highest": options.highest, "steps": options.steps, "runs": options.runs}
+    with messages_kept_apart(options.quiet, options.json):
+        rates = recipe.find_learning_rate(recipe.Config(**settings), options.data, **where)
+    if options.json:
+        print_json(rates._asdict())
+    elif options.quiet:
+        print(f"steepest {rates.steepest:.2g}  tenth {rates.tenth:.2g}")
     return 0
 
 
@@ -96,7 +110,7 @@ def predict(recipe: ModuleType, options: Predict, settings: dict[str, Any]) -> i
     page = recipe.fit.__self__
     check_options(page, how)
     model = _load(recipe, options)
-    inputs = [Path(text) if text.endswith(".txt") else text for text in options.inputs]
+    inputs = [one for text in options.inputs for one in _inputs_of(text, model.run.config)]
     rows, failed, drawn = [], 0, Counter[str]()  # pictures by the name of their photograph
     for name, answer in page.kind.predict(model, inputs, **how):
         if isinstance(answer, DataError):
@@ -181,6 +195,16 @@ def _load(recipe: ModuleType, options: Model, verb: str = "fit") -> Any:
     if (info := model.run.info).stand_in_for:
         print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
     return model
+
+
+def _inputs_of(argument: str, config: Any) -> list[Any]:
+    """Returns what an argument of predict stands for: the rows of a table, a text file, or itself."""
+    from recipes.data.own_data import inputs_of_table
+    from recipes.data.table_files import ENDINGS, ending_of
+
+    if ending_of(Path(argument)) in ENDINGS and Path(argument).is_file():
+        return [str(one) if isinstance(one, Path) else one for one in inputs_of_table(Path(argument), config)]
+    return [Path(argument) if argument.endswith(".txt") else argument]
 
 
 def _refuse_other_than_text(text: str, what: str) -> None:

@@ -36,7 +36,7 @@ class Start:
 class Fit(Output, Start):
     """Train a recipe and evaluate it on the test split."""
 
-    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
+    data: Path | None = None  # your own instead: a folder, a table (.csv, .tsv, .jsonl), a text file; see docs/data.md
     runs: Path = Path("runs")  # the run folder is <runs>/<recipe>/<id>
     resume: bool = True  # resume the unfinished run of the same settings and data, where there is one
     run: Path | None = None  # continue this unfinished run, by its id or folder, with its own settings and data
@@ -46,9 +46,20 @@ class Fit(Output, Start):
 class Tune(Output, Start):
     """Search the recipe's space for the settings that do best on validation data."""
 
-    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
+    data: Path | None = None  # your own instead: a folder, a table (.csv, .tsv, .jsonl), a text file; see docs/data.md
     runs: Path = Path("runs")  # the search is kept in <runs>/<recipe>/tune-<id>
     trials: int = 20  # how many settings to try
+
+
+@dataclass(frozen=True)
+class FindLearningRate(Output, Start):
+    """Train a new model with a rate that grows until the loss explodes; print and draw which rates to try."""
+
+    data: Path | None = None  # your own instead: a folder with a sub-folder per class, or a text file; see the recipe
+    runs: Path = Path("runs")  # the picture and its numbers go to <runs>/<recipe>/rate-<id>
+    lowest: float = 1e-7  # the first rate
+    highest: float = 10.0  # the last
+    steps: int = 100  # updates, at most
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,13 @@ class Model:
 class Evaluate(Output, Model):
     """Print the figures on the test split of what the model was trained on."""
 
-    data: Path | None = None  # your own to evaluate on instead: a folder with a sub-folder per class, or a text file
+    data: Path | None = None  # your own to evaluate on instead: a folder, a table (.csv, .tsv, .jsonl), or a text file
+    text_column: str = ""  # of a table: its texts, where they are in another column than in training
+    image_column: str = ""  # likewise: paths of its images
+    label_column: str = ""  # likewise: its labels
+    source_column: str = ""  # likewise: what is translated
+    target_column: str = ""  # likewise: its translations
+    caption_column: str = ""  # likewise: captions of its images
 
 
 @dataclass(frozen=True)
@@ -78,12 +95,12 @@ class Predict(Model):
     """Print what the model answers to each input: its label and probability, caption, translation, text or code.
 
     Inputs are image files (JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF), folders of them or, of a recipe that reads texts,
-    texts and .txt files. One that cannot be read gets a message, the others their predictions, and the exit status is
-    1. Of a caption also a picture of where its words look: photo-attention.png in this folder; of a second photo.jpg,
-    photo-attention-2.png.
+    texts and .txt files; or tables (.csv, .tsv, .jsonl) with a column of images or texts. One that cannot be read
+    gets a message, the others their predictions, and the exit status is 1. Of a caption also a picture of where its
+    words look: photo-attention.png in this folder; of a second photo.jpg, photo-attention-2.png.
     """
 
-    inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files, folders of images, or texts
+    inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files, folders of images, texts, or tables
     json: Switch = False  # a JSON object for each input, a line each, with everything that is known of it
     csv: Path | None = None  # also write the predictions to a CSV file
     beam_width: int | None = None  # of captions and translations: how many are followed up at a time
@@ -131,6 +148,7 @@ OPTIONS = {
     "fit": Fit,
     "evaluate": Evaluate,
     "tune": Tune,
+    "find-learning-rate": FindLearningRate,
     "export": Export,
     "predict": Predict,
     "generate": Generate,
@@ -138,7 +156,7 @@ OPTIONS = {
     "neighbours": Neighbours,
     "config": Show,
 }
-WITH_SETTINGS = ("fit", "tune", "config")
+WITH_SETTINGS = ("fit", "tune", "find-learning-rate", "config")
 
 
 def read_options(verb: str, name: str, page: ModuleType | None, arguments: list[str]) -> tuple[Any, dict[str, Any]]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from recipes.errors import DataError
+
 
 def crop_and_flip(
     images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: int = 1, *, padding: int, flip: bool = True
@@ -48,3 +50,88 @@ def draw_per_pixel(
     count = tf.shape(images)[0]
     shape = tf.concat([[workers * count], tf.shape(images)[1:]], 0)
     return draw(shape, seed)[worker * count : (worker + 1) * count]
+
+
+def mix(
+    columns: tuple[tf.Tensor, ...],
+    seed: tf.Tensor,
+    worker: int = 0,
+    workers: int = 1,
+    *,
+    num_classes: int,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+) -> tuple[tf.Tensor, ...]:
+    """Returns each image mixed with its neighbour, rows 0 and 1, 2 and 3, ..., and the label with its label.
+
+    One share lambda ~ Beta(alpha, alpha) is drawn for the whole batch. With mixup, an image becomes lambda times itself
+    plus 1 - lambda times its neighbour; with cutmix, a box of 1 - lambda of its area, at a place drawn for the batch,
+    is the neighbour's, and lambda is what the box, cut at the edges, has left. With both, one of them is drawn for each
+    batch. A batch is shuffled, so a neighbour is any other image; that it is next to it gives the same mixtures on any
+    number of workers. The last of an odd number of images stays as it is.
+
+    Zhang et al. (2018), https://arxiv.org/abs/1710.09412; Yun et al. (2019), algorithm A1,
+    https://arxiv.org/abs/1905.04899.
+
+    Args:
+        columns: Images (B, H, W, C) in [0, 255], of which integers are rounded to; labels, (B,) integer class indices,
+            or (B, ...) float, which are mixed as they are; and the examples' weights (B,), if they have any.
+        seed: (2,) integer.
+        worker: Which part of a batch these are.
+        workers: In how many parts it was cut.
+        num_classes: V, of class indices.
+        mixup: alpha; 0: never.
+        cutmix: alpha; 0: never.
+
+    Returns:
+        Images as they came; labels (B, V) float32, the probabilities of the classes, or as they came; and weights, with
+        which the loss of a mixture is that of its two labels, each with its own weight.
+
+    Raises:
+        DataError: If a pair would be on two workers.
+    """
+    images, labels, *weights = columns
+    batch, height, width, _ = images.shape
+    if workers > 1 and batch is not None and batch % 2:
+        raise DataError(
+            f"mixup and cutmix mix pairs of images, and each of {workers} workers has {batch} of a batch; expected an "
+            f"even number, such as batch_size={(batch + 1) * workers}"
+        )
+    if labels.dtype.is_integer and labels.shape.rank == 1:
+        labels = tf.one_hot(labels, num_classes)  # (B, V)
+    uniform = tf.random.stateless_uniform((3,), tf.random.experimental.stateless_fold_in(seed, 1))
+    cuts = cutmix > 0 if not (mixup and cutmix) else uniform[0] < 0.5
+    alpha = tf.where(cuts, cutmix or mixup, mixup or cutmix)
+    gammas = tf.random.stateless_gamma(
+        (2,), tf.random.experimental.stateless_fold_in(seed, 2), tf.cast(alpha, tf.float64), dtype=tf.float64
+    )
+    share = tf.cast(tf.math.divide_no_nan(gammas[0], gammas[0] + gammas[1]), tf.float32)  # lambda
+
+    # what of each pixel is the image's own, (1, H, W, 1): 0 or 1 with cutmix
+    side = tf.sqrt(1 - share)
+    inside_rows = inside_interval(uniform[1], side, height)
+    inside_columns = inside_interval(uniform[2], side, width)
+    outside_box = 1 - tf.cast(inside_rows[:, None] & inside_columns[None, :], tf.float32)[None, :, :, None]
+    own = tf.where(cuts, outside_box, share)
+    share = tf.reduce_mean(own)
+
+    index = tf.range(tf.shape(images)[0])
+    neighbour = tf.minimum(tf.bitwise.bitwise_xor(index, 1), tf.shape(images)[0] - 1)
+    pixels = tf.cast(images, tf.float32)
+    mixed = own * pixels + (1 - own) * tf.gather(pixels, neighbour)
+    mixed = tf.cast(tf.round(mixed) if images.dtype.is_integer else mixed, images.dtype)
+    mixed = tf.ensure_shape(mixed, images.shape)
+    if not weights:
+        return mixed, share * labels + (1 - share) * tf.gather(labels, neighbour)
+    own_weight = share * tf.cast(weights[0], tf.float32)
+    other_weight = (1 - share) * tf.gather(tf.cast(weights[0], tf.float32), neighbour)
+    weight = own_weight + other_weight
+    own_part = tf.reshape(tf.math.divide_no_nan(own_weight, weight), (-1, *[1] * (labels.shape.rank - 1)))
+    return mixed, own_part * labels + (1 - own_part) * tf.gather(labels, neighbour), weight
+
+
+def inside_interval(centre: tf.Tensor, length: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns which of `size` pixels are in an interval, (size,) bool; centre and length are shares of the size."""
+    middle, half = tf.floor(centre * size), tf.floor(tf.floor(length * size) / 2)
+    pixels = tf.range(size, dtype=tf.float32)
+    return (pixels >= middle - half) & (pixels < middle + half)

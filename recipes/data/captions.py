@@ -11,6 +11,7 @@ from recipes.data.caption_sources import find_captions
 from recipes.data.in_memory import Columns, fingerprint, three_way
 from recipes.data.labelled_texts import sequence_splits
 from recipes.data.lazy_images import LazyImages
+from recipes.data.own_data import plain_data, with_origin
 from recipes.data.sentence_pairs import teacher_forcing_pair, with_end
 from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import Splits
@@ -47,7 +48,7 @@ def caption_splits(
     Args:
         config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples` (images), `image_size`,
             `sequence_length` (the most words of a caption), `vocab_size`, `batch_size` and `seed`.
-        data: A user's own: Splits, or see `find_captions`.
+        data: A user's own: Splits, a table (see `plain_data`), or see `find_captions`.
         tokenizer: A trained model's; None: words are learned from the training split.
         annotate: N images -> (N, ...) float, what the model reads in place of them.
 
@@ -56,7 +57,8 @@ def caption_splits(
     """
     if isinstance(data, Splits):
         return _own_splits(data, config)
-    arrays, info, images = find_captions(config, data)
+    arrays, info, images = find_captions(config, plain_data(data, config))
+    info = with_origin(info, data)
     splits = three_way(arrays, config.validation_fraction, config.max_examples)
     size = config.image_size
     if info.name == "scenes":

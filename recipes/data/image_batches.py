@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from recipes.data.splits import Splits, label_follows, refuse_less_than_a_batch, train_examples
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 #: changed as they are in the whole batch
 Augment = Callable[[tf.Tensor, tf.Tensor, int, int], tf.Tensor]
 
-#: The same arguments -> (inputs, targets), in place of (images, labels), for models that learn from images alone
+#: (images and what goes with them, seed, worker, workers) -> the same, those of several examples mixed
+Mixing = Callable[[tuple[tf.Tensor, ...], tf.Tensor, int, int], tuple[tf.Tensor, ...]]
+
+#: The arguments of an `Augment` -> (inputs, targets), in place of (images, labels), for models that learn from images
+#: alone
 Pairing = Callable[[tf.Tensor, tf.Tensor, int, int], tuple[tf.Tensor, tf.Tensor]]
 
 
@@ -41,7 +47,7 @@ def image_splits(
     Args:
         config: Reads `dataset`, `offline`, `on_bad_file`, `in_memory`, `validation_fraction`, `max_examples`,
             `image_shape`, `crop_padding` (where there is one), `batch_size` and `seed`.
-        data: A user's own: Splits, arrays, or a folder; see `find_images`.
+        data: A user's own: Splits, arrays, a folder, or a table; see `find_images` and `plain_data`.
         standin: The stand-in where the data set cannot be had: "shapes" or "digits".
         image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
         augment: Applied to whole training batches.
@@ -50,19 +56,22 @@ def image_splits(
     Raises:
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
-    from recipes.data.images import find_images, resized
+    from recipes.data.images import at_shape, find_images
     from recipes.data.in_memory import three_way, with_weights
     from recipes.data.labels import sizes_of_labels
+    from recipes.data.own_data import plain_data, with_origin
 
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
-    uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
     how = {"offline": config.offline, "on_bad_file": config.on_bad_file, "in_memory": config.in_memory}
-    how["task"] = config.task if uses_labels else "auto"
-    arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=data, **how)
+    how["task"] = getattr(config, "task", "auto")
+    plain = plain_data(data, config)
+    arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=plain, **how)
+    info = with_origin(info, data)
     if config.image_shape is not None:
-        arrays = arrays.mapped(lambda columns: (resized(columns[0], shape), *columns[1:]))
+        arrays = arrays.mapped(lambda columns: (at_shape(columns[0], shape), *columns[1:]))
+    uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
     splits = three_way(arrays, config.validation_fraction, config.max_examples, stratified=uses_labels)
     train, validation, test = splits
     if uses_labels:
@@ -87,7 +96,8 @@ def image_splits(
         },
         fingerprint=arrays.fingerprint(train, validation),
     )
-    train_from = train_batches(train, config.batch_size, config.seed, augment, pairing)
+    augment, mixing = augmentations(config, augment, len(info.label_names))
+    train_from = train_batches(train, config.batch_size, config.seed, augment, pairing, mixing)
     return Splits(
         train=train_from(0, 0, 1),
         validation=eval_batches(validation, config.batch_size, config.seed, pairing) if validation else None,
@@ -98,8 +108,38 @@ def image_splits(
     )
 
 
+def augmentations(config: Any, augment: Augment | None, num_classes: int) -> tuple[Augment | None, Mixing | None]:
+    """Returns (a recipe's own augmentation and RandAugment after it, mixup and CutMix), where a config asks for them.
+
+    Args:
+        config: Reads `rand_augment`, `mixup` and `cutmix`, where there are such settings.
+        augment: The recipe's own.
+        num_classes: Of labels that are class indices.
+    """
+    strength, mixup, cutmix = (getattr(config, name, 0.0) for name in ("rand_augment", "mixup", "cutmix"))
+    mixing: Mixing | None = None
+    if mixup or cutmix:
+        from recipes.data.augment import mix
+
+        mixing = partial(mix, num_classes=num_classes, mixup=mixup, cutmix=cutmix)
+    if not strength:
+        return augment, mixing
+    from recipes.data.rand_augment import rand_augment
+
+    def both(images: tf.Tensor, seed: tf.Tensor, worker: int, workers: int) -> tf.Tensor:
+        images = augment(images, seed, worker, workers) if augment else images
+        return rand_augment(images, seed, worker, workers, strength=strength)
+
+    return both, mixing
+
+
 def train_batches(
-    columns: Columns, batch_size: int, seed: int, augment: Augment | None = None, pairing: Pairing | None = None
+    columns: Columns,
+    batch_size: int,
+    seed: int,
+    augment: Augment | None = None,
+    pairing: Pairing | None = None,
+    mixing: Mixing | None = None,
 ) -> Callable[[int, int, int], tf.data.Dataset]:
     """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and what goes with them.
 
@@ -114,6 +154,7 @@ def train_batches(
         seed: Decides on the order and the augmentation.
         augment: Applied to each batch.
         pairing: Makes (inputs, targets) of each batch's images.
+        mixing: Applied to each batch after that, in place of a pairing.
     """
     from recipes.data.lazy_images import LazyImages
     from recipes.data.tf_data import endless, steps_from
@@ -139,7 +180,8 @@ def train_batches(
             image = augment(image, seeds, worker, workers) if augment else image
             if pairing:
                 return pairing(image, seeds, worker, workers)
-            return (image, *(tf.gather(other, places) for other in others))
+            whole = (image, *(tf.gather(other, places) for other in others))
+            return mixing(whole, seeds, worker, workers) if mixing else whole
 
         if not isinstance(images, LazyImages):
             return endless(batch, start)
@@ -153,7 +195,7 @@ def train_batches(
 def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pairing | None = None) -> tf.data.Dataset:
     """Returns all the examples once, in order; of a `pairing`, (inputs, targets), the same each time."""
     from recipes.data.lazy_images import LazyImages
-    from recipes.data.tf_data import evaluation_options, shared_evenly
+    from recipes.data.tf_data import evaluation_options, rows_on_disk, shared_evenly
 
     images, *others = columns
     batch_size = shared_evenly(len(images), batch_size)
@@ -165,6 +207,8 @@ def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pair
     if isinstance(images, LazyImages):
         dataset = tf.data.Dataset.range(len(images)).map(images.at, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = tf.data.Dataset.zip((dataset, *map(tf.data.Dataset.from_tensor_slices, others)))
+    elif isinstance(images, np.memmap):  # windows of a text, and the next of each token
+        dataset = tf.data.Dataset.zip(tuple(map(rows_on_disk, columns)))
     else:
         dataset = tf.data.Dataset.from_tensor_slices(tuple(columns))
     batches = dataset.batch(batch_size)

@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from recipes.data.folders import FileContents, Reader, folder_info, read_folder, setting_of
 from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_bytes, decode_many
+from recipes.data.image_items import are_items, resized
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, from_pairs, known_labels, without_hidden_labels
-from recipes.data.lazy_images import LazyImages, identity_of_files, of_array, of_files, of_records
+from recipes.data.lazy_images import LazyImages, identity_of_files, of_array, of_files, of_items, of_records
 from recipes.data.sources import (
     Kind,
     find_arrays,
     read_columns,
     read_splits,
-    refuse_if_too_large,
     stays_in_memory,
 )
 from recipes.data.splits import DataInfo
@@ -57,19 +57,41 @@ def find_images(
         arrays = read_images(data, image_shape, on_bad_file, in_memory)
         return arrays, folder_info(data, arrays)
     if data is not None:
-        arrays = from_arrays(data, task)
+        arrays = from_arrays(data, task, image_shape=image_shape, in_memory=in_memory)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
     kind = Kind(_features, lambda builder: _read(builder, image_shape, in_memory), {"digits": digits, "shapes": shapes})
     return find_arrays(dataset, kind, standin=standin, offline=offline)
 
 
-def from_arrays(data: Any, task: str = "auto", names: tuple[str, ...] = ()) -> Arrays:
+def from_arrays(
+    data: Any,
+    task: str = "auto",
+    names: tuple[str, ...] = (),
+    *,
+    image_shape: tuple[int, int, int] = (0, 0, 0),
+    in_memory: str = "auto",
+) -> Arrays:
     """Returns a user's `(images, labels)`, or two or three such pairs, checked; see `from_pairs`.
+
+    Args:
+        data: Training, (validation,) test. Images are an array, or a list of them in any form; see `image_items`.
+        task: What the labels are.
+        names: Of a trained model's labels.
+        image_shape: (H, W, C) that images of a list are resized to.
+        in_memory: As of `find_images`, for images of a list.
 
     Raises:
         DataError: Names what does not fit: the nesting, lengths, shapes, labels or weights.
     """
-    arrays = from_pairs(data, _checked_images, "images", task, names)
+
+    def check(images: Any) -> Any:
+        if not are_items(images):
+            return _checked_images(images)
+        lazy = of_items(images, image_shape)
+        stays = stays_in_memory(f"data, {len(lazy):,} images,", 2 * int(np.prod(lazy.shape)), in_memory)
+        return lazy.stacked() if stays else lazy
+
+    arrays = from_pairs(data, check, "images", task, names)
     shapes = {columns[0].shape[1:] for columns in arrays[:3] if columns}
     if len(shapes) > 1:
         raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
@@ -82,7 +104,7 @@ def evaluation_images(data: Any, model: Any) -> EvaluationData:
         how = setting_of(model, "on_bad_file", "error"), setting_of(model, "in_memory", "auto")
         arrays = read_images(data, tuple(model.input_shape[1:]), *how)
     else:
-        arrays = from_arrays(data, *known_labels(model))
+        arrays = from_arrays(data, *known_labels(model), image_shape=tuple(model.input_shape[1:]))
     test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
@@ -108,30 +130,11 @@ def read_images(
     return read_folder(folder, Reader(read, ENDINGS + UNREAD_ENDINGS, "images"), on_bad_file)
 
 
-def resized(images: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Returns images, (N, h, w, c) in [0, 255], as (N, H, W, C) of the same dtype; those of that shape as they are.
-
-    Grey becomes colour by repetition, colour grey by its luma; the aspect ratio is not kept.
-    """
-    if images.shape[1:] == tuple(image_shape):
-        return images
-    if isinstance(images, LazyImages):
-        return images.changed(lambda image: resized(image[np.newaxis], image_shape)[0], image_shape)
-    if images.shape[-1] != image_shape[-1]:
-        check_channels(image_shape)
-        if images.shape[-1] not in (1, 3):
-            raise DataError(f"images have {images.shape[-1]} channels; expected 1 or 3, to make {image_shape[-1]} of")
-        luma = np.array([[0.299], [0.587], [0.114]]) if image_shape[-1] == 1 else np.ones((1, 3))
-    else:
-        luma = None
-    refuse_if_too_large("images at this size", len(images) * int(np.prod(image_shape)) * images.itemsize, "choose less")
-    outputs = np.empty((len(images), *image_shape), images.dtype)
-    for first in range(0, len(images), 256):
-        part = images[first : first + 256].astype(np.float32)
-        part = part if luma is None else (part @ luma).astype(np.float32)
-        part = tf.image.resize(part, image_shape[:2], antialias=True).numpy()
-        outputs[first : first + 256] = np.rint(part) if images.dtype == np.uint8 else part
-    return outputs
+def at_shape(images: Any, image_shape: tuple[int, int, int]) -> Any:
+    """Returns images, an array or lazy ones, as `resized` does."""
+    if images.shape[1:] == tuple(image_shape) or not isinstance(images, LazyImages):
+        return resized(images, image_shape)
+    return images.changed(lambda image: resized(image[np.newaxis], image_shape)[0], image_shape)
 
 
 def _read(builder: Any, image_shape: tuple[int, int, int], in_memory: str) -> Arrays:
@@ -143,18 +146,18 @@ def _read(builder: Any, image_shape: tuple[int, int, int], in_memory: str) -> Ar
     photographs = not fixed and image.dtype == np.uint8 and shape[-1] in (1, 3)
     name = f"an image of {builder.name}"
 
-    def at_shape(pixels: tf.Tensor) -> tf.Tensor:
+    def shaped(pixels: tf.Tensor) -> tf.Tensor:
         if fixed or photographs:
             return pixels
         return tf.cast(tf.round(tf.image.resize(pixels, shape[:2], antialias=True)), tf.uint8)
 
     def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        return at_shape(features["image"]), tf.cast(features["label"], tf.int32)
+        return shaped(features["image"]), tf.cast(features["label"], tf.int32)
 
     def decode_one(encoded: bytes) -> np.ndarray:
         if photographs:
             return np.rint(decode_bytes(encoded, shape, name)).astype(np.uint8)
-        return at_shape(image.decode_example(encoded)).numpy()
+        return shaped(image.decode_example(encoded)).numpy()
 
     def read(split: str) -> Columns:
         if stays:
@@ -188,13 +191,7 @@ def _checked_images(images: Any) -> Any:
     if isinstance(images, LazyImages):
         return images
     on_disk = isinstance(images, np.memmap)
-    try:
-        images = images if on_disk else np.asarray(images)
-    except ValueError:
-        raise DataError(
-            "the images differ in size; expected one size: resize them, or pass a folder of them with a sub-folder per "
-            "class, which are resized"
-        ) from None
+    images = images if on_disk else np.asarray(images)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):

@@ -1,6 +1,6 @@
 """Labelled texts in memory, as token ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import Reader, folder_info, one_by_one, read_folder, setting_of
+from recipes.data.folders import FileContents, Reader, folder_info, one_by_one, read_folder, setting_of
 from recipes.data.in_memory import (
     Arrays,
     Columns,
@@ -21,19 +21,23 @@ from recipes.data.in_memory import (
     without_hidden_labels,
 )
 from recipes.data.labels import sizes_of_labels
-from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
+from recipes.data.lazy_texts import in_blocks, on_disk
+from recipes.data.own_data import plain_data, with_origin
+from recipes.data.sources import Kind, find_arrays, read_splits, stays_in_memory
 from recipes.data.splits import DataInfo, Splits, label_follows, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches, with_follows
 from recipes.data.text_files import (
+    MEMORY_PER_CHARACTER,
     check_features,
     check_texts,
-    decoded,
     read_text_file,
-    refuse_too_many_characters,
+    text_columns,
+    texts_stay,
 )
 from recipes.data.text_parts import encode_in_parts
 from recipes.data.tokenizers import UNKNOWN, Tokenizer, Words
+from recipes.errors import DataError, one_line
 
 
 def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
@@ -45,8 +49,8 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     Args:
         config: Reads `dataset`, `offline`, `on_bad_file`, `validation_fraction`, `max_examples`, `sequence_length`,
             `vocab_size`, `batch_size` and `seed`.
-        data: A user's own: Splits, (texts, labels), two or three such pairs, or a folder of .txt files with a
-            sub-folder per class.
+        data: A user's own: Splits, (texts, labels), two or three such pairs, a folder of .txt files with a
+            sub-folder per class, or a table; see `plain_data`.
         tokenizer: A trained model's; None: words are learned from the training split.
 
     Raises:
@@ -54,8 +58,11 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     """
     if isinstance(data, Splits):
         return _own_texts(data, config)
-    arrays, info = find_labelled_texts(config.dataset, config.offline, data, config.on_bad_file, config.task)
+    plain = plain_data(data, config)
+    how = {"on_bad_file": config.on_bad_file, "task": config.task, "in_memory": config.in_memory}
+    arrays, info = find_labelled_texts(config.dataset, config.offline, plain, **how)
     config.refuse_for_task(arrays.task)
+    info = with_origin(info, data)
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
     train = with_weights(train, config.class_weight)
     words = tokenizer or Words.learn(train[0], config.vocab_size)
@@ -140,8 +147,10 @@ def sequence_splits(
 def note_unknown(tokenizer: Tokenizer, splits: dict[str, list[Column]]) -> None:
     """Prints a note on the first split of whose tokens most are unknown: a model can learn, or say, little of it."""
     for name, columns in splits.items():
-        token_ids = np.concatenate([part.flat_values for part in columns if isinstance(part, tf.RaggedTensor)])
-        unknown, known = (token_ids == UNKNOWN).sum(), tokenizer.is_known(token_ids).sum()
+        values = [np.asarray(part.flat_values) for part in columns if not isinstance(part, np.ndarray)]
+        blocks = [block for array in values for block in in_blocks(array)]
+        unknown = sum(int((block == UNKNOWN).sum()) for block in blocks)
+        known = sum(int(tokenizer.is_known(block).sum()) for block in blocks)
         if unknown > known:
             print(
                 f"note: {unknown / (unknown + known):.0%} of the tokens of {name} are unknown, not among the "
@@ -158,18 +167,39 @@ def find_labelled_texts(
     on_bad_file: str = "error",
     task: str = "auto",
     names: tuple[str, ...] = (),
+    in_memory: str = "auto",
 ) -> tuple[Arrays, DataInfo]:
     """Returns (texts, labels) columns of a set of labelled texts and what they are; see `find_arrays`, `from_pairs`."""
     if isinstance(data, (str, Path)):
-        sizes = (path.stat().st_size for path in Path(data).rglob("*.txt") if path.is_file())
-        refuse_too_many_characters(str(data), sum(sizes))
-        arrays = read_folder(data, Reader(one_by_one(read_text_file), (".txt",), "texts"), on_bad_file)
+        arrays = read_folder(data, Reader(_reader_of_texts(Path(data), in_memory), (".txt",), "texts"), on_bad_file)
         return arrays, folder_info(data, arrays)
     if data is not None:
-        arrays = from_pairs(data, check_texts, "texts", task, names)
+        arrays = from_pairs(data, lambda texts: check_texts(texts, in_memory=in_memory), "texts", task, names)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
-    kind = Kind(check_label, _read_labelled, {"reviews": reviews})
+    kind = Kind(check_label, lambda builder: _read_labelled(builder, in_memory), {"reviews": reviews})
     return find_arrays(dataset, kind, standin="reviews", offline=offline)
+
+
+def _reader_of_texts(folder: Path, in_memory: str) -> Callable[[list[str]], FileContents]:
+    """Returns a Reader's `read` of text files, which keeps the texts in memory or on a disk."""
+
+    def read(paths: list[str]) -> FileContents:
+        sizes = sum(Path(path).stat().st_size for path in paths if Path(path).is_file())
+        if stays_in_memory(one_line(folder), MEMORY_PER_CHARACTER * sizes, in_memory):
+            return one_by_one(read_text_file)(paths)
+        bad = {}
+
+        def texts() -> Iterator[str]:
+            for place, path in enumerate(paths):
+                try:
+                    yield read_text_file(Path(path))
+                except DataError as error:
+                    bad[place] = str(error)
+                    yield ""
+
+        return FileContents(on_disk(texts()), bad)
+
+    return read
 
 
 def evaluation_texts(data: Any, model: Any) -> EvaluationData:
@@ -189,18 +219,17 @@ def check_label(builder: Any) -> Any:
     return builder.info.features["label"]
 
 
-def _read_labelled(builder: Any) -> Arrays:
-    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        return features["text"], tf.cast(features["label"], tf.int32)
-
-    splits = read_splits(builder, lambda split: read_columns(builder, split, example))
-    arrays = Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
-    return without_hidden_labels(arrays, builder.name)
+def _read_labelled(builder: Any, in_memory: str) -> Arrays:
+    stays = texts_stay(builder, in_memory)
+    splits = read_splits(builder, lambda split: text_columns(builder, split, ("text",), ("label",), stays))
+    return without_hidden_labels(Arrays(*splits, tuple(check_label(builder).names)), builder.name)
 
 
 def _parts(columns: list[Column]) -> list[np.ndarray]:
     """Returns the arrays that the columns consist of."""
     arrays: list[np.ndarray] = []
     for part in columns:
-        arrays += [part] if isinstance(part, np.ndarray) else [part.flat_values.numpy(), part.row_splits.numpy()]
+        arrays += (
+            [part] if isinstance(part, np.ndarray) else [np.asarray(part.flat_values), np.asarray(part.row_splits)]
+        )
     return arrays

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from recipes.data.bad_files import complaint
 from recipes.data.image_files import decode_file
+from recipes.data.image_items import read_image
 from recipes.data.in_memory import fingerprint
 from recipes.data.tfds_records import Records
 from recipes.errors import DataError
@@ -150,6 +151,21 @@ def identity_of_files(paths: Sequence[str | Path], folder: Path | None = None) -
     sampled = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).astype(int))
     contents = [np.frombuffer(_content(paths[place]), np.uint8) for place in sampled]
     return fingerprint(np.frombuffer(names, np.uint8), sizes, *contents)
+
+
+def of_items(items: Sequence[Any], image_shape: tuple[int, int, int]) -> LazyImages:
+    """Returns images of any form, uint8; see `image_items`. A sequence may make each when it is asked for it."""
+    items = items if hasattr(items, "__getitem__") and not hasattr(items, "iloc") else list(items)
+    if isinstance(items[0], (str, Path)):
+        return of_files(items, image_shape, identity_of_files(items))
+
+    def read(row: int) -> np.ndarray:
+        return np.rint(read_image(items[row], image_shape, f"image {row}")).astype(np.uint8)
+
+    images = LazyImages(read, image_shape, np.arange(len(items)))
+    sampled = np.unique(np.linspace(0, len(items) - 1, min(SAMPLED, len(items))).astype(int))
+    images.identity = fingerprint(*(image for _, image in images[sampled].batches()))
+    return images
 
 
 def of_array(images: np.ndarray) -> LazyImages:

@@ -41,7 +41,8 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
     """Returns the examples of a data set and what they are.
 
     Args:
-        dataset: A tensorflow-datasets name ("cifar10") or a stand-in's ("shapes").
+        dataset: A tensorflow-datasets name, as `tfds.load` takes it ("cifar10", "mnist:3.*.*", "glue/sst2"), or a
+            stand-in's ("shapes").
         kind: What is expected.
         standin: The stand-in to use where the data set is neither on disk nor to be downloaded.
         offline: "stand-in" to use it, "error" to refuse.
@@ -51,8 +52,7 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
     """
     if dataset in kind.standins:
         return _standin(dataset, kind)
-    if not re.fullmatch(r"\w+(/[\w.-]+)?(:[\d.]+)?", dataset):
-        raise _unknown(dataset, kind)
+    _check_name(dataset, kind)
     builder = _on_disk(dataset)
     if builder is None:
         reason = _download(dataset, kind)
@@ -182,13 +182,42 @@ def _on_disk(dataset: str) -> Any:
         raise _damaged(dataset, error) from error
 
 
+def _check_name(dataset: str, kind: Kind) -> None:
+    """Refuses what is no name of a data set, of ours or of tensorflow-datasets'."""
+    from tensorflow_datasets.core.naming import parse_builder_name_kwargs
+
+    if "[" in dataset:
+        raise DataError(
+            f"dataset={dataset!r} is a part of a split; expected a data set's name: max_examples takes some of "
+            "each split"
+        )
+    try:
+        name, arguments = parse_builder_name_kwargs(dataset)
+    except ValueError:
+        raise _unknown(dataset, kind) from None
+    if name.namespace:
+        raise DataError(
+            f"dataset={dataset!r} is of the namespace {name.namespace!r}, and no data sets of namespaces are read; "
+            "expected a name from the catalogue of tensorflow-datasets, or what you load yourself as data="
+        )
+    if arguments.keys() - {"config", "version"}:
+        raise DataError(
+            f"dataset={dataset!r} has arguments of its own; expected NAME, NAME/CONFIG or NAME/CONFIG:VERSION"
+        )
+
+
 def _download(dataset: str, kind: Kind) -> str:
     """Downloads and prepares a data set; returns "" or why it could not be."""
     import tensorflow_datasets as tfds
 
-    if re.split("[/:]", dataset)[0] not in tfds.list_builders(with_community_datasets=False):
-        raise _unknown(dataset, kind)
-    by_hand = tfds.builder_cls(re.split("[/:]", dataset)[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+    try:
+        by_hand = tfds.builder_cls(re.split("[/:]", dataset)[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+        builder = tfds.builder(dataset, data_dir=data_dir())
+    except tfds.core.DatasetNotFoundError:
+        raise _unknown(dataset, kind) from None
+    except (AssertionError, TypeError, ValueError) as error:  # no such version, no such config
+        why = str(error).splitlines()[0].rpartition('": ')[2].partition(". Here are")[0]
+        raise DataError(f"tensorflow-datasets has no {dataset}: {why}") from None
     there = data_dir() / "downloads" / "manual"
     if not (by_hand and there.is_dir() and any(there.iterdir())):
         reason = network_problem()
@@ -197,7 +226,6 @@ def _download(dataset: str, kind: Kind) -> str:
         if reason:
             return reason
     try:
-        builder = tfds.builder(dataset, data_dir=data_dir())
         kind.check(builder)
         print(f"downloading {dataset} to {data_dir()}")
         builder.download_and_prepare()
@@ -211,7 +239,9 @@ def _download(dataset: str, kind: Kind) -> str:
 def _unknown(dataset: str, kind: Kind) -> DataError:
     import tensorflow_datasets as tfds
 
-    near = did_you_mean(dataset, [*tfds.list_builders(with_community_datasets=False), *kind.standins])
+    near = did_you_mean(
+        re.split("[/:]", dataset)[0], [*tfds.list_builders(with_community_datasets=False), *kind.standins]
+    )
     return DataError(
         f"unknown data set {dataset!r}{near}; expected a name from the catalogue of tensorflow-datasets, or "
         f"{' or '.join(map(repr, kind.standins))}"
@@ -220,9 +250,9 @@ def _unknown(dataset: str, kind: Kind) -> DataError:
 
 def _damaged(dataset: str, error: Exception) -> DataError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
+    folder = data_dir() / re.split("[/:]", dataset)[0]
     return DataError(
-        f"{dataset} in {data_dir()} is damaged: {first[:300]}. Delete {data_dir() / dataset} and run again to get it "
-        "anew"
+        f"{dataset} in {data_dir()} is damaged: {first[:300]}. Delete {folder} and run again to get it anew"
     )
 
 

@@ -46,9 +46,9 @@ class Sizes:
 class DataInfo:
     """What the examples are and where they came from; every artefact of a run says it."""
 
-    name: str  # the TFDS name, the stand-in's name, the folder, or "arrays"
+    name: str  # the TFDS name, the stand-in's name, the path of the folder or file, or "your own arrays"
     version: str = ""  # TFDS version; "" where there is none
-    source: str = "user"  # "tfds", "stand-in", "folder" or "user"
+    source: str = "user"  # "tfds", "stand-in", "folder", "file", or "user" for what is not found again by its name
     stand_in_for: str = ""  # the data set that was asked for and could not be had; "" for none
     reason: str = ""  # why it could not be had
     examples: dict[str, int] = field(default_factory=dict)  # split -> number of examples
@@ -57,6 +57,11 @@ class DataInfo:
     fingerprint: str = ""  # of the examples, to know the same data by; "" for a user's own Splits
     skipped: dict[str, str] = field(default_factory=dict)  # the first files left out -> why they cannot be read
     tokenizer: Tokenizer | None = None  # of text: what its token ids stand for
+
+    @property
+    def path(self) -> str | None:
+        """Where the examples are read again; None for those that were no folder or file."""
+        return self.name if self.source in ("folder", "file") else None
 
     def sizes(self, unknown: Sizes) -> Sizes:
         """Returns the sizes of this data; where it does not know one, that of `unknown`."""

@@ -8,10 +8,11 @@
   model.keras as Keras' own, so that the file opens without this package: `saved_as_stock`.
 """
 
+import functools
 import inspect
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,6 +99,38 @@ def global_seed_state() -> keras.Variable:
 def has_rate_schedule(optimizer: keras.optimizers.Optimizer | None) -> bool:
     """Returns whether a schedule sets an optimizer's learning rate; Keras then lets nothing else do so."""
     return isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
+
+
+def give_constant_rate(optimizer: keras.optimizers.Optimizer, rate: float) -> None:
+    """Replaces an optimizer's schedule by a number, which callbacks may change, before it is built.
+
+    The number is a variable of the optimizer, as if it had been made with it: checkpoints and model.keras hold it.
+    """
+    with keras.name_scope(optimizer.name):
+        variable = keras.Variable(
+            rate, trainable=False, dtype=keras.config.floatx(), aggregation="only_first_replica", name="learning_rate"
+        )
+    optimizer._learning_rate = variable  # which tracks it, too
+
+
+def clip_by_norm_of_whole(optimizer: keras.optimizers.Optimizer, norm: float) -> None:
+    """Has an optimizer clip gradients to a norm, all weights together and those of all replicas added up."""
+    optimizer.global_clipnorm = norm
+    if not hasattr(optimizer, "clips_whole"):
+        optimizer._clip_gradients = functools.partial(clipped_as_whole, optimizer._clip_gradients)
+        optimizer.clips_whole = True
+
+
+def clipped_as_whole(clip: Callable[[list[Any]], list[Any]], gradients: list[Any]) -> list[Any]:
+    """Returns what `clip` makes of the gradients of all replicas added up; each replica has its share of it.
+
+    Keras 3.15 clips each replica's own, which together are then longer than one device's.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return clip(gradients)
+    whole = clip(context.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
+    return [gradient / context.num_replicas_in_sync for gradient in whole]  # they are summed once more
 
 
 def op_determinism_is_on() -> bool:

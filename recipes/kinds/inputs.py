@@ -9,8 +9,6 @@ import numpy as np
 
 from recipes.errors import DataError
 
-IMAGES = "a path, the bytes of an image file, an array (H, W) or (H, W, C) in [0, 255], or a PIL image"
-
 
 def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tuple[str, np.ndarray | DataError]]:
     """Yields (its name, (H, W, C) float32 in [0, 255]) for each image, or why it cannot be read.
@@ -18,12 +16,12 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
     Images of another size are resized and grey ones made colour, or the reverse, as in training on files.
 
     Args:
-        inputs: One image or many; see `IMAGES`. An array (N, H, W, C) is N of them; the path of a folder is all the
-            images in it and in its sub-folders, sorted.
+        inputs: One image or many; see `image_items`. An array (N, H, W, C) is N of them; the path of a folder is all
+            the images in it and in its sub-folders, sorted.
         image_shape: H, W, C of the model.
     """
-    from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, decode_bytes, decode_file
-    from recipes.data.images import resized
+    from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS
+    from recipes.data.image_items import read_image
 
     for number, item in enumerate(_files_of_folders(_each(inputs, largest=3), ENDINGS + UNREAD_ENDINGS, "images")):
         if isinstance(item, DataError):
@@ -31,12 +29,7 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
             continue
         name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
         try:
-            if isinstance(item, (str, Path)):
-                image = decode_file(Path(item), image_shape)
-            elif isinstance(item, bytes):
-                image = decode_bytes(item, image_shape, name)
-            else:
-                image = resized(_pixels(item, name)[np.newaxis], image_shape)[0].astype(np.float32)
+            image = read_image(item, image_shape, name)
         except DataError as error:
             yield name, error
         else:
@@ -129,24 +122,3 @@ def _files_of_folders(items: Iterable[Any], endings: tuple[str, ...], what: str)
         except DataError as error:
             files = [error]
         yield from files or [DataError(f"the folder {one_line(item)} has no {what}")]
-
-
-def _pixels(item: Any, name: str) -> np.ndarray:
-    """Returns an image in memory as (H, W, C)."""
-    from recipes.data.image_files import pillow_pixels
-
-    try:
-        if hasattr(item, "convert") and hasattr(item, "getbbox"):  # PIL's: palettes and transparency become colour
-            item = pillow_pixels(item, name)
-        pixels = np.asarray(item)
-    except (OSError, SyntaxError) as error:  # PIL reads a file only now
-        raise DataError(f"{name} cannot be read: {error}") from None
-    except ValueError:
-        pixels = np.array(None)
-    pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-    if pixels.ndim != 3 or pixels.dtype.kind not in "iuf" or not pixels.size:
-        raise DataError(f"{name} is a {type(item).__name__} {pixels.dtype} {pixels.shape}; expected {IMAGES}")
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 255) or (np.issubdtype(pixels.dtype, np.floating) and 0 < high <= 1):
-        raise DataError(f"{name} lies in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
-    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)

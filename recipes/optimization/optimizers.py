@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recipes.devices.keras_fixes import saved_as_stock
+from recipes.devices.keras_fixes import clipped_as_whole, saved_as_stock
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -52,17 +52,16 @@ class _Summed(keras.optimizers.Optimizer):
     - The gradients of all replicas, of which `global_clipnorm` takes the norm: each replica's alone would be clipped.
     """
 
+    clips_whole = True  # `recipes.devices.keras_fixes.clip_by_norm_of_whole` has nothing to do
+
     def apply(self, grads: list[Any], trainable_variables: Any = None) -> Any:
         """Takes a step; see `keras.optimizers.Optimizer`."""
         whole = [gradient if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
         return super().apply(whole, trainable_variables)
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
-        context = tf.distribute.get_replica_context()
-        if context is None or context.num_replicas_in_sync == 1 or not self.global_clipnorm:
-            return super()._clip_gradients(grads)
-        whole = super()._clip_gradients(context.all_reduce(tf.distribute.ReduceOp.SUM, grads))
-        return [gradient / context.num_replicas_in_sync for gradient in whole]  # they are summed once more
+        clip = super()._clip_gradients
+        return clipped_as_whole(clip, grads) if self.global_clipnorm else clip(grads)
 
 
 @saved_as_stock(keras.optimizers.Adam)

@@ -28,7 +28,8 @@ NOT_STATE = {"model", "_model", "params"}
 
 MISSING = object()  # equal to no value
 
-OURS = {"History", "HistoryFile"}  # callbacks that every run has
+#: Callbacks that every run has, or its settings ask for.
+OURS = {"AveragedWeights", "EpochMeans", "History", "HistoryFile", "StopEarly"}
 
 
 class Snapshot(NamedTuple):

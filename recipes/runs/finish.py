@@ -16,6 +16,7 @@ from recipes.devices.keras_fixes import read_model
 from recipes.devices.workers import Workers
 from recipes.errors import printable
 from recipes.runs.atomic_files import write_atomically, write_json
+from recipes.runs.early_stopping import StopEarly
 from recipes.runs.exhibits import Report, write_exhibits
 from recipes.runs.progress import duration, refuse_nan
 from recipes.runs.report import HistoryFile, write_report
@@ -29,6 +30,7 @@ def finish_run(
     splits: Splits,
     run: Run,
     history: HistoryFile,
+    stopping: StopEarly | None,
     seconds: float,
     workers: Workers,
     reports: Sequence[Report],
@@ -46,11 +48,13 @@ def finish_run(
         model.history = curves
     test = figures(model, splits) if splits.test is not None or splits.train_step else {}
     refuse_nan(test, "on the test split")
-    logs = history.last()
+    logs = history.last(stopping.epoch if stopping else None)
     first = history.first_loss
     if run.info.task == "regression" and first is not None:
         first = max(1.0, first)  # what the labels' mean reaches, wherever the first batch lies
     notes = diverged(first, {"training": logs.get("loss"), "test": test.get("loss")})
+    if stopping:
+        notes.append(stopping.note(len(history.rows)))
     run.metrics = {
         "status": "finished",
         "data": run.info.to_json(),
@@ -61,6 +65,7 @@ def finish_run(
         "train": {name: value for name, value in logs.items() if not name.startswith("val_")},
         "validation": {name[4:]: value for name, value in logs.items() if name.startswith("val_")},
         "notes": notes,
+        **({"early_stopping": stopping.figures()} if stopping else {}),
     }
     if not run.writes:
         return model

@@ -64,9 +64,10 @@ class HistoryFile(keras.callbacks.Callback):
         for path in self._written:
             write_history(self.rows, path)
 
-    def last(self) -> dict[str, float]:
-        """Returns the numbers that the last epoch has logged, or the last that has each of them."""
-        merged = {name: value for row in self.rows.values() for name, value in row.items()}
+    def last(self, epoch: int | None = None) -> dict[str, float]:
+        """Returns the numbers that the last epoch (or an `epoch`) has logged, or the last before that has each."""
+        rows = [row for number, row in self.rows.items() if epoch is None or number <= epoch]
+        merged = {name: value for row in rows for name, value in row.items()}
         return {name: value for name, value in merged.items() if isinstance(value, float)}
 
 
@@ -106,7 +107,9 @@ def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Se
             lines.append(f"| {split} | " + " | ".join(_cell(values.get(name)) for name in metrics["test"]) + " |")
     if not metrics.get("test"):
         lines[-2:] = ["No test figures."]
-    lines += ["", "Training figures are averages over the last epoch, with augmentation and dropout on."]
+    best = metrics.get("early_stopping")
+    epoch = f"epoch {best['best_epoch']}" if best else "the last epoch"
+    lines += ["", f"Training figures are averages over {epoch}, with augmentation and dropout on."]
     lines += ["", "![curves](curves.png)"] if has_curves else []
     lines += ["", "## Examples"] if exhibits else []
     for title, name in exhibits.items():

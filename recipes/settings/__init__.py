@@ -25,6 +25,8 @@ SettingsT = TypeVar("SettingsT", bound="Settings")
 Count = Annotated[int, Field(ge=1)]  # 1, 2, 3, ...
 Natural = Annotated[int, Field(ge=0)]  # 0, 1, 2, ...
 Share = Annotated[float, Field(ge=0, lt=1)]  # of a whole, never all of it
+Between = Annotated[float, Field(gt=0, lt=1)]  # of a whole, neither nothing nor all of it
+Strength = Annotated[float, Field(ge=0, le=1)]  # from nothing to the most
 ValidationShare = Annotated[float, Field(ge=0, le=0.9)]  # so much may be held out
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -51,6 +53,12 @@ class Settings:
     deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without
     checkpoint_seconds: NotNegative = 60.0  # a checkpoint to resume from at most so often, in seconds
     checkpoint_steps: Count | None = None  # and one every so many steps; None: by time alone
+    # how any recipe may be trained; docs/training.md says what each does
+    early_stopping: Count | None = None  # training ends after so many epochs that are no better; None: it does not
+    average_weights: Between | None = None  # momentum of the average of the weights that is kept, as 0.999; None: none
+    accumulate_steps: Count = 1  # batches whose gradients together make an update
+    clip_norm: Positive | None = None  # gradients are clipped to this norm, all weights together; None: not at all
+    constant_rate: bool = False  # learning_rate stays, for callbacks to change; False: the recipe's own schedule
 
     former: ClassVar[dict[str, Any]] = {}  # settings of older runs that are none any more; see `read_config_of_run`
 
@@ -60,6 +68,8 @@ class Settings:
         for field in fields(self):
             value = _check(field.name, _as_declared(getattr(self, field.name), hints[field.name]), hints[field.name])
             object.__setattr__(self, field.name, value)  # frozen for users; this runs while it is being made
+        if self.constant_rate:
+            self.refuse_without_effect("schedule warmup_fraction", "constant_rate=True has no schedule", without=0.0)
 
     def refuse_without_effect(self, names: str, why: str, without: Any = None) -> None:
         """Refuses settings that would change nothing beside the others: those of `names` must be at their defaults.
@@ -76,11 +86,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Labelled(Settings):
-    """What every run on labelled examples has: `class Config(Labelled)`."""
+    """What every run on labelled examples has."""
 
     task: Literal["auto", "classification", "multi_label", "regression"] = "auto"  # auto: what the labels look like
     class_weight: Literal["none", "balanced"] = "none"  # balanced: all classes weigh the same, however many each has
     label_smoothing: Share = 0.0  # probability that the targets spread over all classes; 0: none
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one example; "": each has one
+    weight_column: str = ""  # of a table: how much each example counts; "": all the same
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +113,55 @@ class WithoutEffectError(ConfigError):
     def __init__(self, name: str, value: Any, why: str) -> None:
         super().__init__(f"{name}={value!r} would change nothing: {why}. Leave it out, or change that")
         self.name = name
+
+
+# ---------------------------------------------------------------- of a kind of data: columns of a table, augmentation
+
+
+@dataclass(frozen=True)
+class Images(Settings):
+    """Settings of a recipe that learns from images alone."""
+
+    image_column: str = ""  # of a table: images, or their paths from its folder on; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class CaptionedImages(Images):
+    """Settings of a recipe that learns from images with captions."""
+
+    caption_column: str = ""  # of a table: a caption, or a list of them; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class LabelledImages(Labelled):
+    """Settings of a recipe that learns from images with labels."""
+
+    image_column: str = ""  # of a table: images, or their paths from its folder on; "": guessed, and said
+    rand_augment: Strength = 0.0  # strength of two operations drawn for each image (RandAugment); 0: none
+    mixup: NotNegative = 0.0  # alpha of mixup, as 0.2: images and labels are mixed in pairs; 0: they are not
+    cutmix: NotNegative = 0.0  # alpha of CutMix, as 1: a box of each image is another's; 0: none
+
+
+@dataclass(frozen=True)
+class PlainText(Settings):
+    """Settings of a recipe that learns from one long text."""
+
+    text_column: str = ""  # of a table: texts, which become one, a line each; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class LabelledTexts(Labelled):
+    """Settings of a recipe that learns from texts with labels."""
+
+    text_column: str = ""  # of a table: the texts; "": guessed, and said
+
+
+@dataclass(frozen=True)
+class SentencePairs(Settings):
+    """Settings of a recipe that learns from pairs of sentences."""
+
+    source_column: str = ""  # of a table: what is translated; "": guessed, and said
+    target_column: str = ""  # of a table: its translations; "": guessed, and said
 
 
 # ---------------------------------------------------------------- change, write, read

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from recipes.data.own_data import from_table, without_columns
 from recipes.data.splits import DataInfo, Splits
 from recipes.errors import DataError, RunError
 from recipes.settings import with_changes
@@ -24,8 +25,8 @@ def evaluate_recipe(recipe: Recipe, model: keras.Model, data: Any, options: dict
     measures = {name: value for name, value in options.items() if name in measured}
     changes = {name: value for name, value in options.items() if name not in measured}
     run, own = getattr(model, "run", None), data is not None
-    config, data = data_of_run(recipe, model, data)
-    splits = recipe.load_data(with_changes(config, **changes), data, run.info.tokenizer if run else None)
+    config, data = data_of_run(recipe, model, data, changes)
+    splits = recipe.load_data(config, data, run.info.tokenizer if run else None)
     if run and not own and not changes:
         refuse_changed_data(run, splits.info)
     return recipe.figures(model, splits, **measures)
@@ -57,21 +58,34 @@ def compiled_metrics(model: keras.Model, splits: Splits) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def data_of_run(recipe: Recipe, model: keras.Model, data: Any = None) -> tuple[Any, Any]:
+def data_of_run(
+    recipe: Recipe, model: keras.Model, data: Any = None, changes: dict[str, Any] | None = None
+) -> tuple[Any, Any]:
     """Returns the (config, data) to load what a model was trained on; the default data for a model without a run.
 
     A run on a stand-in comes back to the stand-in, whatever else is at hand by now. Of data that is passed, the test
-    split is taken, or all of it where it has none.
+    split is taken, or all of it where it has none; a table is read by the run's column settings.
+
+    Args:
+        recipe: The model's.
+        model: The model.
+        data: A user's own; None: what the model was trained on.
+        changes: Settings that differ from the run's.
 
     Raises:
         DataError: If a folder's classes are not the model's.
         RunError: If the model was trained on arrays or Splits that are not passed again as `data`.
     """
     run = getattr(model, "run", None)
-    config: Any = run.config if run else recipe.config_class()
+    changes = changes or {}
+    config: Any = with_changes(run.config if run else recipe.config_class(), **changes)
     if isinstance(data, Splits):
         return config, data
     if data is not None:
+        table = from_table(data, config)
+        if table is not None:
+            data = table
+        config = without_columns(config) if table is not None else with_changes(without_columns(config), **changes)
         test = recipe.kind.evaluation_data(data, model)
         if run and test.label_names and isinstance(data, (str, Path)) and test.label_names != run.info.label_names:
             raise DataError(
@@ -82,10 +96,10 @@ def data_of_run(recipe: Recipe, model: keras.Model, data: Any = None) -> tuple[A
         if run and isinstance(data, (tuple, list)):  # labels are read as what they were in training
             whole |= {"task": run.info.task, "class_weight": "none"}
         whole["batch_size"] = min(config.batch_size, test.examples)
-        own = {field.name for field in fields(config)}
+        own = {field.name for field in fields(config)} - changes.keys()
         return with_changes(config, **{name: value for name, value in whole.items() if name in own}), test.data
     if run and run.info.source == "user":
         raise RunError(f"the run in {run.folder} was trained on {run.info.name}; pass the same again as data=")
     if run and run.info.source == "stand-in":
         config = with_changes(config, dataset=run.info.name)
-    return config, (run.info.name if run and run.info.source == "folder" else None)
+    return config, (run.info.path if run else None)

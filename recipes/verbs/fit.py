@@ -34,6 +34,7 @@ from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
 from recipes.verbs.resume import unfinished_run
+from recipes.verbs.training_settings import apply_training_settings, averaged_weights, early_stopping, in_order
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -60,8 +61,10 @@ def fit_recipe(
             run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
             keras.utils.set_random_seed(config.seed)
             model = recipe.build(config, splits.info.sizes(recipe.sizes))
+            apply_training_settings(model, config, splits, recipe.objective)
             refuse_to_change_a_schedule(callbacks, model, run)
-        model = fit_model(model, splits, run, [*callbacks, *recipe.callbacks(splits)], recipe.reports, recipe.figures)
+        every = [*callbacks, *recipe.callbacks(splits)]
+        model = fit_model(model, splits, run, every, recipe.reports, recipe.figures, recipe.objective)
         reason[0] = "the run is finished"
         return model
 
@@ -93,8 +96,8 @@ def refuse_to_change_a_schedule(callbacks: list[keras.callbacks.Callback], model
         if isinstance(callback, setters) and has_rate_schedule(model.optimizer):
             raise ConfigError(
                 f"{type(callback).__name__} changes the learning rate, and {run.recipe} has a schedule that does; "
-                f"expected callbacks that leave it alone. Or take a copy of the recipe (recipes copy {run.command} "
-                "my_recipe.py), and give its optimizer a number for a rate"
+                "expected callbacks that leave it alone. Or pass constant_rate=True (--constant-rate): the rate is "
+                f"learning_rate={run.config.learning_rate:g} then, until a callback changes it"
             )
 
 
@@ -127,6 +130,7 @@ def fit_model(
     callbacks: Iterable[keras.callbacks.Callback] = (),
     reports: Sequence[Report] = (),
     figures: Callable[..., dict[str, float]] = compiled_metrics,
+    objective: tuple[str, str] = ("val_loss", "min"),
 ) -> keras.Model:
     """Trains a compiled model, evaluates it on the test split, and writes everything to the run's folder.
 
@@ -136,11 +140,12 @@ def fit_model(
     Args:
         model: Compiled, built under `training_scope(config)` after `open_run`.
         splits: The data.
-        run: What `open_run` returned; of its config, reads `epochs`, `batch_size`, `deterministic` and
-            `checkpoint_...`.
+        run: What `open_run` returned; of its config, reads `epochs`, `batch_size`, `deterministic`, `checkpoint_...`,
+            `early_stopping`, `average_weights` and `accumulate_steps`.
         callbacks: Your own Keras callbacks, called before ours. Their plain attributes are part of a checkpoint.
         reports: (model, splits) -> (title, file name, function that makes its figure or text) of what is shown.
         figures: (model, splits) -> its figures on the test split.
+        objective: The figure that early stopping looks at, and "max" or "min".
 
     Returns:
         The model, trained; on several workers a copy of it that needs none of the others. Its `run` tells the folder
@@ -169,7 +174,7 @@ def fit_model(
     ):
         model.run = run
         with deterministic_ops(run.config.deterministic):
-            return _train(model, splits, run, list(callbacks), reports, figures, workers, where)
+            return _train(model, splits, run, list(callbacks), reports, figures, objective, workers, where)
 
 
 def _train(
@@ -179,6 +184,7 @@ def _train(
     callbacks: list[keras.callbacks.Callback],
     reports: Sequence[Report],
     figures: Callable[..., dict[str, float]],
+    objective: tuple[str, str],
     workers: Workers,
     where: dict[str, Any],
 ) -> keras.Model:
@@ -190,10 +196,12 @@ def _train(
     else:
         model.optimizer.build(model.trainable_variables)
         callbacks = [EpochMeans(), *callbacks]
+    averaged, stopping = averaged_weights(run.config), early_stopping(run.config, objective)
+    judges = [callback for callback in (averaged, stopping) if callback]
     history, curves = keras.callbacks.History(), HistoryFile(run.folder / "history.csv", run.writes)
     steps = splits.steps_per_epoch if splits.can_be_resumed else None
     saving = CheckpointCallback(
-        run.folder / "checkpoints", [*callbacks, history, curves], steps or 1, run.config, workers
+        run.folder / "checkpoints", [*callbacks, history, curves, *judges], steps or 1, run.config, workers
     )
     if run.resumes:
         saving.read()
@@ -207,17 +215,18 @@ def _train(
         last += [Board(str(run.folder / "tensorboard"), write_graph=False), progress]
     else:
         print(f"worker {workers.index} of {workers.count} trains along; the chief reports", flush=True)
-    if steps:
-        last.append(saving)
     with signals_to(saving):
         try:
             epochs = saving.epoch if saving.stopped else run.config.epochs
-            everyone = [ClearPartialEpoch(saving), StopOnNaN(position), *callbacks, *last]
+            every = in_order([*callbacks, *last], averaged, stopping)
+            everyone = [ClearPartialEpoch(saving), StopOnNaN(position), *every, *([saving] if steps else [])]
             data = _share(splits, workers, model.distribute_strategy, saving.first_step)
             run_epochs(model, replace(splits, train=data), epochs, everyone, position)
-            return finish_run(model, splits, run, curves, saving.seconds_in_all, workers, reports, figures)
+            return finish_run(model, splits, run, curves, stopping, saving.seconds_in_all, workers, reports, figures)
         except KeyboardInterrupt:
             progress.close()
+            if averaged:
+                averaged.put()
             if run.writes and not run.metrics:  # else it was pressed when all was done but the last words
                 keep_interrupted(model, splits, run, steps is not None)
             raise
@@ -304,7 +313,7 @@ def run_own_loop(
                 break
         logs = means.result()
         if splits.validation is not None:
-            figures = model.evaluate(splits.validation, return_dict=True, verbose=0)
+            figures = model.evaluate(splits.validation, return_dict=True, verbose=0, callbacks=every)
             logs |= {f"val_{name}": float(value) for name, value in figures.items()}
         every.on_epoch_end(epoch, logs)
         if model.stop_training:

@@ -1,4 +1,7 @@
-"""What every recipe can do, written and documented once: `fit`, `load`, `evaluate`, `predict`, `tune`, `export`."""
+"""What every recipe can do, written and documented once.
+
+`fit`, `load`, `evaluate`, `predict`, `tune`, `export`, `find_learning_rate`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.runs.exhibits import Exhibit, Report
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.find_learning_rate import LearningRates
 
 
 class Kind(Protocol):
@@ -45,7 +49,7 @@ class Kind(Protocol):
 class Recipe:
     """A page's own functions, and the verbs that are the same for all of them.
 
-        fit, load, evaluate, predict, tune, export = Recipe(
+        fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
             Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
         ).verbs
 
@@ -84,8 +88,8 @@ class Recipe:
 
     @property
     def verbs(self) -> tuple[Callable[..., Any], ...]:
-        """Returns (fit, load, evaluate, predict, tune, export)."""
-        return self.fit, self.load, self.evaluate, self.predict, self.tune, self.export
+        """Returns (fit, load, evaluate, predict, tune, export, find_learning_rate)."""
+        return (self.fit, self.load, self.evaluate, self.predict, self.tune, self.export, self.find_learning_rate)
 
     def verb(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function of a trained model, (model, ...), as a verb: (..., model=None, runs="runs").
@@ -126,7 +130,7 @@ class Recipe:
             runs: The run folder is `<runs>/<recipe>/<id>`.
             resume: Whether to resume the unfinished run of the same settings and data, where there is one. Or the id
                 or folder of an unfinished run, which is then continued with its own settings and data: pass no
-                settings, and `data` only where that was in memory or in a text file.
+                settings, and `data` only where that was in memory.
             **changes: Settings to change by name: `fit(epochs=5)`.
 
         Raises:
@@ -258,6 +262,45 @@ class Recipe:
         from recipes.verbs.export import export_recipe
 
         return export_recipe(self, self.load(model, runs=runs), path)
+
+    def find_learning_rate(
+        self,
+        config: Settings | None = None,
+        data: Any = None,
+        *,
+        lowest: float = 1e-7,
+        highest: float = 10.0,
+        steps: int = 100,
+        runs: str | Path = "runs",
+        **changes: Any,
+    ) -> LearningRates:
+        """Returns learning rates to try: a new model's loss while its rate grows from step to step, and explodes.
+
+        The rate grows by the same factor with each update and is the same for all weights, whatever the recipe's
+        schedule; training ends where the smoothed loss is 4 times its best. `steepest` is the rate where it falls
+        fastest, `tenth` a tenth of that where it is lowest. Both are meant for the highest rate of a schedule, and are
+        a guess of the order of magnitude. The picture, rates.png, and the numbers, rates.csv, are in `folder`. No run's
+        weights are changed, and the model is thrown away.
+
+        Smith (2017), section 3.3, https://arxiv.org/abs/1506.01186; smoothed and stopped as by Gugger (2018),
+        https://sgugger.github.io/how-do-you-find-a-good-learning-rate.html.
+
+        Args:
+            config: The settings; None: the recipe's defaults, `Config()`.
+            data: Your own data; see the recipe's `load_data`.
+            lowest: The first rate.
+            highest: The last.
+            steps: Updates, at most.
+            runs: The test is kept in `<runs>/<recipe>/rate-<id>`.
+            **changes: Settings to change by name: `find_learning_rate(batch_size=512)`.
+
+        Raises:
+            ConfigError: Rates or steps out of range.
+            TrainingError: The loss falls at none of the rates.
+        """
+        from recipes.verbs.find_learning_rate import find_rate
+
+        return find_rate(self, self.config(config, changes), data, lowest, highest, steps, runs)
 
     def config(self, config: Settings | None, changes: dict[str, Any]) -> Any:
         """Returns a config with changes; None stands for the defaults."""

@@ -36,9 +36,7 @@ class Resumed(NamedTuple):
         info, config, data = self.run.info, self.config, self.data
         if data is None and info.source == "stand-in":
             config = with_changes(config, dataset=info.name)
-        if data is None and info.source == "folder":
-            data = info.name
-        splits = recipe.load_data(config, data)
+        splits = recipe.load_data(config, info.path if data is None else data)
         if splits.info.fingerprint != info.fingerprint:
             raise RunError(
                 f"the run in {self.run.folder} was begun on {info}, and this is {splits.info}, with other examples; "

@@ -24,6 +24,7 @@ from recipes.runs.progress import StopOnNaN
 from recipes.runs.run_folder import command_name, new_folder, recipe_name
 from recipes.settings import with_changes
 from recipes.verbs.fit import follow_stand_in, run_epochs
+from recipes.verbs.training_settings import apply_training_settings, averaged_weights, early_stopping, in_order
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -105,10 +106,12 @@ class _Search:
         with training_scope(config):
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
             model = self.recipe.build(config, splits.info.sizes(self.recipe.sizes))
-        history = run_epochs(model, splits, config.epochs, [StopOnNaN()]).history
+            apply_training_settings(model, config, splits, self.recipe.objective)
+        averaged, stopping = averaged_weights(config), early_stopping(config, self.recipe.objective)
+        history = run_epochs(model, splits, config.epochs, in_order([StopOnNaN()], averaged, stopping)).history
         if self.objective not in history:
             raise TrainingError(f"unknown objective {self.objective!r}; expected one of {', '.join(history)}")
-        figure = float(history[self.objective][-1])
+        figure = float(history[self.objective][stopping.epoch - 1 if stopping else -1])
         if not math.isfinite(figure):
             raise TrainingError(f"{self.objective} is {figure}")
         return figure

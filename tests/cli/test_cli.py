@@ -186,6 +186,28 @@ def test_a_folder_of_images_with_a_class_each_from_the_command_line(capsys):
     assert capsys.readouterr().out.split()[1] == "light"
 
 
+def test_a_table_from_the_command_line(capsys):
+    rows = [f"{word} film {number};{label}" for number in range(40) for label, word in enumerate(("a bad", "a good"))]
+    Path("reviews.csv").write_text("\n".join(["say;stars", *rows]))
+    Path("others.csv").write_text("\n".join(["words;points", *rows]))
+    assert main(["fit", "imdb_transformer", "--setting", "TINY", "--batch-size", "8", "--data", "reviews.csv"]) == 0
+    notes = capsys.readouterr().out.splitlines()[:2]
+    assert notes == [
+        "note: the columns of reviews.csv are separated by semicolons",
+        "note: texts are taken from column 'say' and labels from 'stars' of reviews.csv",
+    ]
+    named = ["--text-column", "words", "--label-column", "points", "--quiet"]
+    assert main(["evaluate", "imdb_transformer", "--data", "others.csv", *named]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert main(["predict", "imdb_transformer", "reviews.csv", "a film"]) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()[2:]] == [
+        *(row.partition(";")[0] for row in rows),
+        "a film",
+    ]
+    assert main(["evaluate", "imdb_transformer", "--data", "others.csv", "--text-column", "word"]) == 1
+    assert "others.csv has no column 'word' (did you mean 'words'?), as text_column names it" in capsys.readouterr().err
+
+
 def test_doctor_says_what_would_be_used(capsys):
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out

@@ -41,9 +41,10 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
         (["ev"], ["evaluate"]),
         (["fit", "mnist_d"], ["mnist_dense"]),
         (["fit", "mnist_dense", "--ep"], ["--epochs"]),
-        (["fit", "mnist_dense", "--no-"], ["--no-resume", "--no-deterministic"]),
+        (["fit", "mnist_dense", "--no-"], ["--no-resume", "--no-deterministic", "--no-constant-rate"]),
         (["fit", "mnist_dense", "--setting", "L"], ["LINEAR"]),
-        (["evaluate", "mnist_dense", "--"], ["--run", "--runs", "--quiet", "--json", "--data", "--help"]),
+        (["evaluate", "mnist_dense", "--r"], ["--run", "--runs"]),
+        (["evaluate", "mnist_dense", "--l"], ["--label-column"]),
         (["runs", ""], ["list", "compare", "delete"]),
         (["runs", "delete", "--y"], ["--yes"]),
         (["predict", "mnist_dense", "pho"], []),  # files, which the shell knows

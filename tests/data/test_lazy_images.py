@@ -195,3 +195,25 @@ def test_images_of_several_sources_follow_each_other_and_all_bad_ones_are_named(
     with pytest.raises(DataError, match=r"2 of 4 images cannot be read: .*1.png is not .*2.png is not"):
         both.stacked()
     assert [*both.unreadable()] == [1, 2]
+
+
+def test_a_list_of_images_in_any_form_is_read_as_files_are(tmp_path):
+    pictures = [Image.new("RGB", (4 + number, 5), (number * 20, 0, 0)) for number in range(10)]
+    paths = [tmp_path / f"{number}.png" for number in range(10)]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    labels = np.arange(10) % 2
+    forms = [paths, list(map(str, paths)), [path.read_bytes() for path in paths], pictures]
+    forms.append([np.asarray(picture) for picture in pictures])
+    forms.append([{"bytes": path.read_bytes(), "path": None} for path in paths])
+    ask = {"standin": "shapes", "offline": "error", "image_shape": (4, 4, 3)}
+    for form in forms:
+        for how in ("yes", "no"):
+            arrays, _ = find_images("", **ask, data=(form, labels), in_memory=how)
+            images = arrays.train[0]
+            images = images.stacked() if how == "no" else images
+            assert images.shape == (10, 4, 4, 3)
+            np.testing.assert_array_equal(images[:, 0, 0, 0], np.arange(10) * 20)
+    (tmp_path / "3.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"3.png is not a readable image"):
+        find_images("", **ask, data=(paths, labels))

@@ -95,6 +95,31 @@ def test_what_is_no_name_is_not_looked_for(name):
         find_images(name, **ASK)
 
 
+@pytest.mark.parametrize("name", ["dummy_mnist:3.0.1", "dummy_mnist:3.*.*", "DummyMnist", "dummy_mnist/version=3.0.1"])
+def test_names_are_taken_as_tensorflow_datasets_takes_them(prepared, name):
+    arrays, info = find_images(name, **ASK)
+    assert (len(arrays.train[0]), info.name, info.version) == (20, "dummy_mnist", "3.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnist[:10%]", r"dataset='mnist.:10%.' is a part of a split; .*: max_examples takes some of each split"),
+        ("kaggle:mnist", "is of the namespace 'kaggle', and no data sets of namespaces are read"),
+        ("mnist/x=1", "has arguments of its own; expected NAME, NAME/CONFIG or NAME/CONFIG:VERSION"),
+        (
+            "mnist:9.9.9",
+            "tensorflow-datasets has no mnist:9.9.9: Dataset mnist cannot be loaded at version 9.9.9, only",
+        ),
+        ("mnist/big", "tensorflow-datasets has no mnist/big: BuilderConfig big not found with version 3.0.1"),
+        ("mnits:3.0.1", r"unknown data set 'mnits:3.0.1' .did you mean 'mnist'"),
+    ],
+)
+def test_names_that_cannot_be_had_are_explained(name, message):
+    with pytest.raises(DataError, match=message):
+        find_images(name, **ASK)
+
+
 def test_a_data_set_of_another_kind_is_not_even_downloaded(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(sources, "network_problem", lambda: "")

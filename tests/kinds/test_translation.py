@@ -148,7 +148,8 @@ def test_a_users_own_pairs_and_their_mistakes(tmp_path):
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("".join(f"this is number {n}\tdas ist Nummer {n}\n" for n in range(100)))
     model = translator.fit(translator.TINY, data=pairs, vocab_size=60)
-    assert model.run.info.name == "your own pairs"
+    assert (model.run.info.name, model.run.info.source) == (str(pairs), "file")
+    assert translator.evaluate(model) == model.run.metrics["test"], "the file is found again"
     assert len(translator.translate(["number 5"], model=model)) == 1
     assert translator.evaluate(model, data=pairs).keys() == model.run.metrics["test"].keys()
     pairs.write_text("no tab here\n")

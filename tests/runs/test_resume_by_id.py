@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from recipes import mnist_dense
+from recipes import imdb_transformer, mnist_dense
 from recipes.cli import main
 from recipes.errors import ConfigError, RunError
 from recipes.settings import with_changes
@@ -43,6 +43,21 @@ def test_a_run_ends_as_it_would_have_with_its_own_settings_and_stand_in(fitted, 
         np.testing.assert_array_equal(weight, same)
     with pytest.raises(RunError, match="is finished; there is nothing to continue. For a new run .*config.json"):
         mnist_dense.fit(resume=folder)
+
+
+def test_a_file_is_found_again_and_must_be_the_same(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("say,is\n" + "".join(f"a film of {n} {n % 7},{n % 2}\n" for n in range(100)))
+    settings = {"text_column": "say", "label_column": "is", "batch_size": 8, "checkpoint_steps": 1}
+    with pytest.raises(RuntimeError, match="crash"):
+        imdb_transformer.fit(imdb_transformer.TINY, path, callbacks=[Crash(5)], **settings)
+    [folder] = Path("runs/imdb_transformer").iterdir()
+    rows = path.read_text()
+    path.write_text(rows.replace("film of 3", "film of 4"))
+    with pytest.raises(RunError, match=r"was begun on .*a.csv .*, and this is .*a.csv .*, with other examples"):
+        imdb_transformer.fit(resume=folder)
+    path.write_text(rows.replace(",", ";"))
+    assert imdb_transformer.fit(resume=folder, callbacks=[Crash(-1)]).run.folder == folder, "the same examples"
 
 
 def test_data_in_memory_is_passed_again_and_must_be_the_same():
