@@ -68,9 +68,12 @@ def evaluate(recipe: ModuleType, options: Evaluate, settings: dict[str, Any]) ->
 
 def tune(recipe: ModuleType, options: Tune, settings: dict[str, Any]) -> int:
     """Searches."""
+    from recipes.runs.run_folder import recipe_name
+
     with messages_kept_apart(options.quiet, options.json):
         best, figure = recipe.tune(recipe.Config(**settings), options.data, trials=options.trials, runs=options.runs)
-    objective = recipe.fit.__self__.objective[0]
+    searches = (options.runs / recipe_name(recipe.Config)).glob("tune-*/best.json")
+    objective = json.loads(max(searches, key=lambda path: path.stat().st_mtime).read_text())["objective"]
     if options.json:
         print_json({"objective": objective, "figure": figure, "config": asdict(best)})
     elif options.quiet:

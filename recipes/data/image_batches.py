@@ -226,16 +226,17 @@ def _described(splits: Splits, config: Any) -> Splits:
             raise DataError(
                 f"{name} holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known"
             )
-        kind = spec[1].dtype, spec[1].shape.rank
+        kind = spec[1].dtype.is_integer, spec[1].shape.rank
         if spec[1].dtype == tf.string or kind[1] not in (1, 2, 4) or (kind[1] == 2 and spec[1].shape[1] is None):
             raise DataError(
                 f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers "
                 "(B,), numbers to predict, floats (B,), or rows of 0 and 1 (B, V) (of names: their places in a list)"
             )
-        if kind != (specs["train"][1].dtype, specs["train"][1].shape.rank):
-            raise DataError(f"the labels of {name} are {spec[1]}; expected those of train, {specs['train'][1]}")
+        if kind != (specs["train"][1].dtype.is_integer, specs["train"][1].shape.rank):
+            ours, theirs = (f"{label.dtype.name} {label.shape}" for label in (spec[1], specs["train"][1]))
+            raise DataError(f"the labels of {name} are {ours}; expected what those of train are, {theirs}")
     image, label, *_ = specs["train"]
     follows: dict[str, Any] = {"image_shape": tuple(image.shape[1:]), **train_examples(splits, config.batch_size)}
     if label.shape.rank < 4:
-        follows |= label_follows(splits)
+        follows |= label_follows(splits, getattr(config, "task", "auto"))
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

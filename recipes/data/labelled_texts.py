@@ -90,7 +90,9 @@ def _own_texts(splits: Splits, config: Any) -> Splits:
     if not of_other_kind or not spec[0].dtype.is_integer or spec[1].dtype == tf.string:
         return own_splits(splits, config, (2, 1), "(token ids (B, T), labels (B,))")
     splits = with_follows(splits, config)
-    return replace(splits, info=replace(splits.info, follows={**label_follows(splits), **splits.info.follows}))
+    return replace(
+        splits, info=replace(splits.info, follows={**label_follows(splits, config.task), **splits.info.follows})
+    )
 
 
 def last_words(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:

@@ -200,26 +200,39 @@ def number_of_classes(splits: Splits, known: int = 0) -> int:
     return classes
 
 
-def label_follows(splits: Splits) -> dict[str, Any]:
+def label_follows(splits: Splits, task: str = "auto") -> dict[str, Any]:
     """Returns what follows from the labels of a user's own Splits, of any kind, by the names that `Sizes` has for it.
 
     Integers (B,) are class indices, see `number_of_classes`. Floats (B,) or (B, 1) are numbers to predict, whose mean
-    and deviation are taken over an epoch. Of (B, V), info.follows["task"] says whether these are the probabilities of
-    classes, "classification", or 0 and 1, "multi_label", which is assumed.
+    and deviation are taken over an epoch. (B, V) are the probabilities of classes where each row adds up to 1, one-hot
+    ones among them, and else 0 and 1 for each of several labels; an epoch is looked through.
+
+    Args:
+        splits: The user's.
+        task: What the labels are; "auto": what they look like.
     """
-    label = splits.train.element_spec[1]
+    label, task = splits.train.element_spec[1], splits.info.follows.get("task", task)
     wide = label.shape.rank == 2 and label.shape[1] != 1
-    if label.dtype.is_integer and not wide:
+    if label.dtype.is_integer and not wide and task != "regression":
         known = splits.info.follows.get("num_classes", len(splits.info.label_names))
         return {"num_classes": number_of_classes(splits, known)}
-    if wide:
-        task = splits.info.follows.get("task", "multi_label")
-        return {"num_classes": label.shape[1], **({"task": task} if task != "classification" else {})}
-    epoch = splits.train.take(splits.steps_per_epoch or -1)
-    values = np.concatenate([batch[1].numpy().ravel() for batch in epoch]).astype(np.float64)
-    if not np.isfinite(values).all():
-        raise DataError("train has labels that are no finite numbers; expected numbers to predict")
-    return {"task": "regression", "target_mean": float(values.mean()), "target_std": float(values.std()) or 1.0}
+    batches = (batch[1].numpy().astype(np.float64) for batch in splits.train.take(splits.steps_per_epoch or -1))
+    values = np.concatenate([np.zeros((0, *label.shape[1:])), *batches])
+    if not len(values) or not np.isfinite(values).all():
+        raise DataError("train has no labels, or some that are no finite numbers; expected one for each example")
+    if not wide:
+        return {"task": "regression", "target_mean": float(values.mean()), "target_std": float(values.std()) or 1.0}
+    if task == "auto":
+        adds_up = np.allclose(values.sum(1), 1, atol=1e-3) and (values >= 0).all()
+        task = "classification" if adds_up else "multi_label"
+        print(
+            f"note: labels are rows of {values.shape[1]} that {'' if adds_up else 'do not '}add up to 1: task={task!r}"
+        )
+    if task == "multi_label" and not np.isin(values, (0, 1)).all():
+        raise DataError(
+            "train has rows of labels with other numbers than 0 and 1; expected these, or rows that add up to 1"
+        )
+    return {"num_classes": values.shape[1], **({"task": task} if task == "multi_label" else {})}
 
 
 def _label_range(batches: tf.data.Dataset) -> tuple[int, int]:

@@ -85,7 +85,10 @@ def predictions(
             break
     if not batches:
         return [], np.zeros(0, int), np.zeros((0, 0))
-    return batches, np.concatenate(labels), np.concatenate(probabilities)
+    label = np.concatenate(labels)
+    if task == "classification" and label.ndim == 2:  # probabilities of the classes
+        label = label.argmax(1) if label.shape[1] > 1 else label[:, 0]
+    return batches, label, np.concatenate(probabilities)
 
 
 def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:

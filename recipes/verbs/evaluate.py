@@ -93,7 +93,7 @@ def data_of_run(
                 f"order: {', '.join(run.info.label_names)}"
             )
         whole: dict[str, Any] = {"validation_fraction": 0.0, "max_examples": None, "subsampling": 0.0}
-        if run and isinstance(data, (tuple, list)):  # labels are read as what they were in training
+        if run and not isinstance(data, (str, Path)):  # labels are read as what they were in training
             whole |= {"task": run.info.task, "class_weight": "none"}
         whole["batch_size"] = min(config.batch_size, test.examples)
         own = {field.name for field in fields(config)} - changes.keys()

@@ -67,7 +67,9 @@ def find_rate(
         with training_scope(config):
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
             model = recipe.build(config, splits.info.sizes(recipe.sizes))
-            apply_training_settings(model, config, replace(splits, steps_per_epoch=None), recipe.objective)
+            apply_training_settings(
+                model, config, replace(splits, steps_per_epoch=None), recipe.objective_on(splits.info)
+            )
             for optimizer in optimizers_of(model):
                 if has_rate_schedule(optimizer):
                     give_constant_rate(optimizer, lowest)

@@ -61,10 +61,10 @@ def fit_recipe(
             run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
             keras.utils.set_random_seed(config.seed)
             model = recipe.build(config, splits.info.sizes(recipe.sizes))
-            apply_training_settings(model, config, splits, recipe.objective)
+            apply_training_settings(model, config, splits, recipe.objective_on(splits.info))
             refuse_to_change_a_schedule(callbacks, model, run)
         every = [*callbacks, *recipe.callbacks(splits)]
-        model = fit_model(model, splits, run, every, recipe.reports, recipe.figures, recipe.objective)
+        model = fit_model(model, splits, run, every, recipe.reports, recipe.figures, recipe.objective_on(splits.info))
         reason[0] = "the run is finished"
         return model
 

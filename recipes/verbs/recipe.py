@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recipes.data.splits import Sizes, Splits
+from recipes.data.splits import DataInfo, Sizes, Splits
 from recipes.errors import ConfigError, DataError
 from recipes.settings import Settings, with_changes
 
@@ -90,6 +90,11 @@ class Recipe:
     def verbs(self) -> tuple[Callable[..., Any], ...]:
         """Returns (fit, load, evaluate, predict, tune, export, find_learning_rate)."""
         return (self.fit, self.load, self.evaluate, self.predict, self.tune, self.export, self.find_learning_rate)
+
+    def objective_on(self, info: DataInfo) -> tuple[str, str]:
+        """Returns the figure that tells a better model of some data; a number to predict has no accuracy but a loss."""
+        is_number = info.task == "regression" and self.objective[0] == "val_accuracy"
+        return ("val_loss", "min") if is_number else self.objective
 
     def verb(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function of a trained model, (model, ...), as a verb: (..., model=None, runs="runs").
@@ -193,7 +198,8 @@ class Recipe:
     ) -> list[dict[str, Any]]:
         """Returns a prediction for each input: what the exported model answers, as a dictionary.
 
-        An image classifier and a text classifier answer with "label", "probability" and "probabilities"; a captioner
+        An image classifier and a text classifier answer with "label", "probability" and "probabilities", of several
+        labels with "labels" and "probabilities", of a number with "value"; a captioner
         with "caption"; a translator with "translation"; a language model with "text"; an autoencoder with "code" and
         "image".
 

@@ -50,7 +50,7 @@ def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str |
         )
     splits = recipe.load_data(config, data)
     info = splits.info
-    objective, _ = recipe.objective
+    objective, _ = recipe.objective_on(info)
     if splits.validation is None and objective.startswith("val_"):
         raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
     if info.stand_in_for:  # found out once, not in every trial
@@ -78,7 +78,7 @@ class _Search:
     def __init__(self, recipe: Recipe, config: Any, data: Any, info: DataInfo, folder: Path, trials: int) -> None:
         self.recipe, self.config, self.data, self.info = recipe, config, data, info
         self.folder, self.trials = folder, trials
-        self.objective, self.direction = recipe.objective
+        self.objective, self.direction = recipe.objective_on(info)
         self.best: tuple[float, Any] | None = None
         self.failures: list[str] = []
         self.rows: list[dict[str, Any]] = []
@@ -106,8 +106,8 @@ class _Search:
         with training_scope(config):
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
             model = self.recipe.build(config, splits.info.sizes(self.recipe.sizes))
-            apply_training_settings(model, config, splits, self.recipe.objective)
-        averaged, stopping = averaged_weights(config), early_stopping(config, self.recipe.objective)
+            apply_training_settings(model, config, splits, (self.objective, self.direction))
+        averaged, stopping = averaged_weights(config), early_stopping(config, (self.objective, self.direction))
         history = run_epochs(model, splits, config.epochs, in_order([StopOnNaN()], averaged, stopping)).history
         if self.objective not in history:
             raise TrainingError(f"unknown objective {self.objective!r}; expected one of {', '.join(history)}")

@@ -323,3 +323,13 @@ def test_the_real_command_has_the_real_exit_status_and_a_calm_standard_error(tmp
     assert failed.returncode == 1
     [line] = failed.stderr.splitlines()
     assert line.startswith("recipes: the loss became")
+
+
+def test_several_labels_are_printed_as_one_text():
+    from recipes.cli.commands import _flat, _in_short
+
+    row = {"input": "a.png", "labels": ["ant", "bee"], "probabilities": {"ant": 0.9, "bee": 0.75}}
+    assert _in_short(row) == "a.png\tant, bee"
+    assert _flat(row) == {"input": "a.png", "labels": "ant, bee", "p(ant)": 0.9, "p(bee)": 0.75}
+    assert _in_short({"input": "a.png", "labels": [], "probabilities": {}}) == "a.png\t"
+    assert _in_short({"input": "a.png", "value": 2.5}) == "a.png\t2.5000"

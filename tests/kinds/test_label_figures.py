@@ -161,11 +161,22 @@ def test_settings_that_a_task_has_no_use_for_are_refused():
         mnist_dense.Config(task="multi_label", class_weight="balanced")
 
 
-@pytest.mark.parametrize("width", [None, 3])
-def test_own_splits_of_numbers_and_of_several_labels_are_followed(width):
-    labels = np.arange(4, dtype=np.float32) if width is None else np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
-    own = Splits(tf.data.Dataset.from_tensor_slices((IMAGES[:4], labels)).batch(2))
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0.0, 1.0, 2.0, 3.0], {"task": "regression", "target_mean": 1.5, "target_std": pytest.approx(1.25**0.5)}),
+        (np.eye(3)[[0, 1, 2, 2]], {"num_classes": 3}),
+        ([[0.5, 0.5], [1, 0], [0, 1], [0.2, 0.8]], {"num_classes": 2}),
+        ([[1, 1], [0, 0], [0, 1], [1, 1]], {"num_classes": 2, "task": "multi_label"}),
+    ],
+)
+def test_own_splits_of_any_labels_are_followed(labels, expected):
+    own = Splits(tf.data.Dataset.from_tensor_slices((IMAGES[:4], np.array(labels))).batch(2))
     follows = mnist_dense.load_data(data=own).info.follows
-    expected = {"task": "regression", "target_mean": 1.5, "target_std": pytest.approx(np.sqrt(1.25))}
-    assert expected.items() <= follows.items() if width is None else follows["task"] == "multi_label"
-    assert width is None or follows["num_classes"] == 3
+    assert {name: value for name, value in follows.items() if name not in ("image_shape", "train_examples")} == expected
+
+
+def test_own_splits_of_rows_that_are_neither_are_refused():
+    own = Splits(tf.data.Dataset.from_tensor_slices((IMAGES[:4], np.full((4, 3), 0.7))).batch(2))
+    with pytest.raises(DataError, match="rows of labels with other numbers than 0 and 1"):
+        mnist_dense.load_data(data=own)

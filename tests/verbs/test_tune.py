@@ -1,9 +1,11 @@
 import csv
+import json
 import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recipes import mnist_dense
@@ -109,3 +111,12 @@ def test_bad_calls_are_explained():
         DataError, match="tuning needs validation data, and digits has none; set validation_fraction above 0"
     ):
         mnist_dense.tune(mnist_dense.TINY, trials=1, validation_fraction=0.0)
+
+
+def test_of_a_number_the_loss_tells_the_better_trial(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (100, 4, 4, 1)).astype(np.uint8)
+    mnist_dense.tune(
+        mnist_dense.TINY, (images, images.mean((1, 2, 3))), trials=1, runs=tmp_path, batch_size=16, crop_padding=0
+    )
+    [best] = tmp_path.glob("mnist_dense/tune-*/best.json")
+    assert json.loads(best.read_text())["objective"] == "val_loss"
