@@ -27,8 +27,7 @@ def test_the_steepest_fall_and_a_tenth_of_the_lowest():
     assert suggestions(rates, smoothed) == pytest.approx((10.0, 1.0)), "0.8 to 0.0"
     assert suggestions(rates, np.array([2.0, 1.9, 1.5, 0.9, 0.8, 9.0])) == pytest.approx((1e-2, 1e-1))
     assert suggestions(rates, np.array([9.0, 1.9, 1.5, 0.9, 0.8, 9.0])) == pytest.approx((1e-2, 1e-1)), "chance"
-    with pytest.raises(TrainingError, match="the loss falls at none of these rates"):
-        suggestions(rates, np.array([1.0, 1.1, 1.2, 1.3, 1.4, 9.0]))
+    assert suggestions(rates, np.array([1.0, 1.1, 1.2, 1.3, 1.4, 9.0])) is None
 
 
 def test_a_constant_loss_is_smoothed_to_itself():
@@ -62,6 +61,13 @@ def test_it_writes_its_picture_and_numbers_and_no_run(capsys):
     assert list_runs("runs") == []
     assert keras.config.dtype_policy() == policy
     assert f"next: recipes fit mnist_dense --learning-rate {rates.steepest:.2g}" in capsys.readouterr().out
+
+
+def test_where_the_loss_never_falls_the_picture_shows_it(tmp_path):
+    with pytest.raises(TrainingError, match=r"the loss falls at none of these rates, see runs.mnist_dense.rate-"):
+        mnist_dense.find_learning_rate(TINY, lowest=1e3, highest=1e9, steps=10)
+    [folder] = (tmp_path / "runs" / "mnist_dense").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"rates.csv", "rates.png"}
 
 
 def test_the_same_line_finds_the_same(tmp_path):
