@@ -23,11 +23,23 @@ TINY = mnist_dense.TINY
 
 def test_the_steepest_fall_and_a_tenth_of_the_lowest():
     rates = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
-    smoothed = np.array([2.0, 1.9, 1.5, 0.9, 0.8, 0.0])
-    assert suggestions(rates, smoothed) == pytest.approx((10.0, 1.0)), "0.8 to 0.0"
-    assert suggestions(rates, np.array([2.0, 1.9, 1.5, 0.9, 0.8, 9.0])) == pytest.approx((1e-2, 1e-1))
-    assert suggestions(rates, np.array([9.0, 1.9, 1.5, 0.9, 0.8, 9.0])) == pytest.approx((1e-2, 1e-1)), "chance"
-    assert suggestions(rates, np.array([1.0, 1.1, 1.2, 1.3, 1.4, 9.0])) is None
+
+    def of(*losses):
+        return suggestions(rates, np.array(losses), np.array(losses))
+
+    assert of(2.0, 1.9, 1.5, 0.9, 0.8, 0.0) == pytest.approx((10.0, 1.0)), "0.8 to 0.0"
+    assert of(2.0, 1.9, 1.5, 0.9, 0.8, 9.0) == pytest.approx((1e-2, 1e-1)), "before the lowest"
+    assert of(9.0, 1.9, 1.5, 0.9, 0.8, 9.0) == pytest.approx((1e-2, 1e-1)), "the first is chance"
+    assert of(1.0, 1.1, 1.2, 1.3, 1.4, 9.0) is None
+
+
+def test_a_fall_that_is_no_more_than_the_losses_of_steps_differ_is_chance():
+    rates, losses = np.geomspace(1e-7, 10, 100), np.random.default_rng(0).normal(2.3, 0.1, 100)
+    assert suggestions(rates, losses, smooth(losses)) is None
+    losses[60:] -= np.linspace(0, 1, 40)
+    steepest, tenth = suggestions(rates, losses, smooth(losses))
+    assert rates[60] < steepest
+    assert tenth == pytest.approx(1.0)
 
 
 def test_a_constant_loss_is_smoothed_to_itself():
@@ -54,7 +66,7 @@ def test_it_writes_its_picture_and_numbers_and_no_run(capsys):
     steps = np.array(rows[1:], float)
     np.testing.assert_allclose(np.diff(np.log(steps[:, 0])), np.log(1e6) / 29, rtol=1e-6)
     np.testing.assert_allclose(smooth(steps[:, 1]), steps[:, 2], rtol=1e-12)
-    assert rates[:2] == suggestions(steps[:, 0], steps[:, 2])
+    assert rates[:2] == suggestions(*steps.T)
     assert 1e-5 < rates.steepest < 10
     assert {path.name for path in rates.folder.iterdir()} == {"rates.csv", "rates.png"}
     assert rates.folder.name.startswith("rate-")
