@@ -160,7 +160,7 @@ class GradientNorms(keras.callbacks.Callback):
         """Adds the norms to the log."""
         if logs is None:
             return
-        by_distance, logs["hidden_norm"], logs["gradient_norm"] = self._gradient_norms(*self._batch)
+        by_distance, logs["hidden_norm"], logs["gradient_norm"] = self._gradient_norms(*self._batch[:2])
         logs["gradient_near"] = float(by_distance[:ENDS].mean())
         logs["gradient_far"] = float(by_distance[-ENDS:].mean())
 
@@ -178,7 +178,7 @@ def gradient_norms_function(model: keras.Model) -> Callable[[Any, Any], tuple[np
     def gradients(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             x, logits, state = inner(token_ids)  # (B, T, D), (B, V), (B, units)
-            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+            loss = model.loss(labels, logits)
         weights = [weight.value for weight in model.trainable_weights]
         of_texts, of_weights = tape.gradient(loss, (x, weights))
         of_texts, rows = tf.cast(of_texts, tf.float32), tf.cast(tf.shape(x)[0], tf.float32)
@@ -203,7 +203,7 @@ def gradient_norms_function(model: keras.Model) -> Callable[[Any, Any], tuple[np
 
 def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     """Yields gradients.png: how much each word of a text moves the loss, by its distance to the end."""
-    by_distance, _, _ = gradient_norms_function(model)(*next(iter(splits.validation or splits.train)))
+    by_distance, _, _ = gradient_norms_function(model)(*next(iter(splits.validation or splits.train))[:2])
     title = "How far back the loss reaches: the gradient at each word, a batch's average"
     yield title, "gradients.png", lambda: draw_gradient_norms(by_distance)
 

@@ -177,7 +177,7 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     tokenizer = splits.info.tokenizer
     if tokenizer is None or splits.validation is None:
         return
-    *_, (token_ids, _) = splits.validation  # the shortest
+    *_, (token_ids, *_) = splits.validation  # the shortest
     shortest = token_ids[-1][token_ids[-1] > 0][-24:]
     words = [word.decode() for word in tokenizer.texts_of(shortest).numpy()]
     weights = attention_weights(model, keras.ops.expand_dims(shortest, 0))

@@ -140,7 +140,7 @@ def known_words(tokenizer: Any, lines: list[str]) -> np.ndarray:
     """Returns the words of some lines that are in the vocabulary, one after the other: windows go over line ends."""
     from recipes.data.text_parts import encode_in_parts
 
-    token_ids = encode_in_parts(tokenizer.encode, lines).flat_values.numpy()
+    token_ids = np.asarray(encode_in_parts(tokenizer.encode, lines).flat_values)
     return token_ids[tokenizer.is_known(token_ids)]
 
 

@@ -107,7 +107,9 @@ def test_config_is_frozen_and_every_field_is_explained(recipe):
 
 def test_what_follows_the_data_is_no_setting(recipe):
     names = {field.name for field in fields(recipe.Config)} & {field.name for field in fields(Sizes)}
-    assert names <= {"image_shape", "vocab_size"}, "to resize images to, and the most words to learn"
+    assert names <= {"image_shape", "vocab_size", "task"}, (
+        "a wish each: of a size, of the most words, of what labels are"
+    )
     assert isinstance(page_of(recipe).sizes, Sizes)
 
 

@@ -220,11 +220,16 @@ def _figures_in_short(figures: dict[str, float]) -> str:
 
 
 def _in_short(row: dict[str, Any]) -> str:
-    """Returns a prediction on one line: the input, then its texts and numbers, with tabs between."""
-    values = [value for value in row.values() if isinstance(value, (str, int, float))]
+    """Returns a prediction on one line: the input, then its labels, texts and numbers, with tabs between."""
+    values = [value for value in _with_listed_labels(row).values() if isinstance(value, (str, int, float))]
     return "\t".join(
         f"{value:.4f}" if isinstance(value, float) else printable(" ".join(str(value).split())) for value in values
     )
+
+
+def _with_listed_labels(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a prediction whose several labels are one text: "cat, dog"; "" for none."""
+    return {**row, "labels": ", ".join(row["labels"])} if "labels" in row else row
 
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
@@ -248,6 +253,6 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """Returns a prediction with its probabilities as columns of their own, and without arrays and lists."""
-    columns: Iterable[tuple[str, Any]] = row.items()
+    columns: Iterable[tuple[str, Any]] = _with_listed_labels(row).items()
     probabilities = {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
     return {name: value for name, value in columns if isinstance(value, (str, int, float))} | probabilities

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from recipes.data.folders import setting_of
 from recipes.data.image_batches import eval_batches
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, fingerprint
+from recipes.data.lazy_texts import LazyTexts, token_file
 from recipes.data.own_data import plain_data, with_origin
-from recipes.data.plain_text import find_text, text_of
+from recipes.data.plain_text import find_text, parts_of
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.text_batches import own_splits, window_batches, windows_and_steps
 from recipes.data.tokenizers import Characters, Tokenizer
 from recipes.errors import DataError
-
-PART = 1 << 20  # characters that are encoded at a time, which takes many times their memory
 
 
 def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
@@ -33,15 +33,17 @@ def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None 
     """
     if isinstance(data, Splits):
         return own_splits(data, config, (2, 2), "(characters (B, T), of each the next (B, T))")
-    arrays, info = find_text(config.dataset, config.offline, plain_data(data, config))
+    arrays, info = find_text(config.dataset, config.offline, plain_data(data, config), config.in_memory)
     info = with_origin(info, data)
     length, most = config.sequence_length, config.max_examples
-    tokenizer = tokenizer or Characters.learn([text_of(arrays.train)])
+    tokenizer = tokenizer or Characters.learn(parts_of(arrays.train))
 
     def tokens(split: Columns) -> np.ndarray:
-        text = text_of(split)
-        parts = (text[start : start + PART] for start in range(0, len(text), PART))
-        token_ids = np.concatenate([tokenizer.encode([part]).flat_values.numpy() for part in parts])
+        parts = (tokenizer.encode([part]) for part in parts_of(split))
+        if isinstance(split[0], LazyTexts):
+            token_ids = token_file(parts).flat_values
+        else:
+            token_ids = np.concatenate([part.flat_values.numpy() for part in parts])
         return token_ids[: most * length + 1] if most else token_ids
 
     splits = {name: tokens(split) for name, split in arrays.named.items()}
@@ -67,10 +69,10 @@ def character_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None 
 
 def evaluation_text(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate a model of characters on: the test text of a user's data, which of one is its end."""
-    arrays, _ = find_text("", "error", data)
+    arrays, _ = find_text("", "error", data, setting_of(model, "in_memory", "auto"))
     assert arrays.test
     run = getattr(model, "run", None)
-    windows = (len(text_of(arrays.test)) - 1) // (run.config.sequence_length if run else 1)
+    windows = (sum(map(len, parts_of(arrays.test))) - 1) // (run.config.sequence_length if run else 1)
     return EvaluationData(Arrays(arrays.test, None, arrays.test), max(1, windows))
 
 

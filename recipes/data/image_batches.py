@@ -12,9 +12,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
-from recipes.data.splits import Splits, number_of_classes, refuse_less_than_a_batch, train_examples
+from recipes.data.splits import Splits, label_follows, refuse_less_than_a_batch, train_examples
 from recipes.errors import DataError
 
 if TYPE_CHECKING:
@@ -56,19 +57,26 @@ def image_splits(
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
     from recipes.data.images import at_shape, find_images
-    from recipes.data.in_memory import three_way
+    from recipes.data.in_memory import three_way, with_weights
+    from recipes.data.labels import sizes_of_labels
     from recipes.data.own_data import plain_data, with_origin
 
     if isinstance(data, Splits):
         return _described(data, config)
     shape: Any = config.image_shape or image_shape
     how = {"offline": config.offline, "on_bad_file": config.on_bad_file, "in_memory": config.in_memory}
+    how["task"] = getattr(config, "task", "auto")
     plain = plain_data(data, config)
     arrays, info = find_images(config.dataset, standin=standin, image_shape=shape, data=plain, **how)
     info = with_origin(info, data)
     if config.image_shape is not None:
         arrays = arrays.mapped(lambda columns: (at_shape(columns[0], shape), *columns[1:]))
-    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
+    uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
+    splits = three_way(arrays, config.validation_fraction, config.max_examples, stratified=uses_labels)
+    train, validation, test = splits
+    if uses_labels:
+        config.refuse_for_task(arrays.task)
+        train = with_weights(train, config.class_weight)
     image_shape = train[0].shape[1:]
     padding = getattr(config, "crop_padding", 0)
     if padding >= min(image_shape[:2]):
@@ -81,7 +89,11 @@ def image_splits(
     info = replace(
         info,
         examples={split: len(columns[0]) for split, columns in named.items() if columns},
-        follows={"image_shape": image_shape, "num_classes": len(info.label_names), "train_examples": count},
+        follows={
+            "image_shape": image_shape,
+            **sizes_of_labels(arrays.task, info.label_names, train[1]),
+            "train_examples": count,
+        },
         fingerprint=arrays.fingerprint(train, validation),
     )
     augment, mixing = augmentations(config, augment, len(info.label_names))
@@ -183,7 +195,7 @@ def train_batches(
 def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pairing | None = None) -> tf.data.Dataset:
     """Returns all the examples once, in order; of a `pairing`, (inputs, targets), the same each time."""
     from recipes.data.lazy_images import LazyImages
-    from recipes.data.tf_data import evaluation_options, shared_evenly
+    from recipes.data.tf_data import evaluation_options, rows_on_disk, shared_evenly
 
     images, *others = columns
     batch_size = shared_evenly(len(images), batch_size)
@@ -195,6 +207,8 @@ def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pair
     if isinstance(images, LazyImages):
         dataset = tf.data.Dataset.range(len(images)).map(images.at, num_parallel_calls=tf.data.AUTOTUNE)
         dataset = tf.data.Dataset.zip((dataset, *map(tf.data.Dataset.from_tensor_slices, others)))
+    elif isinstance(images, np.memmap):  # windows of a text, and the next of each token
+        dataset = tf.data.Dataset.zip(tuple(map(rows_on_disk, columns)))
     else:
         dataset = tf.data.Dataset.from_tensor_slices(tuple(columns))
     batches = dataset.batch(batch_size)
@@ -207,20 +221,21 @@ def _described(splits: Splits, config: Any) -> Splits:
     named = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     specs = {name: split.element_spec for name, split in named.items() if split is not None}
     for name, spec in specs.items():
-        rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) == 2 else None
+        rank = spec[0].shape.rank if isinstance(spec, tuple) and len(spec) in (2, 3) else None
         if rank != 4 or None in spec[0].shape[1:]:
             raise DataError(
                 f"{name} holds {spec}; expected batches of (image (B, H, W, C), label (B,)), with H, W, C known"
             )
-        is_index, is_image = spec[1].shape.rank == 1 and spec[1].dtype.is_integer, spec[1].shape.rank == 4
-        if not is_index and not is_image:
+        kind = spec[1].dtype, spec[1].shape.rank
+        if spec[1].dtype == tf.string or kind[1] not in (1, 2, 4) or (kind[1] == 2 and spec[1].shape[1] is None):
             raise DataError(
-                f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers (B,) "
-                "(of one-hot labels: tf.argmax(labels, -1); of names: their places in a list)"
+                f"the labels of {name} are {spec[1].dtype.name} {spec[1].shape}; expected class indices, integers "
+                "(B,), numbers to predict, floats (B,), or rows of 0 and 1 (B, V) (of names: their places in a list)"
             )
-    image, label = specs["train"]
+        if kind != (specs["train"][1].dtype, specs["train"][1].shape.rank):
+            raise DataError(f"the labels of {name} are {spec[1]}; expected those of train, {specs['train'][1]}")
+    image, label, *_ = specs["train"]
     follows: dict[str, Any] = {"image_shape": tuple(image.shape[1:]), **train_examples(splits, config.batch_size)}
-    if label.shape.rank == 1:
-        known = splits.info.follows.get("num_classes", len(splits.info.label_names))
-        follows["num_classes"] = number_of_classes(splits, known)
+    if label.shape.rank < 4:
+        follows |= label_follows(splits)
     return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))

@@ -10,7 +10,7 @@ import tensorflow as tf
 from recipes.data.folders import FileContents, Reader, folder_info, read_folder, setting_of
 from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_bytes, decode_many
 from recipes.data.image_items import are_items, resized
-from recipes.data.in_memory import Arrays, Columns, EvaluationData, check_labels, from_pairs, without_hidden_labels
+from recipes.data.in_memory import Arrays, Columns, EvaluationData, from_pairs, known_labels, without_hidden_labels
 from recipes.data.lazy_images import LazyImages, identity_of_files, of_array, of_files, of_items, of_records
 from recipes.data.sources import (
     Kind,
@@ -34,6 +34,7 @@ def find_images(
     data: Any = None,
     on_bad_file: str = "error",
     in_memory: str = "auto",
+    task: str = "auto",
 ) -> tuple[Arrays, DataInfo]:
     """Returns the examples of an image-classification data set and what they are.
 
@@ -47,6 +48,7 @@ def find_images(
         on_bad_file: Of a folder: "error", or "skip" to leave out files that cannot be read.
         in_memory: Whether images are decoded now and kept ("yes"), or whenever they are needed ("no"); "auto": kept
             where they take less than half of the memory that is free.
+        task: What a user's labels are; see `read_labels`.
 
     Raises:
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
@@ -55,33 +57,41 @@ def find_images(
         arrays = read_images(data, image_shape, on_bad_file, in_memory)
         return arrays, folder_info(data, arrays)
     if data is not None:
-        arrays = from_arrays(data, image_shape, in_memory)
+        arrays = from_arrays(data, task, image_shape=image_shape, in_memory=in_memory)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
     kind = Kind(_features, lambda builder: _read(builder, image_shape, in_memory), {"digits": digits, "shapes": shapes})
     return find_arrays(dataset, kind, standin=standin, offline=offline)
 
 
-def from_arrays(data: Any, image_shape: tuple[int, int, int] = (0, 0, 0), in_memory: str = "auto") -> Arrays:
-    """Returns a user's `(images, labels)`, or two or three such pairs, checked.
+def from_arrays(
+    data: Any,
+    task: str = "auto",
+    names: tuple[str, ...] = (),
+    *,
+    image_shape: tuple[int, int, int] = (0, 0, 0),
+    in_memory: str = "auto",
+) -> Arrays:
+    """Returns a user's `(images, labels)`, or two or three such pairs, checked; see `from_pairs`.
 
     Args:
         data: Training, (validation,) test. Images are an array, or a list of them in any form; see `image_items`.
-        image_shape: (H, W, C) that those of a list are resized to.
-        in_memory: As of `find_images`, for those of a list.
+        task: What the labels are.
+        names: Of a trained model's labels.
+        image_shape: (H, W, C) that images of a list are resized to.
+        in_memory: As of `find_images`, for images of a list.
 
     Raises:
-        DataError: Names what does not fit: the nesting, lengths, shapes, or labels that are no class indices.
+        DataError: Names what does not fit: the nesting, lengths, shapes, labels or weights.
     """
 
-    def check(images: Any, labels: Any) -> Columns:
+    def check(images: Any) -> Any:
         if not are_items(images):
-            return _checked_images(images, labels)
+            return _checked_images(images)
         lazy = of_items(images, image_shape)
-        labels = check_labels(labels, len(lazy), "images")
         stays = stays_in_memory(f"data, {len(lazy):,} images,", 2 * int(np.prod(lazy.shape)), in_memory)
-        return (lazy.stacked() if stays else lazy), labels
+        return lazy.stacked() if stays else lazy
 
-    arrays = from_pairs(data, check, "images")
+    arrays = from_pairs(data, check, "images", task, names)
     shapes = {columns[0].shape[1:] for columns in arrays[:3] if columns}
     if len(shapes) > 1:
         raise DataError(f"the images of the splits differ in shape: {sorted(shapes)}; expected one shape")
@@ -94,8 +104,8 @@ def evaluation_images(data: Any, model: Any) -> EvaluationData:
         how = setting_of(model, "on_bad_file", "error"), setting_of(model, "in_memory", "auto")
         arrays = read_images(data, tuple(model.input_shape[1:]), *how)
     else:
-        arrays = from_arrays(data, tuple(model.input_shape[1:]))
-    test = arrays.test or arrays.train
+        arrays = from_arrays(data, *known_labels(model), image_shape=tuple(model.input_shape[1:]))
+    test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
 
 
@@ -177,19 +187,20 @@ def _features(builder: Any) -> tuple[Any, Any]:
     return image, label
 
 
-def _checked_images(images: Any, labels: Any) -> Columns:
+def _checked_images(images: Any) -> Any:
     if isinstance(images, LazyImages):
-        return images, check_labels(labels, len(images), "images")
+        return images
     on_disk = isinstance(images, np.memmap)
     images = images if on_disk else np.asarray(images)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or not np.issubdtype(images.dtype, np.number):
         raise DataError(f"images are {images.dtype} {images.shape}; expected numbers (N, H, W) or (N, H, W, C)")
-    labels = check_labels(labels, len(images), "images")
+    if not len(images):
+        raise DataError("data holds no examples; expected at least one of the images in each split")
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 255) or (np.issubdtype(images.dtype, np.floating) and high <= 1):
         raise DataError(f"images lie in [{low:g}, {high:g}]; expected [0, 255] (the model does its own scaling)")
     if on_disk:
-        return of_array(images), labels
-    return (images if images.dtype == np.uint8 else images.astype(np.float32)), labels
+        return of_array(images)
+    return images if images.dtype == np.uint8 else images.astype(np.float32)

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recipes.errors import DataError
+from recipes.data.labels import balanced_weights, check_weights, read_labels
+from recipes.errors import DataError, one_line
 
-MOST_CLASSES = 100_000  # an index beyond is taken for a mistake
-#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels (N,) int32. What does
-#: not fit in memory has a length, and `[places]` returns some of it, as of an array: `LazyImages`.
+MOST_NAMED = 5  # classes in a note
+#: What a split holds, example by example: for images (N, H, W, C) uint8 or float32, and labels as in `Labels`; in
+#: training the weights of the examples, (N,) float32, may follow. What does not fit in memory has a length, and
+#: `[places]` returns some of it, as of an array: `LazyImages`.
 Columns = tuple[Any, ...]
 
 
@@ -25,6 +27,7 @@ class Arrays(NamedTuple):
     label_names: tuple[str, ...] = ()
     skipped: Mapping[Path, str] = MappingProxyType({})  # files that were left out -> why they cannot be read
     identity: str = ""  # tells the examples from all others, in memory and out of it; "": their content does
+    task: str = "classification"  # what the labels are, where there are any; see `Labels`
 
     @property
     def named(self) -> dict[str, Columns]:
@@ -54,55 +57,75 @@ class EvaluationData(NamedTuple):
     label_names: tuple[str, ...] = ()
 
 
-def from_pairs(data: Any, check: Callable[[Any, Any], Columns], what: str) -> Arrays:
-    """Returns a user's `(examples, labels)`, or two or three such pairs, checked.
+def from_pairs(
+    data: Any, check: Callable[[Any], Any], what: str, task: str = "auto", names: tuple[str, ...] = ()
+) -> Arrays:
+    """Returns a user's `(examples, labels)` or `(examples, labels, weights)`, or two or three such, checked.
 
     Args:
         data: Training, (validation,) test.
-        check: The examples and labels of a split -> the same as columns; raises DataError.
+        check: The examples of a split -> the same as a column; raises DataError.
         what: The examples are, for messages: "images".
+        task: What the labels are; see `read_labels`, and so for `names`.
+        names: Of a trained model's labels.
 
     Raises:
-        DataError: Names what does not fit: the nesting, lengths, or labels that are no class indices.
+        DataError: Names what does not fit: the nesting, lengths, labels or weights.
     """
     expected = f"expected a folder, ({what}, labels), (({what}, labels), ({what}, labels)), or three such pairs"
     if not isinstance(data, (tuple, list)) or not 1 < len(data) < 4:
         raise DataError(f"data is a {type(data).__name__}; {expected}")
-    first = data[0]
-    several = isinstance(first, (tuple, list)) and len(first) == 2 and not isinstance(first[0], str)
-    checked = []
-    for pair in data if several else [data]:
-        if len(pair) != 2:
-            raise DataError(f"data holds {len(pair)} items where a pair ({what}, labels) was expected; {expected}")
-        checked.append(check(*pair))
-    classes = 1 + max(int(labels.max()) for _, labels in checked)
-    train, *rest = checked
+    splits = data if _holds_splits(data) else [data]
+    for split in splits:
+        if not isinstance(split, (tuple, list)) or not 1 < len(split) < 4:
+            held = f"{len(split)} items" if isinstance(split, (tuple, list)) else f"a {type(split).__name__}"
+            raise DataError(f"data holds {held} where a pair ({what}, labels) was expected; {expected}")
+    examples = [check(split[0]) for split in splits]
+    counts = [len(column) for column in examples]
+    labels = read_labels([split[1] for split in splits], counts, what, task, names)
+    columns: list[Columns] = list(zip(examples, labels.splits, strict=True))
+    if len(splits[0]) == 3:
+        columns[0] = (*columns[0], check_weights(splits[0][2], counts[0], what))
+    if any(len(split) == 3 for split in splits[1:]):
+        print("note: weights of validation and test data are not used: their figures count each example once")
+    train, *rest = columns
     return Arrays(
         train,
         validation=rest[0] if len(rest) == 2 else None,
         test=rest[-1] if rest else None,
-        label_names=tuple(map(str, range(max(2, classes)))),
+        label_names=labels.names,
+        task=labels.task,
     )
 
 
-def check_labels(labels: Any, count: int, what: str) -> np.ndarray:
-    """Returns labels as (count,) int32, refusing those that are no class indices, or not as many."""
-    if labels is None:
-        raise DataError(f"labels is None; expected one class index for each of the {count} {what}")
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(
-            f"labels are {labels.dtype} {labels.shape}; expected one class index for each of the {count} {what}"
-        )
-    if not count:
-        raise DataError(f"data holds no examples; expected at least one of the {what} in each split")
-    if labels.min() < 0 or labels.max() >= MOST_CLASSES:
-        raise DataError(
-            f"labels lie in [{labels.min()}, {labels.max()}]; expected class indices from 0, less than {MOST_CLASSES:,}"
-        )
-    return labels.astype(np.int32)
+def _holds_splits(data: Any) -> bool:
+    """Returns whether data are two or three splits, and not the (examples, labels) or (.., weights) of one.
+
+    A split is a tuple, or a list of two or three columns.
+    """
+    if all(isinstance(split, tuple) for split in data):
+        return True
+    first = data[0]
+    return (
+        isinstance(first, (tuple, list))
+        and 1 < len(first) < 4
+        and all(hasattr(column, "__len__") and not isinstance(column, (str, bytes)) for column in first)
+        and np.ndim(first[-1]) < 3
+    )
+
+
+def with_weights(train: Columns, class_weight: str) -> Columns:
+    """Returns training columns with weights that a setting asks for, times those that they have."""
+    if class_weight == "none":
+        return train
+    examples, labels, *weights = train
+    return examples, labels, balanced_weights(labels) * (weights[0] if weights else np.float32(1))
+
+
+def known_labels(model: Any) -> tuple[str, tuple[str, ...]]:
+    """Returns (the task, the names of the labels) of a trained model, to read others as it knows them."""
+    run = getattr(model, "run", None)
+    return (run.info.task, run.label_names) if run else ("auto", ())
 
 
 def without_hidden_labels(arrays: Arrays, name: str) -> Arrays:
@@ -123,32 +146,82 @@ def without_hidden_labels(arrays: Arrays, name: str) -> Arrays:
     return arrays._replace(validation=visible.get("validation"), test=visible.get("test"))
 
 
-def hold_out(columns: Columns, fraction: float) -> tuple[Columns, Columns]:
-    """Returns (the columns kept, the columns held out), examples chosen the same way every time."""
-    order = np.random.default_rng(20090408).permutation(len(columns[0]))  # of no run's seed: runs share their splits
+def hold_out(columns: Columns, fraction: float, classes: np.ndarray | None = None) -> tuple[Columns, Columns]:
+    """Returns (the columns kept, the columns held out), examples chosen the same way every time.
+
+    Args:
+        columns: Of equal length N.
+        fraction: Share of the examples to hold out.
+        classes: (N,) class indices. That share of each class is held out, up to an example more or less, and of a class
+            with a single example nothing. None: examples are held out at random.
+    """
+    random = np.random.default_rng(20090408)  # of no run's seed: runs share their splits
+    order = random.permutation(len(columns[0]))
     held = round(len(order) * fraction)
-    return tuple(column[order[held:]] for column in columns), tuple(column[order[:held]] for column in columns)
+    is_held = np.arange(len(order)) < held
+    if classes is not None and len(order):
+        _, of_class, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+        if counts.max() > 1:
+            rank = np.empty(len(order), int)  # of an example among those of its class, as they are shuffled
+            rank[np.argsort(of_class, kind="stable")] = np.concatenate([np.arange(count) for count in counts])
+            is_held = rank < _shared_out(counts, held, random)[of_class]
+    kept, out = order[~is_held], order[is_held]
+    return tuple(column[kept] for column in columns), tuple(column[out] for column in columns)
+
+
+def _shared_out(counts: np.ndarray, held: int, random: np.random.Generator) -> np.ndarray:
+    """Returns how many examples of each class are held out: its share of `held`, rounded up where most is missing."""
+    counts = counts * (counts > 1)
+    shares = counts * min(1.0, held / counts.sum())
+    whole = np.floor(shares).astype(int)
+    missing = min(held, counts.sum()) - whole.sum()
+    whole[np.lexsort((random.permutation(len(counts)), whole - shares))[:missing]] += 1  # of equals, any
+    return np.minimum(whole, counts)
 
 
 def three_way(
-    arrays: Arrays, validation_fraction: float, max_examples: int | None
+    arrays: Arrays, validation_fraction: float, max_examples: int | None, stratified: bool = True
 ) -> tuple[Columns, Columns | None, Columns]:
-    """Returns (train, validation or None, test), holding out what the data set itself does not."""
+    """Returns (train, validation or None, test), holding out what the data set itself does not.
+
+    Args:
+        arrays: The splits that there are.
+        validation_fraction: Share of the training split to hold out.
+        max_examples: Of each split; None: all.
+        stratified: Whether, of labels that are classes, the same share of each class is taken.
+    """
     train, validation, test = arrays.train, arrays.validation, arrays.test
+    by_class = stratified and arrays.task == "classification" and bool(arrays.label_names)
+
+    def held_out(columns: Columns, fraction: float) -> tuple[Columns, Columns]:
+        return hold_out(columns, fraction, columns[1] if by_class else None)
+
+    if by_class and (test is None or (validation is None and validation_fraction)):
+        _note_single(train[1], arrays.label_names)
     if test is None:
-        train, test = hold_out(train, fraction=0.1)
+        train, test = held_out(train, 0.1)
         if not len(test[0]):
             raise DataError(f"{len(train[0])} examples are too few to hold out a test split; expected at least 6")
     if validation is None and validation_fraction:
-        train, validation = hold_out(train, fraction=validation_fraction)
+        train, validation = held_out(train, validation_fraction)
         validation = validation if len(validation[0]) else None
 
     def few(columns: Columns) -> Columns:
         if max_examples is None or max_examples >= len(columns[0]):
             return columns
-        return hold_out(columns, fraction=max_examples / len(columns[0]))[1]  # of all classes, however they are ordered
+        return held_out(columns, max_examples / len(columns[0]))[1]  # of all classes, however they are ordered
 
-    return few(train), few(validation) if validation else None, few(test)
+    return few(train), few(validation)[:2] if validation else None, few(test)[:2]  # weights are of training alone
+
+
+def _note_single(labels: np.ndarray, names: tuple[str, ...]) -> None:
+    """Prints which classes have one example, where others have more: it stays in training."""
+    counts = np.bincount(labels)
+    single = [names[label] for label in np.flatnonzero(counts == 1)]
+    if single and counts.max() > 1:
+        more = f" and {len(single) - MOST_NAMED:,} more" if len(single) > MOST_NAMED else ""
+        named = ", ".join(map(one_line, single[:MOST_NAMED])) + more
+        print(f"note: there is one example of {named}: it is trained on, and none is held out to validate or test on")
 
 
 def fingerprint(*values: np.ndarray | str) -> str:

@@ -1,6 +1,6 @@
 """Labelled texts in memory, as token ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,31 +8,36 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folders import Reader, folder_info, one_by_one, read_folder, setting_of
+from recipes.data.folders import FileContents, Reader, folder_info, one_by_one, read_folder, setting_of
 from recipes.data.in_memory import (
     Arrays,
     Columns,
     EvaluationData,
-    check_labels,
     fingerprint,
     from_pairs,
+    known_labels,
     three_way,
+    with_weights,
     without_hidden_labels,
 )
+from recipes.data.labels import sizes_of_labels
+from recipes.data.lazy_texts import in_blocks, on_disk
 from recipes.data.own_data import plain_data, with_origin
-from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
-from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch
+from recipes.data.sources import Kind, find_arrays, read_splits, stays_in_memory
+from recipes.data.splits import DataInfo, Splits, label_follows, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
-from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches
+from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches, with_follows
 from recipes.data.text_files import (
+    MEMORY_PER_CHARACTER,
     check_features,
     check_texts,
-    decoded,
     read_text_file,
-    refuse_too_many_characters,
+    text_columns,
+    texts_stay,
 )
 from recipes.data.text_parts import encode_in_parts
 from recipes.data.tokenizers import UNKNOWN, Tokenizer, Words
+from recipes.errors import DataError, one_line
 
 
 def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | None = None) -> Splits:
@@ -52,22 +57,40 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
     """
     if isinstance(data, Splits):
-        return own_splits(data, config, (2, 1), "(token ids (B, T), labels (B,))")
+        return _own_texts(data, config)
     plain = plain_data(data, config)
-    arrays, info = find_labelled_texts(config.dataset, config.offline, plain, config.on_bad_file)
+    how = {"on_bad_file": config.on_bad_file, "task": config.task, "in_memory": config.in_memory}
+    arrays, info = find_labelled_texts(config.dataset, config.offline, plain, **how)
+    config.refuse_for_task(arrays.task)
     info = with_origin(info, data)
     train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
+    train = with_weights(train, config.class_weight)
     words = tokenizer or Words.learn(train[0], config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:
-        return [encode_in_parts(lambda texts: last_words(words, texts, config.sequence_length), split[0]), split[1]]
+        token_ids = encode_in_parts(lambda texts: last_words(words, texts, config.sequence_length), split[0])
+        return [token_ids, *split[1:]]
 
     info = replace(
         info,
         tokenizer=words,
-        follows={"num_classes": len(info.label_names), "vocab_size": len(words.vocabulary)},
+        follows={
+            **sizes_of_labels(arrays.task, info.label_names, train[1]),
+            "vocab_size": len(words.vocabulary),
+        },
     )
     return sequence_splits(config, info, (train, validation, test), columns, pairs)
+
+
+def _own_texts(splits: Splits, config: Any) -> Splits:
+    """Returns a user's own Splits of (token ids (B, T), labels of any kind) and what follows from them."""
+    spec = splits.train.element_spec
+    ranks = [part.shape.rank for part in spec] if isinstance(spec, tuple) else []
+    of_other_kind = ranks[:2] == [2, 2] or (ranks[:2] == [2, 1] and (spec[1].dtype.is_floating or len(ranks) == 3))
+    if not of_other_kind or not spec[0].dtype.is_integer or spec[1].dtype == tf.string:
+        return own_splits(splits, config, (2, 1), "(token ids (B, T), labels (B,))")
+    splits = with_follows(splits, config)
+    return replace(splits, info=replace(splits.info, follows={**label_follows(splits), **splits.info.follows}))
 
 
 def last_words(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
@@ -75,9 +98,9 @@ def last_words(words: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedT
     return words.encode(texts)[:, -sequence_length:]
 
 
-def pairs(token_ids: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns its arguments: the columns of labelled texts are what `Model.fit` takes."""
-    return token_ids, labels
+def pairs(*columns: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Returns its arguments: the columns of labelled texts, with their weights or without, are what `fit` takes."""
+    return columns
 
 
 def sequence_splits(
@@ -122,8 +145,10 @@ def sequence_splits(
 def note_unknown(tokenizer: Tokenizer, splits: dict[str, list[Column]]) -> None:
     """Prints a note on the first split of whose tokens most are unknown: a model can learn, or say, little of it."""
     for name, columns in splits.items():
-        token_ids = np.concatenate([part.flat_values for part in columns if isinstance(part, tf.RaggedTensor)])
-        unknown, known = (token_ids == UNKNOWN).sum(), tokenizer.is_known(token_ids).sum()
+        values = [np.asarray(part.flat_values) for part in columns if not isinstance(part, np.ndarray)]
+        blocks = [block for array in values for block in in_blocks(array)]
+        unknown = sum(int((block == UNKNOWN).sum()) for block in blocks)
+        known = sum(int(tokenizer.is_known(block).sum()) for block in blocks)
         if unknown > known:
             print(
                 f"note: {unknown / (unknown + known):.0%} of the tokens of {name} are unknown, not among the "
@@ -134,31 +159,53 @@ def note_unknown(tokenizer: Tokenizer, splits: dict[str, list[Column]]) -> None:
 
 
 def find_labelled_texts(
-    dataset: str, offline: str, data: Any = None, on_bad_file: str = "error"
+    dataset: str,
+    offline: str,
+    data: Any = None,
+    on_bad_file: str = "error",
+    task: str = "auto",
+    names: tuple[str, ...] = (),
+    in_memory: str = "auto",
 ) -> tuple[Arrays, DataInfo]:
-    """Returns (texts, labels) columns of a text-classification data set and what they are; see `find_arrays`."""
+    """Returns (texts, labels) columns of a set of labelled texts and what they are; see `find_arrays`, `from_pairs`."""
     if isinstance(data, (str, Path)):
-        sizes = (path.stat().st_size for path in Path(data).rglob("*.txt") if path.is_file())
-        refuse_too_many_characters(str(data), sum(sizes))
-        arrays = read_folder(data, Reader(one_by_one(read_text_file), (".txt",), "texts"), on_bad_file)
+        arrays = read_folder(data, Reader(_reader_of_texts(Path(data), in_memory), (".txt",), "texts"), on_bad_file)
         return arrays, folder_info(data, arrays)
     if data is not None:
-        arrays = from_pairs(data, _checked_texts, "texts")
+        arrays = from_pairs(data, lambda texts: check_texts(texts, in_memory=in_memory), "texts", task, names)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
-    kind = Kind(check_label, _read_labelled, {"reviews": reviews})
+    kind = Kind(check_label, lambda builder: _read_labelled(builder, in_memory), {"reviews": reviews})
     return find_arrays(dataset, kind, standin="reviews", offline=offline)
+
+
+def _reader_of_texts(folder: Path, in_memory: str) -> Callable[[list[str]], FileContents]:
+    """Returns a Reader's `read` of text files, which keeps the texts in memory or on a disk."""
+
+    def read(paths: list[str]) -> FileContents:
+        sizes = sum(Path(path).stat().st_size for path in paths if Path(path).is_file())
+        if stays_in_memory(one_line(folder), MEMORY_PER_CHARACTER * sizes, in_memory):
+            return one_by_one(read_text_file)(paths)
+        bad = {}
+
+        def texts() -> Iterator[str]:
+            for place, path in enumerate(paths):
+                try:
+                    yield read_text_file(Path(path))
+                except DataError as error:
+                    bad[place] = str(error)
+                    yield ""
+
+        return FileContents(on_disk(texts()), bad)
+
+    return read
 
 
 def evaluation_texts(data: Any, model: Any) -> EvaluationData:
     """Returns what to evaluate on: the test split of a user's data, or all of it."""
-    arrays, _ = find_labelled_texts("", "error", data, setting_of(model, "on_bad_file", "error"))
-    test = arrays.test or arrays.train
+    how = setting_of(model, "on_bad_file", "error")
+    arrays, _ = find_labelled_texts("", "error", data, how, *known_labels(model))
+    test = (arrays.test or arrays.train)[:2]
     return EvaluationData((test, test), len(test[0]), arrays.label_names)
-
-
-def _checked_texts(texts: Any, labels: Any) -> Columns:
-    checked = check_texts(texts)
-    return checked, check_labels(labels, len(checked), "texts")
 
 
 def check_label(builder: Any) -> Any:
@@ -170,18 +217,17 @@ def check_label(builder: Any) -> Any:
     return builder.info.features["label"]
 
 
-def _read_labelled(builder: Any) -> Arrays:
-    def example(features: dict) -> tuple[tf.Tensor, tf.Tensor]:
-        return features["text"], tf.cast(features["label"], tf.int32)
-
-    splits = read_splits(builder, lambda split: read_columns(builder, split, example))
-    arrays = Arrays(*splits, tuple(check_label(builder).names)).mapped(lambda split: (decoded(split[0]), split[1]))
-    return without_hidden_labels(arrays, builder.name)
+def _read_labelled(builder: Any, in_memory: str) -> Arrays:
+    stays = texts_stay(builder, in_memory)
+    splits = read_splits(builder, lambda split: text_columns(builder, split, ("text",), ("label",), stays))
+    return without_hidden_labels(Arrays(*splits, tuple(check_label(builder).names)), builder.name)
 
 
 def _parts(columns: list[Column]) -> list[np.ndarray]:
     """Returns the arrays that the columns consist of."""
     arrays: list[np.ndarray] = []
     for part in columns:
-        arrays += [part] if isinstance(part, np.ndarray) else [part.flat_values.numpy(), part.row_splits.numpy()]
+        arrays += (
+            [part] if isinstance(part, np.ndarray) else [np.asarray(part.flat_values), np.asarray(part.row_splits)]
+        )
     return arrays

@@ -1,5 +1,7 @@
 """Pairs of sentences in two languages, as token ids."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,21 @@ import tensorflow as tf
 
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, three_way
 from recipes.data.labelled_texts import sequence_splits
+from recipes.data.lazy_texts import LazyTexts, joined_texts, on_disk
 from recipes.data.own_data import plain_data, with_origin
-from recipes.data.sources import Kind, find_arrays, read_columns, read_splits
+from recipes.data.sources import Kind, find_arrays, read_splits, stays_in_memory
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
-from recipes.data.text_files import check_features, check_texts, decoded, read_text_file, shortened
+from recipes.data.text_files import (
+    check_features,
+    check_texts,
+    read_text_file,
+    shortened,
+    text_columns,
+    text_parts,
+    texts_stay,
+)
 from recipes.data.text_parts import encode_in_parts
 from recipes.data.tokenizers import END, START, Subwords, Tokenizer
 from recipes.errors import DataError
@@ -41,17 +52,28 @@ def translation_splits(config: Any, data: Any = None, tokenizer: Tokenizer | Non
     arrays, info = find_pairs(config, plain_data(data, config))
     info = with_origin(info, data)
     splits = three_way(arrays, config.validation_fraction, config.max_examples)
-    pieces = tokenizer or Subwords.learn(np.concatenate(splits[0]), config.vocab_size)
+    pieces = tokenizer or Subwords.learn(both_sides(splits[0]), config.vocab_size)
+
+    def source_ids(texts: Any) -> tf.RaggedTensor:
+        return with_end(pieces, texts, config.sequence_length)
+
+    def target_ids(texts: Any) -> tf.RaggedTensor:
+        return tf.concat([tf.fill((len(texts), 1), START), source_ids(texts)], 1)
 
     def columns(split: Columns) -> list[Column]:
-        source, target = (
-            encode_in_parts(lambda texts: with_end(pieces, texts, config.sequence_length), side) for side in split
-        )
-        return [source, tf.concat([tf.fill((len(split[0]), 1), START), target], 1)]
+        return [encode_in_parts(source_ids, split[0]), encode_in_parts(target_ids, split[1])]
 
     info = replace(info, tokenizer=pieces, follows={"vocab_size": len(pieces.vocabulary)})
     source, target = (tuple(map(str, side)) for side in splits[2])
     return replace(sequence_splits(config, info, splits, columns, teacher_forcing_pair), originals=(source, target))
+
+
+def both_sides(split: Columns) -> Any:
+    """Returns the sentences of both languages, one language after the other, by their places."""
+    source, target = split
+    if isinstance(source, LazyTexts):
+        return joined_texts(source, target)
+    return np.concatenate(split)
 
 
 def with_end(pieces: Tokenizer, texts: Any, sequence_length: int) -> tf.RaggedTensor:
@@ -76,7 +98,7 @@ def find_pairs(config: Any, data: Any = None) -> tuple[Arrays, DataInfo]:
             of either: training, (validation,) test.
     """
     if data is not None:
-        parts = [_own_pairs(part) for part in (data if _several(data) else [data])]
+        parts = [_own_pairs(part, config.in_memory) for part in (data if _several(data) else [data])]
         if len(parts) > 3:
             raise DataError(f"data holds {len(parts)} splits; expected one, or training, (validation,) test")
         train, *rest = parts
@@ -86,7 +108,11 @@ def find_pairs(config: Any, data: Any = None) -> tuple[Arrays, DataInfo]:
     import recipes.data.tfds.multi30k  # noqa: F401 - makes the name known
 
     names = (config.source, config.target)
-    kind = Kind(lambda builder: _check(builder, names), lambda builder: _read(builder, names), {"dates": dates})
+    kind = Kind(
+        lambda builder: _check(builder, names),
+        lambda builder: _read(builder, names, config.in_memory),
+        {"dates": dates},
+    )
     return find_arrays(config.dataset, kind, standin="dates", offline=config.offline)
 
 
@@ -108,20 +134,45 @@ def _several(data: Any) -> bool:
     )
 
 
-def _own_pairs(part: Any) -> Columns:
+def _own_pairs(part: Any, in_memory: str = "auto") -> Columns:
     if isinstance(part, (str, Path)):
-        lines = [line.split("\t") for line in read_text_file(Path(part), MEMORY_PER_CHARACTER).split("\n")]
+        path = Path(part)
+        size = path.stat().st_size if path.is_file() else 0
+        if not stays_in_memory(shortened(part), MEMORY_PER_CHARACTER * size, in_memory):
+            return _pairs_on_disk(path)
+        lines = [line.split("\t") for line in read_text_file(path, MEMORY_PER_CHARACTER).split("\n")]
         for number, line in enumerate(lines, 1):
-            if len(line) != 2 and line != [""]:
-                raise DataError(f"line {number} of {part} has {len(line)} columns; expected 'source<tab>target'")
+            _check_pair(line, number, path)
         part = tuple(zip(*(line for line in lines if len(line) == 2), strict=True)) or ((), ())
     expected = "expected (sources, targets), each a list of str, or the path of a file with 'source<tab>target' lines"
     if not isinstance(part, (tuple, list)) or len(part) != 2:
         raise DataError(f"data holds a {type(part).__name__}, {shortened(part)}; {expected}")
-    source, target = (check_texts(side, MEMORY_PER_CHARACTER) for side in part)
+    source, target = (check_texts(side, MEMORY_PER_CHARACTER, in_memory) for side in part)
     if len(source) != len(target) or not len(source):
         raise DataError(f"data holds {len(source)} sources and {len(target)} targets; {expected}")
     return source, target
+
+
+def _check_pair(line: list[str], number: int, path: Path) -> None:
+    if len(line) != 2 and line != [""]:
+        raise DataError(f"line {number} of {path} has {len(line)} columns; expected 'source<tab>target'")
+
+
+def _pairs_on_disk(path: Path) -> Columns:
+    """Returns the pairs of a text file, which is read twice: for each side."""
+
+    def side(place: int) -> Iterator[str]:
+        rest, number = "", 0
+        for part in itertools.chain(text_parts(path), ["\n"]):
+            *lines, rest = (rest + part).split("\n")
+            for line in lines:
+                number += 1
+                pair = line.split("\t")
+                _check_pair(pair, number, path)
+                if len(pair) == 2:
+                    yield pair[place]
+
+    return on_disk(side(0)), on_disk(side(1))
 
 
 def _check(builder: Any, languages: tuple[str, str]) -> None:
@@ -132,9 +183,6 @@ def _check(builder: Any, languages: tuple[str, str]) -> None:
     check_features(builder, dict.fromkeys(languages, tfds.features.Text), expected)
 
 
-def _read(builder: Any, languages: tuple[str, str]) -> Arrays:
-    def example(features: dict) -> tuple[tf.Tensor, ...]:
-        return tuple(features[name] for name in languages)
-
-    splits = Arrays(*read_splits(builder, lambda split: read_columns(builder, split, example)))
-    return splits.mapped(lambda split: tuple(map(decoded, split)))
+def _read(builder: Any, languages: tuple[str, str], in_memory: str) -> Arrays:
+    stays = texts_stay(builder, in_memory)
+    return Arrays(*read_splits(builder, lambda split: text_columns(builder, split, languages, (), stays)))

@@ -71,6 +71,11 @@ class DataInfo:
             known["image_shape"] = tuple(known["image_shape"])  # a list in JSON
         return replace(unknown, **known)
 
+    @property
+    def task(self) -> str:
+        """What the labels are: "classification", "multi_label" or "regression"."""
+        return self.follows.get("task", "classification")
+
     def known_tokenizer(self) -> Tokenizer:
         """Returns the tokenizer, refusing data that has none."""
         if self.tokenizer is None:
@@ -102,8 +107,9 @@ class Splits:
     A run is resumed after a kill only with `train_from`, which enters the stream at any step.
     Data that comes about as a model trains, such as games that it plays against itself, has a `train_step` in place of
     `train`: see docs/adding_a_recipe.md.
-    Batches are (inputs, targets). Of images: (B, H, W, C) uint8 in [0, 255] or float, and (B,) integer in
-    [0, num_classes); of text: (B, T) int32 token ids, and what the recipe's `load_data` says.
+    Batches are (inputs, targets), or with the weights (B,) of the examples after them. Of images: (B, H, W, C) uint8 in
+    [0, 255] or float, and (B,) integer in [0, num_classes), or as `label_follows` says; of text: (B, T) int32 token
+    ids, and what the recipe's `load_data` says.
     """
 
     train: Any  # a tf.data.Dataset; None with a `train_step`
@@ -192,6 +198,28 @@ def number_of_classes(splits: Splits, known: int = 0) -> int:
                 f"the labels of {name} {reach}, and {whose} {classes} classes; expected labels from 0 to {classes - 1}"
             )
     return classes
+
+
+def label_follows(splits: Splits) -> dict[str, Any]:
+    """Returns what follows from the labels of a user's own Splits, of any kind, by the names that `Sizes` has for it.
+
+    Integers (B,) are class indices, see `number_of_classes`. Floats (B,) or (B, 1) are numbers to predict, whose mean
+    and deviation are taken over an epoch. Of (B, V), info.follows["task"] says whether these are the probabilities of
+    classes, "classification", or 0 and 1, "multi_label", which is assumed.
+    """
+    label = splits.train.element_spec[1]
+    wide = label.shape.rank == 2 and label.shape[1] != 1
+    if label.dtype.is_integer and not wide:
+        known = splits.info.follows.get("num_classes", len(splits.info.label_names))
+        return {"num_classes": number_of_classes(splits, known)}
+    if wide:
+        task = splits.info.follows.get("task", "multi_label")
+        return {"num_classes": label.shape[1], **({"task": task} if task != "classification" else {})}
+    epoch = splits.train.take(splits.steps_per_epoch or -1)
+    values = np.concatenate([batch[1].numpy().ravel() for batch in epoch]).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise DataError("train has labels that are no finite numbers; expected numbers to predict")
+    return {"task": "regression", "target_mean": float(values.mean()), "target_std": float(values.std()) or 1.0}
 
 
 def _label_range(batches: tf.data.Dataset) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The input pipeline for sequences of token ids that fit in memory.
+"""The input pipeline for sequences of token ids, in memory or on a disk.
 
 As in `image_batches.py`, which examples a batch holds follows from (seed, epoch, step) alone. Sequences of about the
 same length share a batch, so that little of it is padding, and batches come in no order of their lengths.
@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.lazy_texts import TokenFile, windows_at
 from recipes.data.splits import Splits, train_examples
 from recipes.data.tf_data import endless, evaluation_options, shared_evenly
 from recipes.errors import DataError
 
 #: One value, or one sequence of token ids, for each example: (N,) or (N, None)
-Column: TypeAlias = np.ndarray | tf.RaggedTensor
+Column: TypeAlias = np.ndarray | tf.RaggedTensor | TokenFile
 
 #: The columns of a batch, sequences padded with 0 to (B, T) -> what `Model.fit` takes: (inputs, targets)
 Arrange = Callable[..., tuple[Any, Any]]
@@ -95,7 +96,7 @@ def window_batches(
         seed: Decides on offsets and order.
     """
     windows, steps = windows_and_steps(len(token_ids), length, batch_size)
-    bank = tf.constant(token_ids, tf.int32)
+    bank = None if isinstance(token_ids, np.memmap) else tf.constant(token_ids, tf.int32)
     offsets = len(token_ids) - windows * length  # places where the first window can begin
 
     def train_from(start: int = 0, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
@@ -106,7 +107,11 @@ def window_batches(
             places = position * batch_size + worker * rows + tf.range(rows, dtype=tf.int64)
             index = tf.random.experimental.index_shuffle(places, seed=tf.stack([seed, epoch]), max_index=windows - 1)
             offset = tf.random.stateless_uniform((), tf.stack([seed, epoch]), maxval=offsets, dtype=tf.int64)
-            tokens = tf.gather(bank, offset + index[:, tf.newaxis] * length + tf.range(length + 1, dtype=tf.int64))
+            starts = offset + index * length
+            if bank is None:
+                tokens = windows_at(token_ids, starts, length + 1)
+            else:
+                tokens = tf.gather(bank, starts[:, tf.newaxis] + tf.range(length + 1, dtype=tf.int64))
             return tokens[:, :-1], tokens[:, 1:]
 
         return endless(batch, start)
@@ -139,8 +144,8 @@ def padded(columns: Sequence[Column], index: tf.Tensor, part: slice = slice(None
     """
     batch = []
     for column in columns:
-        if isinstance(column, tf.RaggedTensor):
-            rows = tf.gather(column, index)
+        if isinstance(column, (tf.RaggedTensor, TokenFile)):
+            rows = column.at(index) if isinstance(column, TokenFile) else tf.gather(column, index)
             width = (tf.reduce_max(rows.row_lengths()) + STRIDE - 1) // STRIDE * STRIDE
             dense = rows[part].to_tensor()
             short = tf.maximum(width, STRIDE) - tf.shape(dense, tf.int64)[1]
@@ -181,4 +186,4 @@ def count(columns: Sequence[Column]) -> int:
 
 
 def _lengths(columns: Sequence[Column]) -> tf.Tensor:
-    return tf.add_n([column.row_lengths() for column in columns if isinstance(column, tf.RaggedTensor)])
+    return tf.add_n([column.row_lengths() for column in columns if isinstance(column, (tf.RaggedTensor, TokenFile))])

@@ -1,10 +1,12 @@
 """Texts in parts: their words, and what of long texts, and of many, is encoded at a time."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
+
+from recipes.data.lazy_texts import LazyTexts, TokenFile, token_file
 
 LONGEST_PART = 10_000  # characters of a text
 MOST_CHARACTERS = 1 << 22  # of some texts, that are encoded at a time
@@ -45,17 +47,26 @@ def cut_at_spaces(text: str) -> list[str]:
     return re.findall(rf".{{1,{LONGEST_PART}}}(?:\s(?!/?>)|$)|.{{1,{LONGEST_PART}}}", text, re.MULTILINE)
 
 
-def encode_in_parts(encode: Callable[[list[str]], tf.RaggedTensor], texts: Iterable[str]) -> tf.RaggedTensor:
+def encode_in_parts(
+    encode: Callable[[list[str]], tf.RaggedTensor], texts: Iterable[str] | LazyTexts
+) -> tf.RaggedTensor | TokenFile:
     """Returns what `encode` makes of any number of texts, (B,) to (B, None), some millions of characters at a time.
 
     What an encoding passes through, words as strings, takes many times the memory of the texts, and of its token ids.
+    Those of texts on a disk stay on it.
     """
-    parts: list[list[str]] = [[]]
+    encoded = map(encode, in_parts(texts))
+    return token_file(encoded) if isinstance(texts, LazyTexts) else tf.concat([*encoded], 0)
+
+
+def in_parts(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yields texts some millions of characters at a time, in lists; one of none where there are none."""
+    part: list[str] = []
     characters = 0
     for text in texts:
-        if parts[-1] and characters + len(text) > MOST_CHARACTERS:
-            parts.append([])
-            characters = 0
-        parts[-1].append(text)
+        if part and characters + len(text) > MOST_CHARACTERS:
+            yield part
+            part, characters = [], 0
+        part.append(text)
         characters += len(text)
-    return tf.concat([encode(part) for part in parts], 0)
+    yield part

@@ -24,6 +24,16 @@ def steps_from(start: int) -> tf.data.Dataset:
     return tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(without_autotuner())
 
 
+def rows_on_disk(array: np.ndarray) -> tf.data.Dataset:
+    """Returns the rows of an array that is read from a disk, one by one: from_tensor_slices would read it whole."""
+
+    def read(row: tf.Tensor) -> tf.Tensor:
+        value = tf.numpy_function(lambda row: np.array(array[row]), [row], array.dtype, stateful=False)
+        return tf.ensure_shape(value, array.shape[1:])
+
+    return tf.data.Dataset.range(len(array)).map(read)
+
+
 def without_autotuner() -> tf.data.Options:
     """Returns options without tf.data's autotuner: a map uses all cores, and a dropped iterator is gone at once.
 

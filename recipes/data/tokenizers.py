@@ -5,7 +5,8 @@ vocabulary is learned from training text with `learn`, kept in a run's tokenizer
 """
 
 import io
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from recipes.data.text_parts import at_spaces, cut_at_spaces, split_words
+from recipes.data.text_parts import at_spaces, cut_at_spaces, in_parts, split_words
 from recipes.errors import DataError
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3  # token ids of Words (the first two), Sentences and Subwords
@@ -81,7 +82,10 @@ class Characters(Tokenizer):
     @classmethod
     def learn(cls, texts: Iterable[str]) -> "Characters":
         """Returns the characters of some texts, in the order of their code points."""
-        return cls(tuple(sorted(set().union(*texts))))
+        characters: set[str] = set()
+        for text in texts:
+            characters.update(text)
+        return cls(tuple(sorted(characters)))
 
     @cached_property
     def table(self) -> tf.lookup.StaticHashTable:  # noqa: D102
@@ -111,8 +115,15 @@ class Words(Tokenizer):
     def learn(cls, texts: Iterable[str], vocab_size: int) -> "Words":
         """Returns the most frequent words of some texts: `vocab_size` tokens with padding and unknown."""
         layer = keras.layers.TextVectorization(vocab_size, standardize=None, split=None)
-        parts = [part for text in texts for part in cut_at_spaces(text)]  # as strings, words need many times the memory
-        layer.adapt(tf.data.Dataset.from_tensor_slices(parts or [""]).batch(256).map(split_words))
+        parts = (part for text in texts for part in cut_at_spaces(text))  # as strings, words need many times the memory
+
+        def batches() -> Iterator[list[str]]:
+            yield [*itertools.islice(parts, 256)] or [""]  # there is one of no text, too
+            while some := [*itertools.islice(parts, 256)]:
+                yield some
+
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=tf.TensorSpec((None,), tf.string))
+        layer.adapt(dataset.map(split_words))
         return cls(tuple(map(str, layer.get_vocabulary())))
 
     def encode(self, texts: Any) -> tf.RaggedTensor:  # noqa: D102
@@ -146,6 +157,7 @@ def unknown_note(known: int, what: str) -> dict[str, str]:
     return {} if known else {"note": f"it has no {what} that the model knows"}
 
 
+MOST_LEARNED = 5_000_000  # sentences that pieces are learned from
 SPACE = "\u2581"  # how SentencePiece writes the space before a word, which is part of its first piece
 LONGEST = 64  # characters: what is longer, a web address perhaps, is cut there first, that no word is slow
 UNKNOWN_PENALTY = 10.0  # SentencePiece's: how much less likely than the rarest piece an unknown character is
@@ -165,8 +177,10 @@ class Subwords(Tokenizer):
     first_known = END + 1
 
     @classmethod
-    def learn(cls, texts: Iterable[str], vocab_size: int) -> "Subwords":
+    def learn(cls, texts: Sequence[str], vocab_size: int) -> "Subwords":
         """Returns the pieces of some texts: `vocab_size` tokens, or fewer where there is too little text.
+
+        Of more than `MOST_LEARNED` texts, as many are read that are spread evenly: SentencePiece keeps all in memory.
 
         Raises:
             DataError: If `vocab_size` is less than the number of characters in them and the four ids, or they are
@@ -174,13 +188,16 @@ class Subwords(Tokenizer):
         """
         import sentencepiece
 
-        learned, texts = io.BytesIO(), list(texts)
-        if not any(text.strip() for text in texts):
+        learned, step = io.BytesIO(), -(-len(texts) // MOST_LEARNED) or 1
+        places = range(0, len(texts), step)
+        if not any(texts[place].strip() for place in places):
             raise DataError("no vocabulary can be learned of texts that are white space alone; expected some words")
         try:
             sentencepiece.SentencePieceTrainer.train(
                 sentence_iterator=(
-                    text.decode() for text in tf.strings.reduce_join(at_spaces(texts), -1, separator=" ").numpy()
+                    text.decode()
+                    for part in in_parts(texts[place] for place in places)
+                    for text in tf.strings.reduce_join(at_spaces(part), -1, separator=" ").numpy()
                 ),
                 model_writer=learned,
                 vocab_size=vocab_size,

@@ -1,4 +1,4 @@
-"""Image classifiers: how they are scored, reported, asked and exported."""
+"""Models of labelled images: how they are scored, reported, asked and exported."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ if TYPE_CHECKING:
     import keras
 
     from recipes.data.in_memory import EvaluationData
-    from recipes.data.splits import Splits
+    from recipes.data.splits import DataInfo, Splits
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
 
 
 class ImageClassification:
-    """The kind of a model of (B, H, W, C) pixels in [0, 255] to (B, classes) logits.
+    """The kind of a model of (B, H, W, C) pixels in [0, 255] to (B, classes) logits, or to (B, 1) numbers.
 
-    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}.
+    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}; where an
+    example may have several labels with "labels", a list, and "probabilities"; where it has a number with "value".
 
     Signatures of an export, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
-    (B, classes) float32:
+    (B, classes) float32; of several labels `labels` (B, V) string, "" where one is not there, and `probabilities`
+    (B, V); of a number `value` (B,) float32:
 
     - `serving_default`: `image_bytes` (B,) string, encoded JPEG, PNG, GIF, WebP or BMP of any size up to 64
       megapixels, colour or grey, turned as its EXIF says.
@@ -31,18 +33,17 @@ class ImageClassification:
     """
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
-        """Returns {"loss": in nats, label smoothing included, "accuracy": in [0, 1]} on the test split."""
-        from recipes.kinds.classes import refuse_unknown_classes
-        from recipes.verbs.evaluate import compiled_metrics
+        """Returns the loss and other figures on the test split, by name; see `label_figures.figures`."""
+        from recipes.kinds.label_figures import figures
 
-        refuse_unknown_classes(model, splits.info)
-        return compiled_metrics(model, splits)
+        return figures(model, splits)
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
-        """Yields confusion.png and mistakes.png, of the test split."""
+        """Yields confusion.png and mistakes.png, of the test split; or what `label_figures` has of other labels."""
+        from recipes.kinds.label_figures import exhibits
         from recipes.kinds.plots import classifier_exhibits
 
-        return classifier_exhibits(model, splits)
+        return classifier_exhibits(model, splits) if splits.info.task == "classification" else exhibits(model, splits)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> EvaluationData:
         """Returns the test split of a user's images, or all of them."""
@@ -51,47 +52,46 @@ class ImageClassification:
         return evaluation_images(data, model)
 
     def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
-        """Yields (name, {"label", "probability", "probabilities"}) of images; see `inputs.read_images`."""
+        """Yields (name, what the class docstring says) of images; see `inputs.read_images`."""
         import numpy as np
         import tensorflow as tf
 
-        from recipes.kinds.classes import named_probabilities
+        from recipes.kinds.classes import named_answers
         from recipes.kinds.inputs import predict_each, read_images
         from recipes.verbs.export import in_float32
         from recipes.verbs.load import run_of
 
-        names = run_of(model).label_names
-        classify = tf.function(classify_function(in_float32(model), names), reduce_retracing=True)
+        info = run_of(model).info
+        classify = tf.function(classify_function(in_float32(model), info), reduce_retracing=True)
 
         def predict(images: list[np.ndarray]) -> list[dict[str, Any]]:
-            return named_probabilities(classify(tf.constant(np.stack(images))), names)
+            return named_answers(classify(tf.constant(np.stack(images))), info)
 
         return predict_each(read_images(inputs, tuple(model.input_shape[1:])), predict)
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model, and the signatures that the class docstring lists."""
-        import keras
         import numpy as np
 
         from recipes.data.images import check_channels
+        from recipes.kinds.classes import numbers_of
         from recipes.verbs.export import in_float32
 
         shape = tuple(model.input_shape[1:])
         check_channels(shape)
         served, images = in_float32(model), source.examples(16)
-        classify = classify_function(served, source.info.label_names)
-        probabilities = keras.ops.softmax(served.predict(images.astype(np.float32), verbose=0))
-        answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
+        classify = classify_function(served, source.info)
+        answer = numbers_of(served.predict(images.astype(np.float32), verbose=0), source.info.task)
         return [served], image_signatures(classify, shape, images, answer)
 
 
-def classify_function(model: keras.Model, label_names: tuple[str, ...]) -> Callable[[Any], dict[str, Any]]:
-    """Returns the function (B, H, W, C) images in [0, 255] -> {"label", "probability", "probabilities"}."""
+def classify_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dict[str, Any]]:
+    """Returns the function (B, H, W, C) images in [0, 255] -> what `name_function` answers."""
     import tensorflow as tf
 
     from recipes.kinds.classes import name_function
 
-    name = name_function(model, label_names)
+    name = name_function(model, info)
 
     def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
         return with_one_if_empty(lambda image: name(model(tf.cast(image, tf.float32), training=False)), image)

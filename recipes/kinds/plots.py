@@ -63,16 +63,20 @@ def confusion_exhibit(labels: np.ndarray, guesses: np.ndarray, names: Sequence[s
 
 
 def predictions(
-    model: keras.Model, test: tf.data.Dataset, most: int | None = None
+    model: keras.Model, test: tf.data.Dataset, most: int | None = None, task: str = "classification"
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Returns (the inputs of each batch, labels (N,), probabilities (N, V)) of a split, or of its first `most`."""
+    """Returns (the inputs of each batch, labels (N,), probabilities (N, V)) of a split, or of its first `most`.
+
+    Of several labels, these are (N, V); of numbers, the predictions (N, 1) stand in place of probabilities.
+    """
+    activation = {"classification": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}[task]
 
     @tf.function(input_signature=[test.element_spec[0]])  # Model.predict would split it over the replicas
     def classify(x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(tf.cast(model(x, training=False), tf.float32))
+        return activation(tf.cast(model(x, training=False), tf.float32))
 
     batches, labels, probabilities, count = [], [], [], 0
-    for x, label in test:
+    for x, label, *_ in test:
         batches.append(x.numpy())
         labels.append(label.numpy())
         probabilities.append(classify(x).numpy())
@@ -109,6 +113,18 @@ def draw_confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(names)), rows, fontsize=8)
     axes.set(xlabel="predicted class (no number: under 1 %)", ylabel=f"true class (test examples: {counts.sum():,})")
     figure.colorbar(picture, label="% of the true class", shrink=0.8, ticks=[0, 1, 5, 10, 20, 50, 100])
+    return figure
+
+
+def draw_numbers(labels: np.ndarray, values: np.ndarray, name: str = "label") -> Figure:
+    """Draws predicted numbers, (N,), over true ones, (N,), with the line on which they would be equal."""
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    axes = figure.subplots()
+    ends = [min(labels.min(), values.min()), max(labels.max(), values.max())]
+    axes.plot(ends, ends, color="grey", linewidth=1)
+    axes.scatter(labels, values, s=8, alpha=max(0.05, min(0.6, 300 / len(labels))), linewidths=0)
+    axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+    axes.grid(alpha=0.3)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Text classifiers: how they are scored, reported, asked and exported."""
+"""Models of labelled texts: how they are scored, reported, asked and exported."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ SHOWN_WORDS = 80  # of a text in a report, its last
 
 
 class TextClassification:
-    """The kind of a model of (B, T) token ids, 0 for padding, to (B, classes) logits.
+    """The kind of a model of (B, T) token ids, 0 for padding, to (B, classes) logits, or to (B, 1) numbers.
 
-    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}; with a "note"
-    where no word of a text is known, so that the answer says nothing of it. Signatures of an export, both with the
-    outputs `label` (B,) string, `probability` (B,) float32, `probabilities` (B, classes) float32 and `known_words` (B,)
-    int32, how many of the words that were read are known: `serving_default` takes `text` (B,) string in UTF-8,
-    `token_ids` takes `token_ids` (B, T) int32.
+    `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}; where a text
+    may have several labels with "labels", a list, and "probabilities"; where it has a number with "value"; and with a
+    "note" where no word of a text is known, so that the answer says nothing of it. Signatures of an export, both with
+    the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities` (B, classes) float32 (of several
+    labels `labels` (B, V) string, "" where one is not there, and `probabilities`; of a number `value` (B,) float32),
+    and `known_words` (B,) int32, how many of the words that were read are known: `serving_default` takes `text` (B,)
+    string in UTF-8, `token_ids` takes `token_ids` (B, T) int32.
 
     Args:
         sequence_length: How many of a text's last words a model without a run reads.
@@ -36,19 +38,21 @@ class TextClassification:
         self.sequence_length = sequence_length
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
-        """Returns {"loss": in nats, "accuracy": in [0, 1]} on the test split."""
-        from recipes.kinds.classes import refuse_unknown_classes
-        from recipes.verbs.evaluate import compiled_metrics
+        """Returns the loss and other figures on the test split, by name; see `label_figures.figures`."""
+        from recipes.kinds.label_figures import figures
 
-        refuse_unknown_classes(model, splits.info)
-        return compiled_metrics(model, splits)
+        return figures(model, splits)
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
         """Yields confusion.png and mistakes.txt, of the test split; nothing without one, or without a tokenizer."""
+        from recipes.kinds.label_figures import exhibits
         from recipes.kinds.plots import confusion_exhibit, predictions, surest_mistakes
 
         tokenizer = splits.info.tokenizer
         if splits.test is None or tokenizer is None:
+            return
+        if splits.info.task != "classification":
+            yield from exhibits(model, splits)
             return
         batches, labels, probabilities = predictions(model, splits.test)
         if not len(labels):
@@ -74,14 +78,14 @@ class TextClassification:
         return evaluation_texts(data, model)
 
     def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
-        """Yields (the text or its file, {"label", "probability", "probabilities"}); see `inputs.read_texts`.
+        """Yields (the text or its file, what the class docstring says); see `inputs.read_texts`.
 
         Of a text without a known word also a "note".
         """
         import tensorflow as tf
 
         from recipes.data.tokenizers import unknown_note
-        from recipes.kinds.classes import named_probabilities
+        from recipes.kinds.classes import named_answers
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.export import in_float32
         from recipes.verbs.load import run_of
@@ -94,7 +98,7 @@ class TextClassification:
 
         def predict(texts: list[str]) -> list[dict[str, Any]]:
             answer = classify(tf.constant(texts))
-            named = named_probabilities(answer, run.label_names)
+            named = named_answers(answer, run.info)
             notes = [unknown_note(known, "word") for known in answer["known_words"].numpy()]
             return [prediction | note for prediction, note in zip(named, notes, strict=True)]
 
@@ -102,16 +106,15 @@ class TextClassification:
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model and its words, and the signatures that the class docstring lists."""
-        import keras
         import tensorflow as tf
 
+        from recipes.kinds.classes import numbers_of
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
         texts = tokenizer.decode(source.examples(16)).numpy()
         token_ids = padded_ids(tokenizer, texts, length).numpy()
-        probabilities = keras.ops.softmax(served.predict(token_ids, verbose=0))
-        answer = {"probabilities": keras.ops.convert_to_numpy(probabilities)}
+        answer = numbers_of(served.predict(token_ids, verbose=0), source.info.task)
         classify = classify_ids_function(served, source.info)
 
         def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -139,7 +142,7 @@ class TextClassification:
 def classify_texts_function(
     model: keras.Model, info: DataInfo, sequence_length: int
 ) -> Callable[[Any], dict[str, Any]]:
-    """Returns the function (B,) strings -> {"label", "probability", "probabilities", "known_words"}."""
+    """Returns the function (B,) strings -> what `name_function` answers, and "known_words"."""
     import tensorflow as tf
 
     tokenizer, classify_ids = info.known_tokenizer(), classify_ids_function(model, info)
@@ -154,12 +157,12 @@ def classify_texts_function(
 
 
 def classify_ids_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dict[str, Any]]:
-    """Returns the function (B, T) int32 token ids -> {"label", "probability", "probabilities", "known_words"}."""
+    """Returns the function (B, T) int32 token ids -> what `name_function` answers, and "known_words"."""
     import tensorflow as tf
 
     from recipes.kinds.classes import name_function
 
-    tokenizer, name = info.known_tokenizer(), name_function(model, info.label_names)
+    tokenizer, name = info.known_tokenizer(), name_function(model, info)
 
     def classify(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         known_words = tf.math.count_nonzero(tokenizer.is_known(token_ids), 1, dtype=tf.int32)

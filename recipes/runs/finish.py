@@ -49,7 +49,10 @@ def finish_run(
     test = figures(model, splits) if splits.test is not None or splits.train_step else {}
     refuse_nan(test, "on the test split")
     logs = history.last(stopping.epoch if stopping else None)
-    notes = diverged(history.first_loss, {"training": logs.get("loss"), "test": test.get("loss")})
+    first = history.first_loss
+    if run.info.task == "regression" and first is not None:
+        first = max(1.0, first)  # what the labels' mean reaches, wherever the first batch lies
+    notes = diverged(first, {"training": logs.get("loss"), "test": test.get("loss")})
     if stopping:
         notes.append(stopping.note(len(history.rows)))
     run.metrics = {

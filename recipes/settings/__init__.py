@@ -86,11 +86,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Labelled(Settings):
-    """What every run on labelled examples has: `class Config(Labelled)`."""
+    """What every run on labelled examples has."""
 
     task: Literal["auto", "classification", "multi_label", "regression"] = "auto"  # auto: what the labels look like
     class_weight: Literal["none", "balanced"] = "none"  # balanced: all classes weigh the same, however many each has
     label_smoothing: Share = 0.0  # probability that the targets spread over all classes; 0: none
+    label_column: str = ""  # of a table: the labels; "": guessed, and said
+    label_separator: str = ""  # of a table: stands between several labels of one example; "": each has one
+    weight_column: str = ""  # of a table: how much each example counts; "": all the same
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,15 +133,13 @@ class CaptionedImages(Images):
 
 
 @dataclass(frozen=True)
-class LabelledImages(Images, Labelled):
+class LabelledImages(Labelled):
     """Settings of a recipe that learns from images with labels."""
 
+    image_column: str = ""  # of a table: images, or their paths from its folder on; "": guessed, and said
     rand_augment: Strength = 0.0  # strength of two operations drawn for each image (RandAugment); 0: none
     mixup: NotNegative = 0.0  # alpha of mixup, as 0.2: images and labels are mixed in pairs; 0: they are not
     cutmix: NotNegative = 0.0  # alpha of CutMix, as 1: a box of each image is another's; 0: none
-    label_column: str = ""  # of a table: the labels; "": guessed, and said
-    label_separator: str = ""  # of a table: stands between several labels of one image; "": each has one
-    weight_column: str = ""  # of a table: how much each image counts; "": all the same
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,6 @@ class LabelledTexts(Labelled):
     """Settings of a recipe that learns from texts with labels."""
 
     text_column: str = ""  # of a table: the texts; "": guessed, and said
-    label_column: str = ""  # of a table: the labels; "": guessed, and said
-    label_separator: str = ""  # of a table: stands between several labels of one text; "": each has one
-    weight_column: str = ""  # of a table: how much each text counts; "": all the same
 
 
 @dataclass(frozen=True)

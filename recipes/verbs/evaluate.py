@@ -92,7 +92,9 @@ def data_of_run(
                 f"the classes of {data} are {', '.join(test.label_names)}; expected those of the model, in their "
                 f"order: {', '.join(run.info.label_names)}"
             )
-        whole = {"validation_fraction": 0.0, "max_examples": None, "subsampling": 0.0}
+        whole: dict[str, Any] = {"validation_fraction": 0.0, "max_examples": None, "subsampling": 0.0}
+        if run and isinstance(data, (tuple, list)):  # labels are read as what they were in training
+            whole |= {"task": run.info.task, "class_weight": "none"}
         whole["batch_size"] = min(config.batch_size, test.examples)
         own = {field.name for field in fields(config)} - changes.keys()
         return with_changes(config, **{name: value for name, value in whole.items() if name in own}), test.data
