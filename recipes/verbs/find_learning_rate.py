@@ -76,11 +76,18 @@ def find_rate(
         run_epochs(model, endless(splits, batches), 1, [ramp])
     rates, losses = rates[: len(ramp.losses)], np.array(ramp.losses)
     smoothed = smooth(losses)
-    steepest, tenth = suggestions(rates, smoothed)
     folder = new_folder(Path(runs) / recipe_name(config), prefix="rate-")
     write_atomically(folder / "rates.csv", lambda path: _write_rows(path, rates, losses, smoothed))
-    picture = draw_rates(rates, losses, smoothed, {"steepest": steepest, "a tenth of the lowest": tenth}, splits.info)
-    save_picture(picture, folder / "rates.png")
+    found = suggestions(rates, losses, smoothed)
+    marks = dict(zip(("steepest", "a tenth of the lowest"), found or (), strict=False))
+    if len(rates):
+        save_picture(draw_rates(rates, losses, smoothed, marks, splits.info), folder / "rates.png")
+    if found is None:
+        raise TrainingError(
+            f"the loss falls at none of these rates, see {folder}; expected one that does. Try a smaller lowest, more "
+            "steps, or look at the data"
+        )
+    steepest, tenth = found
     print(f"the loss falls fastest at {steepest:.2g}; a tenth of the rate where it is lowest is {tenth:.2g}")
     print(f"picture: {folder / 'rates.png'}")
     print(f"next: recipes fit {command_name(config)} --learning-rate {steepest:.2g}", flush=True)
@@ -137,24 +144,22 @@ def smooth(losses: np.ndarray) -> np.ndarray:
     return np.array(smoothed)
 
 
-def suggestions(rates: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
+def suggestions(rates: np.ndarray, losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float] | None:
     """Returns (the rate where the smoothed loss falls fastest, a tenth of the rate where it is lowest).
 
-    Slopes are by the logarithm of the rate. The first is looked for before the lowest loss, and after the steps whose
-    average is still that of a few losses, in which chance is steepest.
-
-    Raises:
-        TrainingError: If the loss never falls.
+    Neither is looked for in the first steps, whose averages are of few losses, and lowest or steepest by chance. The
+    slope at a step is by the logarithm of the rate, over an eighth of the way to the lowest loss to either side, at
+    most 4 steps. None where the loss never falls by more than the losses of steps are apart.
     """
-    lowest = int(smoothed.argmin()) if len(smoothed) else 0
-    if lowest < 2:
-        raise TrainingError(
-            "the loss falls at none of these rates; expected one that does. Try a smaller lowest, more steps, or look "
-            "at the data"
-        )
-    slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
-    first = min(round(1 / (1 - SMOOTHING)), lowest // 2)
-    return float(rates[first + slopes[first:].argmin()]), float(rates[lowest] / 10)
+    first = min(round(1 / (1 - SMOOTHING)), len(smoothed) // 4)
+    lowest = first + int(smoothed[first:].argmin()) if len(smoothed) else 0
+    if lowest - first < 2 or smoothed[first] - smoothed[lowest] <= losses[first : 2 * first].std():
+        return None
+    span = max(1, min(4, (lowest - first) // 8))
+    steps = np.arange(first, lowest + 1)
+    before, after = np.maximum(steps - span, first), np.minimum(steps + span, lowest)
+    slopes = (smoothed[after] - smoothed[before]) / np.log(rates[after] / rates[before])
+    return float(rates[first + slopes.argmin()]), float(rates[lowest] / 10)
 
 
 def endless(splits: Splits, batches: int) -> Splits:

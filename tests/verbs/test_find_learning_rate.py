@@ -16,19 +16,31 @@ from recipes.cli import main
 from recipes.data.splits import Splits
 from recipes.errors import ConfigError, TrainingError
 from recipes.runs.run_list import list_runs
+from recipes.settings import with_changes
 from recipes.verbs.find_learning_rate import RateRamp, smooth, suggestions
 
-TINY = mnist_dense.TINY
+TINY = with_changes(mnist_dense.TINY, units=(64,), dropout=0.0, crop_padding=0)  # which learns at once
 
 
 def test_the_steepest_fall_and_a_tenth_of_the_lowest():
     rates = np.array([1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0])
-    smoothed = np.array([2.0, 1.9, 1.5, 0.9, 0.8, 0.0])
-    assert suggestions(rates, smoothed) == pytest.approx((10.0, 1.0)), "0.8 to 0.0"
-    assert suggestions(rates, np.array([2.0, 1.9, 1.5, 0.9, 0.8, 9.0])) == pytest.approx((1e-2, 1e-1))
-    assert suggestions(rates, np.array([9.0, 1.9, 1.5, 0.9, 0.8, 9.0])) == pytest.approx((1e-2, 1e-1)), "chance"
-    with pytest.raises(TrainingError, match="the loss falls at none of these rates"):
-        suggestions(rates, np.array([1.0, 1.1, 1.2, 1.3, 1.4, 9.0]))
+
+    def of(*losses):
+        return suggestions(rates, np.array(losses), np.array(losses))
+
+    assert of(2.0, 1.9, 1.5, 0.9, 0.8, 0.0) == pytest.approx((10.0, 1.0)), "0.8 to 0.0"
+    assert of(2.0, 1.9, 1.5, 0.9, 0.8, 9.0) == pytest.approx((1e-2, 1e-1)), "before the lowest"
+    assert of(9.0, 1.9, 1.5, 0.9, 0.8, 9.0) == pytest.approx((1e-2, 1e-1)), "the first is chance"
+    assert of(1.0, 1.1, 1.2, 1.3, 1.4, 9.0) is None
+
+
+def test_a_fall_that_is_no_more_than_the_losses_of_steps_differ_is_chance():
+    rates, losses = np.geomspace(1e-7, 10, 100), np.random.default_rng(0).normal(2.3, 0.1, 100)
+    assert suggestions(rates, losses, smooth(losses)) is None
+    losses[60:] -= np.linspace(0, 1, 40)
+    steepest, tenth = suggestions(rates, losses, smooth(losses))
+    assert rates[60] < steepest
+    assert tenth == pytest.approx(1.0)
 
 
 def test_a_constant_loss_is_smoothed_to_itself():
@@ -55,7 +67,7 @@ def test_it_writes_its_picture_and_numbers_and_no_run(capsys):
     steps = np.array(rows[1:], float)
     np.testing.assert_allclose(np.diff(np.log(steps[:, 0])), np.log(1e6) / 29, rtol=1e-6)
     np.testing.assert_allclose(smooth(steps[:, 1]), steps[:, 2], rtol=1e-12)
-    assert rates[:2] == suggestions(steps[:, 0], steps[:, 2])
+    assert rates[:2] == suggestions(*steps.T)
     assert 1e-5 < rates.steepest < 10
     assert {path.name for path in rates.folder.iterdir()} == {"rates.csv", "rates.png"}
     assert rates.folder.name.startswith("rate-")
@@ -64,16 +76,23 @@ def test_it_writes_its_picture_and_numbers_and_no_run(capsys):
     assert f"next: recipes fit mnist_dense --learning-rate {rates.steepest:.2g}" in capsys.readouterr().out
 
 
+def test_where_the_loss_never_falls_the_picture_shows_it(tmp_path):
+    with pytest.raises(TrainingError, match=r"the loss falls at none of these rates, see runs.mnist_dense.rate-"):
+        mnist_dense.find_learning_rate(TINY, lowest=1e3, highest=1e9, steps=10)
+    [folder] = (tmp_path / "runs" / "mnist_dense").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"rates.csv", "rates.png"}
+
+
 def test_the_same_line_finds_the_same(tmp_path):
-    one, two = (mnist_dense.find_learning_rate(TINY, steps=20, lowest=1e-5, runs=runs) for runs in ("a", "b"))
+    one, two = (mnist_dense.find_learning_rate(TINY, steps=30, lowest=1e-5, runs=runs) for runs in ("a", "b"))
     assert (one.folder / "rates.csv").read_text() == (two.folder / "rates.csv").read_text()
 
 
 def test_updates_of_several_batches_and_other_settings_are_tested_as_they_train():
     rates = mnist_dense.find_learning_rate(
-        TINY, steps=20, lowest=1e-5, accumulate_steps=3, clip_norm=1.0, average_weights=0.9, early_stopping=1
+        TINY, steps=30, lowest=1e-5, accumulate_steps=3, clip_norm=1.0, average_weights=0.9, early_stopping=1
     )
-    assert len((rates.folder / "rates.csv").read_text().split()) <= 21
+    assert len((rates.folder / "rates.csv").read_text().split()) <= 31
 
 
 def test_a_users_own_finite_splits_are_repeated():
@@ -103,7 +122,8 @@ def test_bad_options_are_refused(options, message):
 
 @pytest.mark.parametrize("verb", ["find-learning-rate", "find_learning_rate"])
 def test_the_command_prints_json(verb, capsys):
-    arguments = ["--setting", "TINY", "--lowest", "1e-5", "--steps", "20", "--json"]
+    easy = ["--units", "64", "--dropout", "0", "--crop-padding", "0"]
+    arguments = ["--setting", "TINY", "--lowest", "1e-5", "--steps", "30", "--json", *easy]
     assert main([verb, "mnist_dense", *arguments]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["steepest"] > 0

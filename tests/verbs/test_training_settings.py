@@ -332,3 +332,18 @@ def test_a_search_takes_the_best_epoch_of_a_trial(monkeypatch):
 def test_a_recipe_with_its_own_loop_has_them_all():
     model = fit_bandit(BANDIT, average_weights=0.9, accumulate_steps=2, clip_norm=1.0, early_stopping=5)
     assert model.run.metrics["early_stopping"]["best_epoch"] >= 1
+
+
+@pytest.mark.slow
+def test_every_recipe_has_them_all_and_is_resumed_exactly(recipe, monkeypatch):
+    strip_report(recipe, monkeypatch)
+    settings = {"average_weights": 0.9, "accumulate_steps": 2, "clip_norm": 1.0, "early_stopping": 2}
+    settings |= {"constant_rate": True, "epochs": 2, "checkpoint_steps": 1}
+    alone = recipe.fit(recipe.TINY, callbacks=Crash(-1), runs="alone", **settings)
+    with pytest.raises(RuntimeError, match="crash"):
+        recipe.fit(recipe.TINY, callbacks=Crash(3), **settings)
+    resumed = recipe.fit(recipe.TINY, callbacks=Crash(-1), **settings)
+    stored = recipe.load(resumed.run.folder)
+    for one, two, three in zip(alone.get_weights(), resumed.get_weights(), stored.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
