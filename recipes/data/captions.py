@@ -18,6 +18,7 @@ from recipes.data.splits import Splits
 from recipes.data.standins.scenes import SIZE
 from recipes.data.text_batches import Column, with_follows
 from recipes.data.text_parts import encode_in_parts, split_words
+from recipes.data.tf_data import in_python
 from recipes.data.tokenizers import START, Sentences, Tokenizer
 from recipes.errors import DataError
 
@@ -119,7 +120,7 @@ def image_and_caption_batch(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor]
     def images_at(positions: tf.Tensor) -> tf.Tensor:
         if not on_disk:
             return tf.cast(tf.gather(held, positions), dtype)
-        images = tf.numpy_function(lambda rows: bank[rows].astype(np.float32), [positions], tf.float32, stateful=False)
+        images = in_python(lambda rows: bank[rows].astype(np.float32), [positions], tf.float32)
         return tf.ensure_shape(images, (None, *shape))
 
     def arrange(captions: tf.Tensor, positions: tf.Tensor) -> tuple[Any, tf.Tensor]:

@@ -13,6 +13,7 @@ from recipes.data.bad_files import complaint
 from recipes.data.image_files import decode_file
 from recipes.data.image_items import read_image
 from recipes.data.in_memory import fingerprint
+from recipes.data.tf_data import in_python
 from recipes.data.tfds_records import Records
 from recipes.errors import DataError
 
@@ -64,7 +65,7 @@ class LazyImages:
         def read(place: np.ndarray) -> np.ndarray:
             return self.read(int(self.rows[place]))
 
-        return tf.ensure_shape(tf.numpy_function(read, [place], self.dtype, stateful=False), self.image_shape)
+        return tf.ensure_shape(in_python(read, [place], self.dtype), self.image_shape)
 
     def each(self) -> Iterator[np.ndarray | DataError]:
         """Yields each image, in order, or why it cannot be read; some are decoded ahead, on all processors."""

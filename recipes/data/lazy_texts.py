@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.tf_data import in_python
 from recipes.devices.environment import cache_dir
 from recipes.errors import DataError
 
@@ -86,7 +87,7 @@ class TokenFile:
             rows = [self.flat_values[self.row_splits[place] : self.row_splits[place + 1]] for place in index]
             return np.concatenate([*rows, np.zeros(0, np.int32)]), np.array([len(row) for row in rows], np.int64)
 
-        values, lengths = tf.numpy_function(read, [index], (tf.int32, tf.int64), stateful=False)
+        values, lengths = in_python(read, [index], (tf.int32, tf.int64))
         return tf.RaggedTensor.from_row_lengths(tf.ensure_shape(values, (None,)), tf.ensure_shape(lengths, (None,)))
 
 
@@ -109,7 +110,7 @@ def windows_at(token_ids: np.ndarray, starts: tf.Tensor, length: int) -> tf.Tens
     def read(starts: np.ndarray) -> np.ndarray:
         return np.stack([token_ids[start : start + length] for start in starts])
 
-    return tf.ensure_shape(tf.numpy_function(read, [starts], tf.int32, stateful=False), (None, length))
+    return tf.ensure_shape(in_python(read, [starts], tf.int32), (None, length))
 
 
 def in_blocks(array: np.ndarray, size: int = 1 << 22) -> Iterator[np.ndarray]:

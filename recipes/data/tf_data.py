@@ -1,6 +1,9 @@
-"""tf.data streams whose batches follow from the number of their step."""
+"""tf.data streams whose batches follow from the number of their step, and functions of Python inside of them."""
 
-from collections.abc import Callable
+import atexit
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +27,51 @@ def steps_from(start: int) -> tf.data.Dataset:
     return tf.data.Dataset.range(start, np.iinfo(np.int64).max).with_options(without_autotuner())
 
 
+class _Calls:
+    """How many calls of Python are under way in tf.data's threads, and whether Python is about to end.
+
+    What a stream reads ahead, it reads in threads of its own, and an interpreter that ends waits for them while they
+    wait for it. So before it ends, calls are refused, which fills what is read ahead, and those under way are awaited.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.under_way, self.ending = threading.Lock(), 0, False
+        atexit.register(self.end)
+
+    def make(self, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+        """Returns a function's answer."""
+        with self.lock:
+            self.under_way += 1
+        try:
+            if self.ending:
+                raise RuntimeError("Python is about to end")
+            return function(*arguments)
+        finally:
+            with self.lock:
+                self.under_way -= 1
+
+    def end(self) -> None:
+        """Returns when no call is under way any more, nor comes."""
+        self.ending = True
+        still, deadline = 0, time.monotonic() + 10
+        while still < 10 and time.monotonic() < deadline:  # 10 times in a row: one ends, the next begins
+            time.sleep(0.005)
+            still = 0 if self.under_way else still + 1
+
+
+_calls = _Calls()
+
+
+def in_python(function: Callable[..., Any], inputs: Sequence[Any], dtypes: Any) -> Any:
+    """Returns what a function of NumPy arrays answers, in a graph of tf.data; see `tf.numpy_function`."""
+    return tf.numpy_function(lambda *arrays: _calls.make(function, arrays), inputs, dtypes, stateful=False)
+
+
 def rows_on_disk(array: np.ndarray) -> tf.data.Dataset:
     """Returns the rows of an array that is read from a disk, one by one: from_tensor_slices would read it whole."""
 
     def read(row: tf.Tensor) -> tf.Tensor:
-        value = tf.numpy_function(lambda row: np.array(array[row]), [row], array.dtype, stateful=False)
+        value = in_python(lambda row: np.array(array[row]), [row], array.dtype)
         return tf.ensure_shape(value, array.shape[1:])
 
     return tf.data.Dataset.range(len(array)).map(read)
