@@ -7,6 +7,7 @@ stream can be entered at any step, is the same every time, and the same wherever
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,9 @@ from recipes.errors import DataError
 
 if TYPE_CHECKING:
     from recipes.data.in_memory import Columns
+
+#: How many images are decoded at a time: while one is handed on, each processor has another
+DECODED_AHEAD = 2 * (os.cpu_count() or 1)
 
 #: (images (B, H, W, C), seed (2,) int64, worker, workers) -> images of the same shape and dtype: those of one worker,
 #: changed as they are in the whole batch
@@ -185,7 +189,7 @@ def train_batches(
 
         if not isinstance(images, LazyImages):
             return endless(batch, start)
-        decoded = steps_from(start).map(places_of).unbatch().map(images.at, tf.data.AUTOTUNE, deterministic=True)
+        decoded = steps_from(start).map(places_of).unbatch().map(images.at, DECODED_AHEAD, deterministic=True)
         steps_and_images = tf.data.Dataset.zip((steps_from(start), decoded.batch(rows, drop_remainder=True)))
         return steps_and_images.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
@@ -205,7 +209,7 @@ def eval_batches(columns: Columns, batch_size: int, seed: int = 0, pairing: Pair
         return pairing(batch[0], tf.stack([seed, -1 - number]), 0, 1)  # none of training's steps
 
     if isinstance(images, LazyImages):
-        dataset = tf.data.Dataset.range(len(images)).map(images.at, num_parallel_calls=tf.data.AUTOTUNE)
+        dataset = tf.data.Dataset.range(len(images)).map(images.at, num_parallel_calls=DECODED_AHEAD)
         dataset = tf.data.Dataset.zip((dataset, *map(tf.data.Dataset.from_tensor_slices, others)))
     elif isinstance(images, np.memmap):  # windows of a text, and the next of each token
         dataset = tf.data.Dataset.zip(tuple(map(rows_on_disk, columns)))

@@ -1,5 +1,7 @@
 """What does not fit in memory: the same bits as in memory, of folders, arrays on a disk and tensorflow-datasets."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -217,3 +219,22 @@ def test_a_list_of_images_in_any_form_is_read_as_files_are(tmp_path):
     (tmp_path / "3.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"3.png is not a readable image"):
         find_images("", **ask, data=(paths, labels))
+
+
+def test_a_process_ends_while_a_stream_reads_ahead(tmp_path):
+    """Its threads wait for Python, which waits for them: calls are refused before it ends."""
+    program = """
+import numpy as np, tensorflow as tf, time
+from recipes.data.image_batches import train_batches
+from recipes.data.lazy_images import LazyImages
+
+def read(row):
+    time.sleep(0.002)
+    return np.zeros((2, 2, 1), np.uint8)
+
+images = LazyImages(read, (2, 2, 1), np.arange(40))
+stream = iter(train_batches((images, np.arange(40)), 4, 0)())
+next(stream)
+"""
+    done = subprocess.run([sys.executable, "-c", program], timeout=120, capture_output=True)
+    assert done.returncode == 0, done.stderr
