@@ -15,6 +15,7 @@ from recipes.runs.figure_text import shortened
 
 MOST_CLASSES = 40  # a confusion matrix of more cannot be read
 MOST_EXAMPLES = 10_000  # of the test split that are looked at
+MOST_BYTES = 1 << 28  # of them, which are kept to show those that are mistaken
 MOST_TOKENS = 64  # in a row or a column of a map of attention
 
 
@@ -81,7 +82,7 @@ def predictions(
         labels.append(label.numpy())
         probabilities.append(classify(x).numpy())
         count += len(label)
-        if most and count >= most:
+        if most and (count >= most or sum(batch.nbytes for batch in batches) >= MOST_BYTES):
             break
     if not batches:
         return [], np.zeros(0, int), np.zeros((0, 0))

@@ -38,7 +38,8 @@ def refuse_changed_data(run: Run, info: DataInfo) -> None:
         counts = [", ".join(f"{n:,} {split}" for split, n in one.examples.items()) for one in (run.info, info)]
         raise DataError(
             f"{info.name} has changed since the run in {run.folder}: it had {counts[0]}, and has {counts[1]} examples. "
-            "What is held out of it now may have been trained on. Pass other data as data=, or train again"
+            "Or an older version of this package held out others. What is held out now may have been trained on. Pass "
+            "other data as data=, or train again"
         )
 
 

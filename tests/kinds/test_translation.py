@@ -172,7 +172,7 @@ def test_a_sentence_ends_with_its_line_and_a_byte_order_mark_is_no_part_of_it(tm
     """A form feed, U+2028 and U+0085 are white space within it."""
     path = tmp_path / "pairs.tsv"
     path.write_bytes("one\x0ctwo\u2028three\teins\u0085zwei\r\nfour\tvier\n".encode("utf-8-sig"))
-    arrays, _ = find_pairs(None, path)
+    arrays, _ = find_pairs(translate_seq2seq.Config(), path)
     assert [side.tolist() for side in arrays.train] == [["one\x0ctwo\u2028three", "four"], ["eins\u0085zwei", "vier"]]
 
 
