@@ -204,7 +204,7 @@ def read_config_of_run(config_class: type[SettingsT], path: str | Path) -> Setti
     for name, expected in {**dict.fromkeys(FOLLOWED_THE_DATA), **config_class.former}.items():
         if name in values and name not in own and (expected is None or values[name] == expected):
             del values[name]
-    if "image_shape" in own:  # it followed the data, too
+    if "image_shape" in own and "on_bad_file" not in values:  # before version 0.3: it followed the data, too
         values.pop("image_shape", None)
     while True:
         try:

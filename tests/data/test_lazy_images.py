@@ -238,3 +238,8 @@ next(stream)
 """
     done = subprocess.run([sys.executable, "-c", program], timeout=120, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_evaluated_at_the_size_that_was_asked_for(photographs):
+    model = cifar_convnet.fit(cifar_convnet.Config(**TINY | {"epochs": 1}), photographs)
+    assert cifar_convnet.evaluate() == model.run.metrics["test"], "read back, with its image_shape"
