@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from recipes import cifar_convnet, imdb_lstm, mnist_dense, shakespeare_gpt, show_attend_tell, translate_seq2seq
 from recipes.data.caption_sources import find_captions
@@ -85,3 +86,14 @@ def test_one_epoch_of_softmax_regression_on_mnist():
 def test_the_perceptron_reaches_its_figure():
     needs("mnist")
     assert mnist_dense.fit(offline="error").run.metrics["test"]["accuracy"] >= 0.984
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [cifar_convnet, imdb_lstm, translate_seq2seq], ids=lambda recipe: recipe.__name__)
+def test_real_data_is_the_same_in_memory_and_on_the_disk(recipe):
+    needs(recipe.Config().dataset)
+    kept, read = (recipe.load_data(recipe.Config(in_memory=how)) for how in ("yes", "no"))
+    assert kept.info == read.info
+    for one, other in zip(kept.train.take(20), read.train.take(20), strict=True):
+        for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+            np.testing.assert_array_equal(a, b)
