@@ -167,6 +167,7 @@ def fit_pretrained(**changes):
     return recipe.fit(recipe.TINY, ((PHOTOGRAPHS, SAID), (PHOTOGRAPHS, SAID)), **PRETRAINED, **changes)
 
 
+@pytest.mark.slow
 def test_a_pretrained_encoders_annotations_are_what_it_reads_and_exports(plain, tmp_path):
     model = fit_pretrained()
     assert model.input_shape[0] == (None, 4, 320)

@@ -77,10 +77,9 @@ def image_splits(
         arrays = arrays.mapped(lambda columns: (at_shape(columns[0], shape), *columns[1:]))
     uses_labels = hasattr(config, "task")  # where a model learns of images alone, all classes are one
     splits = three_way(arrays, config.validation_fraction, config.max_examples, stratified=uses_labels)
-    train, validation, test = splits
     if uses_labels:
         config.refuse_for_task(arrays.task)
-        train = with_weights(train, config.class_weight)
+    train, validation, test = with_weights(splits, getattr(config, "class_weight", "none"))
     image_shape = train[0].shape[1:]
     padding = getattr(config, "crop_padding", 0)
     if padding >= min(image_shape[:2]):

@@ -113,12 +113,15 @@ def _holds_splits(data: Any) -> bool:
     )
 
 
-def with_weights(train: Columns, class_weight: str) -> Columns:
-    """Returns training columns with weights that a setting asks for, times those that they have."""
-    if class_weight == "none":
-        return train
+def with_weights(
+    splits: tuple[Columns, Columns | None, Columns], class_weight: str
+) -> tuple[Columns, Columns | None, Columns]:
+    """Returns splits, training with the weights that a setting asks for, times those that it has, others with none."""
+    train, validation, test = splits
     examples, labels, *weights = train
-    return examples, labels, balanced_weights(labels) * (weights[0] if weights else np.float32(1))
+    if class_weight == "balanced":
+        train = examples, labels, balanced_weights(labels) * (weights[0] if weights else np.float32(1))
+    return train, validation and validation[:2], test[:2]
 
 
 def known_labels(model: Any) -> tuple[str, tuple[str, ...]]:
@@ -210,7 +213,7 @@ def three_way(
             return columns
         return held_out(columns, max_examples / len(columns[0]))[1]  # of all classes, however they are ordered
 
-    return few(train), few(validation)[:2] if validation else None, few(test)[:2]  # weights are of training alone
+    return few(train), few(validation) if validation else None, few(test)
 
 
 def _note_single(labels: np.ndarray, names: tuple[str, ...]) -> None:

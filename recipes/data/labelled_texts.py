@@ -63,8 +63,8 @@ def labelled_text_splits(config: Any, data: Any = None, tokenizer: Tokenizer | N
     arrays, info = find_labelled_texts(config.dataset, config.offline, plain, **how)
     config.refuse_for_task(arrays.task)
     info = with_origin(info, data)
-    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples)
-    train = with_weights(train, config.class_weight)
+    splits = three_way(arrays, config.validation_fraction, config.max_examples)
+    train, validation, test = with_weights(splits, config.class_weight)
     words = tokenizer or Words.learn(train[0], config.vocab_size)
 
     def columns(split: Columns) -> list[Column]:

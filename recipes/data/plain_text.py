@@ -28,7 +28,7 @@ PART = 1 << 20  # characters that are looked at, or encoded, at a time
 MEMORY_PER_CHARACTER = 16  # bytes, at most, until a text is windows of characters: measured
 
 
-def find_text(dataset: str, offline: str, data: Any = None, in_memory: str = "yes") -> tuple[Arrays, DataInfo]:
+def find_text(dataset: str, offline: str, data: Any = None, in_memory: str | None = None) -> tuple[Arrays, DataInfo]:
     """Returns one long text a split and what it is: in one piece, or on a disk in parts, see `parts_of`.
 
     Args:
@@ -36,7 +36,7 @@ def find_text(dataset: str, offline: str, data: Any = None, in_memory: str = "ye
         offline: "stand-in" or "error".
         data: A user's own: the text itself (a str with a line break in it), the path of a text file, or two or three
             of them: training, (validation,) test. Of one, the ninth tenth is for validation and the last for testing.
-        in_memory: "yes", "no" or "auto".
+        in_memory: "yes", "no" or "auto"; None: a text that does not stay in memory is of no use.
 
     Raises:
         DataError: If there is no such text, or none in it.
@@ -87,9 +87,9 @@ def _in_memory(own: Sequence[Any]) -> list[Columns]:
     return [(np.array([text], object),) for text in texts]
 
 
-def _on_disk(own: Sequence[Any], in_memory: str) -> list[Columns] | None:
+def _on_disk(own: Sequence[Any], in_memory: str | None) -> list[Columns] | None:
     """Returns the same of files that do not stay in memory; None of others."""
-    if not all(isinstance(part, (str, Path)) and len(str(part)) < 1000 and Path(part).is_file() for part in own):
+    if in_memory is None or not all(map(_is_file, own)):
         return None
     paths = [Path(part) for part in own]
     needed = MEMORY_PER_CHARACTER * sum(path.stat().st_size for path in paths)
@@ -100,6 +100,12 @@ def _on_disk(own: Sequence[Any], in_memory: str) -> list[Columns] | None:
     length = sum(map(len, text_parts(paths[0], PART)))
     ends = [0, length * 8 // 10, length * 9 // 10, length]
     return [(on_disk(_between(paths[0], *pair)),) for pair in itertools.pairwise(ends)]
+
+
+def _is_file(part: Any) -> bool:
+    if isinstance(part, str) and ("\n" in part or len(part) > 1000):  # a text, which may be too long for a name
+        return False
+    return isinstance(part, (str, Path)) and Path(part).is_file()
 
 
 def _between(path: Path, start: int, end: int) -> Iterator[str]:
@@ -126,8 +132,8 @@ def _read_own(part: Any) -> str:
     return part
 
 
-def _read_joined(builder: Any, in_memory: str) -> Arrays:
-    stays = texts_stay(builder, in_memory)
+def _read_joined(builder: Any, in_memory: str | None) -> Arrays:
+    stays = texts_stay(builder, in_memory or "yes")
 
     def read(split: str) -> Columns:
         [texts] = text_columns(builder, split, ("text",), (), stays)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes import shakespeare_gpt
-from recipes.data import character_windows, text_parts
+from recipes.data import plain_text, text_parts
 from recipes.data.text_parts import cut_at_spaces, encode_in_parts, split_words
 from recipes.data.tokenizers import Characters, Words
 
@@ -21,7 +21,7 @@ def _short_parts():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_parts, "LONGEST_PART", 12)
         patch.setattr(text_parts, "MOST_CHARACTERS", 20)
-        patch.setattr(character_windows, "PART", 7)
+        patch.setattr(plain_text, "PART", 7)
         yield
 
 

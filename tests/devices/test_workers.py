@@ -116,6 +116,7 @@ def children(process):
     return psutil.Process(process.pid).children()
 
 
+@pytest.mark.slow
 def test_launch_ends_all_when_one_is_killed_or_all_are_told_and_the_same_line_goes_on(tmp_path):
     endless = ("--epochs", "2000")
     process = launched(tmp_path, *endless)

@@ -185,7 +185,7 @@ def test_a_state_that_cannot_be_held_is_one_sentence():
         ([keras.callbacks.EarlyStopping], r"callbacks holds the class EarlyStopping; expected EarlyStopping\(\)"),
         ("early", r"callbacks is a str; expected a list of Keras callbacks"),
         ([keras.callbacks.LearningRateScheduler(lambda epoch: 1.0)], "LearningRateScheduler changes the learning rate"),
-        (keras.callbacks.ReduceLROnPlateau(), "ReduceLROnPlateau changes the learning rate.*recipes copy mnist_dense"),
+        (keras.callbacks.ReduceLROnPlateau(), "ReduceLROnPlateau changes the learning rate.*pass constant_rate=True"),
     ],
 )
 def test_callbacks_that_cannot_work_are_refused_before_anything_is_trained(callbacks, message):

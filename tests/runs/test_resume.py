@@ -236,6 +236,7 @@ def test_other_callbacks_are_refused_by_name():
         mnist_dense.fit(TINY)
 
 
+@pytest.mark.slow
 def test_a_stopped_and_a_slowed_run_go_on_as_they_were(monkeypatch):
     """Keras's callbacks that slow a run need a rate that is a number, not a schedule."""
     monkeypatch.setattr(keras.optimizers.schedules, "CosineDecay", lambda rate, steps: rate)
