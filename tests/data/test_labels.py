@@ -125,9 +125,11 @@ def test_balanced_weights_are_scikit_learns():
     labels = np.array([0, 0, 0, 2])
     assert balanced_weights(labels).tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
     np.testing.assert_allclose(balanced_weights(labels), compute_sample_weight("balanced", labels))
-    columns = with_weights((labels, labels, np.array([1, 2, 1, 0.5], np.float32)), "balanced")
-    assert columns[2].tolist() == pytest.approx([2 / 3, 4 / 3, 2 / 3, 1])
-    assert with_weights((labels, labels), "none") == (labels, labels)
+    weighted = (labels, labels, np.array([1, 2, 1, 0.5], np.float32))
+    train, validation, test = with_weights((weighted, None, weighted), "balanced")
+    assert train[2].tolist() == pytest.approx([2 / 3, 4 / 3, 2 / 3, 1])
+    assert (validation, len(test)) == (None, 2), "weights are of training alone"
+    assert len(with_weights((weighted, weighted, weighted), "none")[0]) == 3
 
 
 def test_weights_come_third_and_only_to_training(capsys):
