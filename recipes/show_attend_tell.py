@@ -85,6 +85,7 @@ class Config(CaptionedImages):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.refuse_without_effect("in_memory", "its images are read as they are needed, its captions kept in memory")
         if self.attention == "soft":
             self.refuse_without_effect("policy_weight entropy_weight", "attention='soft' draws nothing")
         if self.encoder == "convnet":

@@ -62,6 +62,10 @@ class Config(PlainText):
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
     jit_compile: bool = True  # one program of a step, by XLA, where one device trains: twice as fast here
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_without_effect("in_memory", "its text is always kept in memory", without="yes")
+
 
 TINY = Config(
     dataset="documentation",

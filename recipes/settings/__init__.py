@@ -47,7 +47,7 @@ class Settings:
     seed: Seed = 0  # decides on first weights, order, augmentation and dropout
     offline: Literal["stand-in", "error"] = "stand-in"  # the data set cannot be had: train on its stand-in, or stop
     on_bad_file: Literal["error", "skip"] = "error"  # a file in a folder cannot be read: stop, or leave it out
-    in_memory: Literal["auto", "yes", "no"] = "auto"  # keep examples in memory; auto: if they take half of it or less
+    in_memory: Literal["auto", "yes", "no"] = "auto"  # keep examples there; auto: in less than half of what is free
     strategy: Literal["auto", "single", "mirrored", "multi_worker", "tpu"] = "auto"  # auto: whatever there is
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"  # auto: bfloat16 where it is native and faster
     deterministic: bool = False  # fixed order in every operation, slower; a CPU gives the same bits without

@@ -82,4 +82,6 @@ def test_texts_are_measured_before_they_are_read(tmp_path, monkeypatch):
         for data in datas:
             remedy = "(pass less of it|read it from the disk instead with in_memory='no')"
             with pytest.raises(DataError, match=f"GiB of memory, more than half of what is free; {remedy}"):
-                recipe.load_data(replace(recipe.TINY, in_memory="auto" if recipe is word2vec else "yes"), data)
+                recipe.load_data(
+                    replace(recipe.TINY, in_memory="auto" if recipe in (word2vec, show_attend_tell) else "yes"), data
+                )
