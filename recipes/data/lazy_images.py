@@ -216,6 +216,6 @@ def _size(path: str | Path) -> int:
 
 def _content(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return Path(path).read_bytes() if Path(path).is_file() else b""  # a pipe would be waited for
     except OSError:
         return b""
