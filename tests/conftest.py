@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many of them as processors
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -100,3 +101,21 @@ def strip_report(recipe, monkeypatch):
 def runs_of(model) -> Path:
     """Returns the `runs=` that a model was fitted with."""
     return model.run.folder.parent.parent
+
+
+class Crash(keras.callbacks.Callback):
+    """Raises at a step that the process does, which it counts where no checkpoint looks."""
+
+    steps = 0
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_train_begin(self, logs=None):
+        Crash.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        Crash.steps += 1
+        if Crash.steps == self.at:
+            raise RuntimeError("crash")

@@ -149,8 +149,7 @@ def identity_of_files(paths: Sequence[str | Path], folder: Path | None = None) -
     sizes = np.array([_size(path) for path in paths], np.int64)
     prefix = len(str(folder)) + 1 if folder else 0
     names = "\n".join(str(path)[prefix:] for path in paths).encode(errors="surrogateescape")
-    sampled = np.unique(np.linspace(0, len(paths) - 1, min(SAMPLED, len(paths))).astype(int))
-    contents = [np.frombuffer(_content(paths[place]), np.uint8) for place in sampled]
+    contents = [np.frombuffer(_content(paths[place]), np.uint8) for place in _sampled(len(paths))]
     return fingerprint(np.frombuffer(names, np.uint8), sizes, *contents)
 
 
@@ -164,8 +163,7 @@ def of_items(items: Sequence[Any], image_shape: tuple[int, int, int]) -> LazyIma
         return np.rint(read_image(items[row], image_shape, f"image {row}")).astype(np.uint8)
 
     images = LazyImages(read, image_shape, np.arange(len(items)))
-    sampled = np.unique(np.linspace(0, len(items) - 1, min(SAMPLED, len(items))).astype(int))
-    images.identity = fingerprint(*(image for _, image in images[sampled].batches()))
+    images.identity = fingerprint(*(image for _, image in images[_sampled(len(items))].batches()))
     return images
 
 
@@ -205,6 +203,11 @@ def joined(parts: Sequence[LazyImages]) -> LazyImages:
 
     identity = " ".join(part.identity for part in parts)
     return LazyImages(read, parts[0].image_shape, np.arange(ends[-1]), identity, parts[0].dtype)
+
+
+def _sampled(count: int) -> np.ndarray:
+    """Returns the places of up to `SAMPLED` of so many things, spread evenly."""
+    return np.unique(np.linspace(0, count - 1, min(SAMPLED, count)).astype(int))
 
 
 def _size(path: str | Path) -> int:

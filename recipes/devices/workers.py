@@ -40,6 +40,21 @@ def find_cluster() -> Cluster | None:
     return cluster if len(cluster.addresses) > 1 else None
 
 
+def refuse_several_machines(verb: str, strategy: str, instead: str = "") -> None:
+    """Refuses a verb that runs on one machine where the environment names several and the strategy would use them.
+
+    Args:
+        verb: Its name.
+        strategy: The setting.
+        instead: What to do besides, to end the message.
+    """
+    if find_cluster() and strategy in ("auto", "multi_worker"):
+        raise TrainingError(
+            f"{verb} runs on one machine, and TF_CONFIG or SLURM names several; expected strategy='single' or "
+            f"'mirrored'. Or unset TF_CONFIG{instead}"
+        )
+
+
 def _from_tf_config(text: str) -> Cluster:
     try:
         values = json.loads(text)

@@ -18,7 +18,7 @@ from recipes.data.splits import Splits
 from recipes.devices.keras_fixes import give_constant_rate, has_rate_schedule
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import training_scope
-from recipes.devices.workers import find_cluster
+from recipes.devices.workers import refuse_several_machines
 from recipes.errors import ConfigError, TrainingError, printable
 from recipes.errors.hardware_errors import clear_errors
 from recipes.runs.atomic_files import save_picture, write_atomically
@@ -51,11 +51,7 @@ def find_rate(
         raise ConfigError(f"lowest={lowest:g} and highest={highest:g}; expected 0 < lowest < highest")
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 10:
         raise ConfigError(f"steps={steps!r}; expected a whole number, 10 or more")
-    if find_cluster() and config.strategy in ("auto", "multi_worker"):
-        raise TrainingError(
-            "find_learning_rate runs on one machine, and TF_CONFIG or SLURM names several; expected strategy='single' "
-            "or 'mirrored'. Or unset TF_CONFIG"
-        )
+    refuse_several_machines("find_learning_rate", config.strategy)
     splits = recipe.load_data(config, data)
     config = with_changes(follow_stand_in(config, splits.info), average_weights=None, early_stopping=None)
     rates = np.geomspace(lowest, highest, steps)

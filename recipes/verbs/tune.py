@@ -16,7 +16,7 @@ from filelock import FileLock
 from recipes.data.splits import DataInfo
 from recipes.devices.precision import choose_precision
 from recipes.devices.strategies import training_scope
-from recipes.devices.workers import find_cluster
+from recipes.devices.workers import refuse_several_machines
 from recipes.errors import DataError, RecipeError, TrainingError
 from recipes.errors.hardware_errors import clear_errors
 from recipes.runs.atomic_files import write_atomically, write_json
@@ -43,11 +43,7 @@ def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str |
     """
     if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
         raise TrainingError(f"trials={trials!r}; expected a whole number, 1 or more")
-    if find_cluster() and config.strategy in ("auto", "multi_worker"):
-        raise TrainingError(
-            "tune runs on one machine, and TF_CONFIG or SLURM names several; expected strategy='single' or 'mirrored'. "
-            "Or unset TF_CONFIG, and start one search"
-        )
+    refuse_several_machines("tune", config.strategy, ", and start one search")
     splits = recipe.load_data(config, data)
     info = splits.info
     objective, _ = recipe.objective_on(info)

@@ -8,31 +8,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import strip_report
+from conftest import Crash, strip_report
 
 from recipes import mnist_dense
 from recipes.errors import ConfigError, RunError
 from recipes.settings import with_changes
 
 TINY = with_changes(mnist_dense.TINY, checkpoint_steps=1)  # 8 steps an epoch
-
-
-class Crash(keras.callbacks.Callback):
-    """Raises at a step that the process does, which it counts where no checkpoint looks."""
-
-    steps = 0
-
-    def __init__(self, at):
-        super().__init__()
-        self.at = at
-
-    def on_train_begin(self, logs=None):
-        Crash.steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        Crash.steps += 1
-        if Crash.steps == self.at:
-            raise RuntimeError("crash")
 
 
 @pytest.fixture(autouse=True)

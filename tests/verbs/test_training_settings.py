@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from bandit_recipe import TINY as BANDIT
 from bandit_recipe import fit as fit_bandit
-from conftest import strip_report
+from conftest import Crash, strip_report
 
 from recipes import dcgan, imdb_lstm, mnist_dense
 from recipes.data.splits import Sizes, Splits
@@ -19,24 +19,6 @@ from recipes.verbs.training_settings import apply_training_settings, optimizers_
 
 TINY = with_changes(mnist_dense.TINY, epochs=3, checkpoint_steps=1)  # 8 steps an epoch
 PLAIN = {"dropout": 0.0, "crop_padding": 0, "constant_rate": True}  # the same whatever the batch size
-
-
-class Crash(keras.callbacks.Callback):
-    """Raises at a step of the run; counts where no checkpoint looks."""
-
-    steps = 0
-
-    def __init__(self, at):
-        super().__init__()
-        self.at = at
-
-    def on_train_begin(self, logs=None):
-        Crash.steps = 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        Crash.steps += 1
-        if Crash.steps == self.at:
-            raise RuntimeError("crash")
 
 
 @pytest.fixture(autouse=True)
