@@ -176,6 +176,7 @@ def _stacked(values: list[Any], name: str, info: TensorInfo, limits: Limits) -> 
     for place, value in enumerate(values):
         try:
             part = _walk(value, info, limits)
+            _check_rank(part.ndim + 1, limits)
             if parts and part.size != parts[0].size:
                 raise invalid(f"Expecting tensor size: {parts[0].size} but got: {part.size}")
             if parts and part.shape != parts[0].shape:
@@ -239,8 +240,7 @@ def _walk(value: Any, info: TensorInfo, limits: Limits) -> np.ndarray:
     first = value
     while isinstance(first, list):
         shape.append(len(first))
-        if len(shape) > limits.rank:
-            raise invalid(f"Expected at most {limits.rank} dimensions; got more")
+        _check_rank(len(shape), limits)
         if not first:
             break
         first = first[0]
@@ -317,6 +317,11 @@ def bytes_of_base64(text: str) -> bytes:
 
 def _is_b64(value: Any) -> bool:
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def _check_rank(rank: int, limits: Limits) -> None:
+    if rank > limits.rank:
+        raise invalid(f"Expected a tensor of at most {limits.rank} dimensions; got {rank} or more")
 
 
 def _check_size(elements: int, limits: Limits) -> None:
@@ -415,5 +420,6 @@ def _dumps(document: Any, outputs: Mapping[str, np.ndarray]) -> bytes:
     return json.dumps(document, default=_plain).encode()  # orjson would write null
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist()
+def _plain(value: np.ndarray) -> Any:
+    """Returns an array as lists; a float32 as the shortest number that it is, not as the float64 nearest to it."""
+    return (value.astype(str).astype(np.float64) if value.dtype == np.float32 else value).tolist()
