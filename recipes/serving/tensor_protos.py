@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from recipes.serving.limits import Limits
-from recipes.serving.status import Code, ServingError
+from recipes.serving.status import invalid
 
 #: dtype of a TensorProto -> the field with its values, and what one of them is on the wire.
 FIELDS = {
@@ -81,7 +81,7 @@ def to_array(name: str, proto: tensor_pb2.TensorProto, limits: Limits, elements:
         read = _content if proto.tensor_content else _typed_values
         return read(proto, math.prod(shape)).reshape(shape)
     except ValueError as error:
-        raise ServingError(Code.INVALID_ARGUMENT, f"tensor parsing error: {name}: {error}") from None
+        raise invalid(f"tensor parsing error: {name}: {error}") from None
 
 
 def checked_shape(
@@ -195,7 +195,7 @@ def fill_tensor_proto(proto: tensor_pb2.TensorProto, array: np.ndarray, *, conte
     """
     number = TENSOR_DTYPES.get(array.dtype)
     if number is None:
-        raise ServingError(Code.INVALID_ARGUMENT, f"Failed to write a tensor of dtype {array.dtype}")
+        raise invalid(f"Failed to write a tensor of dtype {array.dtype}")
     proto.dtype = number
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
