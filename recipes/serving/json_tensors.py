@@ -389,7 +389,7 @@ def _writable(name: str, value: np.ndarray) -> Any:
         return _texts(name, value)
     if value.dtype.kind not in "fiub" or value.dtype == np.float16:
         raise invalid(f"Failed to write JSON value for tensor type: {value.dtype} of {name!r}")
-    return np.ascontiguousarray(value)
+    return np.array(value, order="C", copy=None) if value.ndim else value[()]
 
 
 def _texts(name: str, value: np.ndarray) -> Any:

@@ -131,12 +131,10 @@ def test_any_json_is_read_or_refused(value, dtype, as_rows):
     body = json.dumps({"instances": [value]} if as_rows else {"inputs": value})
     try:
         tensors, format_ = decoded(body, x=dtype)
-    except ServingError as error:
-        assert error.code.http == 400
-    else:
-        assert tensors["x"].ndim >= as_rows
-        if tensors["x"].ndim or format_ == "columnar":
-            encode({"x_bytes": tensors["x"]}, format_)
+    except ServingError:
+        return
+    assert tensors["x"].ndim >= as_rows
+    encode({"x_bytes": tensors["x"]}, format_)
 
 
 @given(st.binary(max_size=40))
