@@ -78,11 +78,10 @@ class Counter(tf.Module):
         return {"output": self.value.assign_add(delta)}
 
 
-def signatures(module, default=None):
-    functions = {
-        name: value for name in dir(module) if hasattr(value := getattr(module, name), "get_concrete_function")
-    }
-    return {default if name == "predict" else name: function for name, function in functions.items()}
+def signatures(module):
+    """Returns all functions of a module by their names; `predict` is the default signature."""
+    names = [name for name, value in vars(type(module)).items() if hasattr(value, "get_concrete_function")]
+    return {"serving_default" if name == "predict" else name: getattr(module, name) for name in names}
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +90,7 @@ def half_plus_two(tmp_path_factory):
     base_path = tmp_path_factory.mktemp("half_plus_two")
     module = HalfPlusTwo()
     for version in ("00000123", "124"):
-        tf.saved_model.save(module, str(base_path / version), signatures(module, "serving_default"))
+        tf.saved_model.save(module, str(base_path / version), signatures(module))
     return base_path
 
 
