@@ -119,10 +119,7 @@ class Server:
         self._uvicorn = uvicorn.Server(_uvicorn_config(self._rest, options))
         credentials = _grpc_credentials(options)
         self._grpc = grpc_server(
-            self.inference,
-            options.limits,
-            tokens=options.tokens,
-            allow_reload=options.allow_reload,
+            self.inference, options.limits, tokens=options.tokens, allow_reload=options.allow_reload
         )
         self.grpc_port = self._bind_grpc(credentials)
         self._socket = _listening(options.host, options.rest_port)
@@ -138,6 +135,7 @@ class Server:
         options = self._options
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.grpc_port}"
+        advice = "pass another --host, --grpc-port or --grpc-socket"
         try:
             if options.grpc_socket:
                 self._grpc.add_insecure_port(f"unix:{options.grpc_socket}")
@@ -145,9 +143,7 @@ class Server:
                 return self._grpc.add_insecure_port(address)
             return self._grpc.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise ServingError(
-                Code.UNAVAILABLE, f"{error}; pass another --host, --grpc-port or --grpc-socket"
-            ) from None
+            raise ServingError(Code.UNAVAILABLE, f"{error}; {advice}") from None
 
     def start(self) -> None:
         """Loads the models and listens; is not ready before they answer."""
@@ -230,7 +226,8 @@ def _load(config: ModelConfig, path: Path, options: Options, metrics: Metrics) -
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, or asyncio does not set TCP_NODELAY, and every answer waits 40 ms for an acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
