@@ -260,6 +260,7 @@ def test_targets(inference):
     assert ask(inference, "/v2/models/half_plus_two/versions/one")[0] == 400
     assert ask(inference, "/v2/models/%ff")[0] == 400
     assert ask(inference, INFER, method="GET")[0] == 405
+    assert ask(inference, "/v2/health/ready", method="HEAD")[0] == 200
     status, body = ask(inference, "/v2/repository/index", {"ready": True})
     assert (status, len(body)) == (200, 3)
     status, body = ask(
