@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.image_endings import UNREAD_ENDINGS
 from recipes.data.image_headers import (
     GIF,
     PALETTE_BMP,
@@ -33,16 +34,6 @@ MOST_PIXELS = 64_000_000
 SERVED = "a JPEG, PNG, GIF, WebP or BMP file"
 READ = "a JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or JPEG 2000 file"
 
-#: Endings of files that are read as images, the usual ones first.
-ENDINGS = (
-    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2", ".j2k"),
-    *(".dib", ".ico", ".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".tga"),
-)
-#: Endings of images that are not read: such a file is an error, not something else that lies there.
-UNREAD_ENDINGS = (
-    *(".heic", ".heif", ".jxl", ".svg", ".eps", ".psd", ".xcf", ".exr", ".hdr"),
-    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
-)
 #: What Pillow may read: no format that starts a program (EPS) or is no picture.
 PILLOW_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 

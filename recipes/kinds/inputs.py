@@ -20,7 +20,7 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
             the images in it and in its sub-folders, sorted.
         image_shape: H, W, C of the model.
     """
-    from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS
+    from recipes.data.image_endings import ENDINGS, UNREAD_ENDINGS
     from recipes.data.image_items import read_image
 
     for number, item in enumerate(_files_of_folders(_each(inputs, largest=3), ENDINGS + UNREAD_ENDINGS, "images")):
@@ -42,7 +42,7 @@ def read_texts(inputs: Any) -> Iterator[tuple[str, str | DataError]]:
     Args:
         inputs: One text or many: str, or a Path of a text file in UTF-8; that of a folder is all the .txt files in it.
     """
-    from recipes.data.text_files import read_text_file, shortened, text_problem
+    from recipes.data.text_reading import read_text_file, shortened, text_problem
 
     def items() -> Iterator[Any]:
         for item in _each(inputs, largest=0):
