@@ -92,9 +92,8 @@ def _signature_of(model: RemoteModel) -> Signature:
     signatures = model.signatures()
     if SIGNATURE not in signatures:
         others = ", ".join(name for name in signatures if not name.startswith("__"))
-        raise RecipeError(
-            f"{model.name} at {model.url} has no signature {SIGNATURE!r}, which is asked; it has {others}"
-        )
+        what = f"{model.name} at {model.url} has no signature {SIGNATURE!r}"
+        raise RecipeError(f"{what}, which is asked; it has {others or 'none'}")
     signature = signatures[SIGNATURE]
     if len(signature.inputs) != 1:
         names = ", ".join(signature.inputs) or "none"

@@ -118,9 +118,8 @@ class RemoteModel:
                 for name, one in definitions.items()
             }
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise RequestError(
-                f"{self.url} says of {self.name} what no TensorFlow Serving does: {_cut(answer)}"
-            ) from None
+            message = f"{self.url} describes {self.name} as no TensorFlow Serving does: {_cut(answer)}"
+            raise RequestError(message) from None
 
     def predict(
         self, signature_name: str, signature: Signature, rows: Sequence[Mapping[str, Any]]
@@ -136,12 +135,11 @@ class RemoteModel:
             RequestError: The server, or the model, refused the request.
         """
         body = {"signature_name": signature_name, "instances": [_encoded(dict(row)) for row in rows]}
-        answer = self._ask(self._path(":predict"), json.dumps(body).encode(), ASK_SECONDS)
+        answer = self._ask(self._path(":predict"), json.dumps(body).encode())
         predictions = answer.get("predictions") if isinstance(answer, dict) else None
         if not isinstance(predictions, list) or len(predictions) != len(rows):
-            raise RequestError(
-                f"{self.url} answered {len(rows)} inputs with {_cut(answer)}; expected as many predictions"
-            )
+            expected = f"expected {len(rows)} predictions"
+            raise RequestError(f"{self.url} answered {len(rows)} inputs with {_cut(answer)}; {expected}")
         if len(signature.outputs) == 1:
             predictions = [dict.fromkeys(signature.outputs, one) for one in predictions]
         try:
@@ -188,18 +186,19 @@ class RemoteModel:
         except (RequestError, KeyError, TypeError, ValueError):
             return f"{self.url} serves no model {self.name!r}: {message}"
 
-    def _ask(self, path: str, body: bytes | None = None, seconds: float = LOOK_SECONDS) -> Any:
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
         """Returns the JSON that is answered, after some waiting where the server has too much to do or is restarted."""
         for attempt in range(RETRIES):
             try:
-                return self._ask_once(path, body, seconds)
+                return self._ask_once(path, body)
             except RequestError as error:
                 if not error.is_passing:
                     raise
                 time.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**attempt if error.wait is None else error.wait))
-        return self._ask_once(path, body, seconds)
+        return self._ask_once(path, body)
 
-    def _ask_once(self, path: str, body: bytes | None, seconds: float) -> Any:
+    def _ask_once(self, path: str, body: bytes | None) -> Any:
+        seconds = LOOK_SECONDS if body is None else ASK_SECONDS
         request = urllib.request.Request(self.url + path, body, self._headers)
         try:
             with self._opener.open(request, timeout=seconds) as response:
@@ -226,9 +225,8 @@ class RemoteModel:
         status = error.code
         if 300 <= status < 400:
             place = error.headers.get("Location", "")
-            return RequestError(
-                f"{self.url} sends on to {place!r}, which is not followed; pass the right address", status
-            )
+            advice = "which is not followed; pass the address that is meant"
+            return RequestError(f"{self.url} sends on to {place!r}, {advice}", status)
         self._has_answered = True
         try:
             message = json.loads(error.read(LARGE))["error"]
@@ -261,15 +259,12 @@ class RemoteModel:
         if isinstance(reason, ConnectionRefusedError):
             advice = "is it running, and on this port? 'recipes serve' starts one"
             return RequestError(f"nobody answers at {where}: {advice}", is_passing=self._has_answered)
-        if isinstance(reason, (BrokenPipeError, ConnectionResetError)) and size >= LARGE:
-            return RequestError(
-                f"{where} broke off a request of {size:,} bytes: more than it takes?", is_of_the_inputs=True
-            )
-        if isinstance(reason, http.client.RemoteDisconnected):
-            advice = "it may speak TLS (https://), or have just been stopped"
-            return RequestError(
-                f"{where} closed the connection without an answer; {advice}", is_passing=self._has_answered
-            )
+        if isinstance(reason, (BrokenPipeError, ConnectionResetError)):  # http.client.RemoteDisconnected is one
+            if size >= LARGE:
+                message = f"{where} broke off a request of {size:,} bytes: more than it takes?"
+                return RequestError(message, is_of_the_inputs=True)
+            message = f"{where} closed the connection without an answer; does it speak TLS (https://)?"
+            return RequestError(message, is_passing=self._has_answered)
         if isinstance(reason, http.client.HTTPException):
             advice = "gRPC listens on another port (8500) than REST (8501)"
             return RequestError(f"{where} speaks no HTTP that is understood here; {advice}")
