@@ -23,6 +23,7 @@ VERBS = {
     "tune": ("NAME", "search the recipe's space for better settings"),
     "find-learning-rate": ("NAME", "a range test: the loss while the rate grows, and the rates to try"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
+    "serve": ("[NAME...]", "serve exported models by REST and gRPC, with a page to try them (recipes serve --help)"),
     "predict": ("NAME INPUT...", "what a model answers to image files or folders of them, texts or text files"),
     "generate": ("NAME PROMPT", "let a language model continue a text"),
     "translate": ("NAME TEXT...", "translate sentences, or the lines of the standard input"),
@@ -35,8 +36,8 @@ VERBS = {
 }
 
 
-#: Verbs that show their own help, and need no TensorFlow: each a function in a module of its name.
-OWN_HELP = ("launch", "runs", "completion")
+#: Verbs that read their own options: each a function in a module of its name.
+OWN_HELP = ("launch", "runs", "serve", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -97,7 +97,7 @@ class Inference:
         """
         start = time.perf_counter()
         with self._counted(spec.name), self.models.using(spec) as served:
-            signature = _signature_of(served, signature_name)
+            signature = _signature_of(served, signature_name, front)
             inputs = dict(read(signature))
             _check_inputs(signature, inputs)
             wanted = _check_outputs(signature, outputs)
@@ -272,10 +272,12 @@ def _api(api: str, front: str) -> str:
     return api if front == "REST" else api.capitalize()
 
 
-def _signature_of(served: Served, name: str) -> Signature:
+def _signature_of(served: Served, name: str, front: str) -> Signature:
     signature = served.engine.signatures.get(name or DEFAULT)
     if signature is None:
         known = ", ".join(served.engine.signatures)
+        if front == "REST":
+            raise invalid(f'Serving signature name: "{name or DEFAULT}" not found in signature def. Known: {known}')
         raise ServingError(
             Code.FAILED_PRECONDITION, f'Serving signature key "{name or DEFAULT}" not found. Known: {known}'
         )

@@ -14,7 +14,7 @@ from recipes.serving.status import Code, ServingError, invalid
 
 
 def decode_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
-    """Returns the "examples" of a request as serialized tf.Examples, each with the features of "context" before its own.
+    """Returns the "examples" of a request as serialized tf.Examples, the features of "context" before each one's own.
 
     Texts and {"b64": text} are bytes, numbers with a point or an exponent floats, whole numbers and true and false
     int64; a value by itself is a list of one.

@@ -155,7 +155,7 @@ def caption_answer(_):
     words = ["a", "red", "square", "above", "a", HOSTILE, "", ""]
     centres = [(1, 2), (2, 2), (2, 3), (4, 4), (5, 4), (6, 5), (0, 0), (0, 0)]
     attention = [
-        [[word and 0.2 / (1 + (y - cy) ** 2 + (x - cx) ** 2) or 0.0 for x in range(8)] for y in range(8)]
+        [[(word and 0.2 / (1 + (y - cy) ** 2 + (x - cx) ** 2)) or 0.0 for x in range(8)] for y in range(8)]
         for word, (cy, cx) in zip(words, centres, strict=True)
     ]
     return {"caption": " ".join(words).strip(), "log_probability": -3.2, "words": words, "attention": attention}
@@ -229,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         if self.path not in page.FILES and self.is_refused():
             return
         request = Request("GET", self.path, {})
@@ -239,7 +239,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(response.status, response.body, response.content_type, response.headers)
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.is_refused():
             return
