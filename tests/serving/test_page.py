@@ -99,7 +99,9 @@ def test_the_source_has_no_markup_from_texts_no_inline_code_and_nothing_from_els
     source = path.read_text()
     forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|srcdoc"
     assert not re.search(rf"{forbidden}|\beval\b|new Function|javascript:", source)
-    assert not re.search(r"""localStorage|sessionStorage|document\.cookie|indexedDB""", source)  # a token stays in memory
+    assert not re.search(
+        r"""localStorage|sessionStorage|document\.cookie|indexedDB""", source
+    )  # a token stays in memory
     elsewhere = re.findall(r"""(?:https?:)?//[\w.]+""", re.sub(r"^\s*//.*|\s// .*|/\*.*?\*/", "", source, flags=re.M))
     assert set(elsewhere) <= {"http://www.w3.org"}  # the name of SVG, which nothing fetches
     if path.suffix == ".html":

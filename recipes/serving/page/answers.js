@@ -35,7 +35,7 @@ export function drawAnswer(outputs, context) {
   return drawn;
 }
 
-const headline = (text, side = null) => h("p.headline", text || "(nothing)", side && h("span.side", side));
+const headline = (text, side) => h("p.headline", text || "(nothing)", side ? [" ", h("span.side", side)] : null);
 const words = (text) => ({ nodes: [headline(text)], summary: text });
 
 /** Returns bars of [name, share in [0, 1], text]. */
