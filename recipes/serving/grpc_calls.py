@@ -14,6 +14,7 @@ from recipes.serving.status import Code, ServingError
 logger = logging.getLogger(__name__)
 
 STATUSES = {status.value[0]: status for status in grpc.StatusCode}
+FOREVER = 1e9  # seconds: of calls without a deadline, grpc says that billions of them remain
 MESSAGE_BYTES = 1024  # of an error: it travels in a header, whose size clients limit
 
 
@@ -46,7 +47,7 @@ def _behavior(
 ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
     def behave(body: bytes, context: grpc.ServicerContext) -> bytes:
         remaining = context.time_remaining()
-        deadline = None if remaining is None else time.monotonic() + remaining
+        deadline = None if remaining is None or remaining > FOREVER else time.monotonic() + remaining
         try:
             with gate():
                 return answer(request_class.FromString(body), deadline).SerializeToString()

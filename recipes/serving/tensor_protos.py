@@ -51,8 +51,8 @@ def to_arrays(protos: Mapping[str, tensor_pb2.TensorProto], limits: Limits) -> d
         ServingError: INVALID_ARGUMENT, naming the tensor, as `to_array` does.
     """
     arrays, elements = {}, limits.elements
-    for name, proto in protos.items():
-        arrays[name] = to_array(name, proto, limits, elements)
+    for name in sorted(protos):
+        arrays[name] = to_array(name, protos[name], limits, elements)
         elements -= arrays[name].size
     return arrays
 
