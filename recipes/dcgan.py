@@ -413,7 +413,7 @@ class ImagesFromNoise:
 
     def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
         """Returns the generator, and the signatures that the class docstring describes."""
-        from recipes.data.batch_rows import with_one_if_empty
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.kinds.image_classification import png_files
         from recipes.verbs.export import Signature, in_float32
 
@@ -425,10 +425,7 @@ class ImagesFromNoise:
             image = to_pixels(generator(noise, training=False))
             return {"image_bytes": png_files(image), "image": image}
 
-        # One graph for both signatures.
-        @tf.function(input_signature=[*noise_spec.values()], autograph=False)
-        def of_any_noise(noise: tf.Tensor) -> dict[str, tf.Tensor]:
-            return with_one_if_empty(with_files, noise)
+        of_any_noise = graph_of(lambda noise: with_one_if_empty(with_files, noise), *noise_spec.values())
 
         def of_noise(noise: tf.Tensor) -> dict[str, tf.Tensor]:
             return of_any_noise(noise)

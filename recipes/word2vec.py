@@ -344,9 +344,9 @@ class WordVectors:
     """The kind of a model of words: `predict` answers with the "vector" of a word, its "neighbours" and "similarity".
 
     Signatures of an export: `serving_default` takes `word` (B,) string and answers with `vector` (B, D) float32, zeros
-    for a word that is not known, and `neighbours` (B, 10) string, empty for such a word, with their `similarity` (B, 10)
-    float32, the cosine of the angle; there are fewer where fewer words are known. `vector` takes `vector` (B, D) float32
-    and answers with the words that are nearest to it, likewise.
+    for a word that is not known, and `neighbours` (B, 10) string, empty for such a word, with their `similarity`
+    (B, 10) float32, the cosine of the angle; there are fewer where fewer words are known. `vector` takes `vector`
+    (B, D) float32 and answers with the words that are nearest to it, likewise.
     """
 
     name = "word_vectors"

@@ -1,4 +1,4 @@
-"""Batches in a served graph, row by row: an error names its row, and an empty batch has an answer."""
+"""Batches in a served graph: an error names its row, an empty batch has an answer, signatures share their parts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,3 +45,13 @@ def with_one_if_empty(function: Callable[..., dict[str, Any]], *batch: Any) -> d
         for values in map(tf.convert_to_tensor, batch)
     ]
     return {name: answer[:count] for name, answer in function(*padded).items()}
+
+
+def graph_of(function: Callable[..., Any], *specs: tf.TensorSpec) -> Callable[..., Any]:
+    """Returns a function as one graph, which all signatures that call it share: it is made, and saved, once.
+
+    Args:
+        function: Tensors -> tensors, in TensorFlow operations.
+        *specs: What it takes.
+    """
+    return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()

@@ -67,15 +67,12 @@ def decode_images(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.T
     with tf.device("/CPU:0"):  # thousands of small operations
         header_specs = Header(*[tf.TensorSpec((), tf.int64)] * len(Header._fields))
         headers = tf.map_fn(read_header_in_graph, encoded, fn_output_signature=header_specs)
-        size_refused = f"expected at most {MOST_PIXELS:,} pixels"
+        unknown = f"image {{}} of the batch cannot be decoded; expected {SERVED}, whole"
+        large = f"image {{}} of the batch is too large: {{}}x{{}} pixels; expected at most {MOST_PIXELS:,} in all"
+        has_size = headers.height * headers.width <= MOST_PIXELS
         checks = [
-            check_rows(headers.format != UNKNOWN, f"image {{}} of the batch cannot be decoded; expected {SERVED}, whole"),
-            check_rows(
-                headers.height * headers.width <= MOST_PIXELS,
-                f"image {{}} of the batch is too large: {{}}x{{}} pixels; {size_refused}",
-                headers.width,
-                headers.height,
-            ),
+            check_rows(headers.format != UNKNOWN, unknown),
+            check_rows(has_size, large, headers.width, headers.height),
         ]
         with tf.control_dependencies([check for check in checks if check is not None]):  # None: checked at once
             encoded = tf.identity(encoded)
@@ -101,15 +98,17 @@ def _decode_named(
     count = tf.size(rows)
     images = tf.data.Dataset.from_tensor_slices((rows, encoded, *headers))
     images = images.map(lambda row, *image: (row, decode(*image)), num_parallel_calls=AT_A_TIME, deterministic=True)
-    first = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), tf.zeros(image_shape)))  # of none, there is no batch
-    whole = first.concatenate(images.ignore_errors()).batch(tf.cast(count, tf.int64) + 1)
-    decoded_rows, decoded = whole.get_single_element()
-    is_decoded = tf.scatter_nd(decoded_rows[1:, tf.newaxis], tf.ones_like(decoded_rows[1:]), [count]) > 0
+    one_more = tf.data.Dataset.from_tensors(
+        (tf.size(encoded, tf.int64), tf.zeros(image_shape))
+    )  # for none make no batch
+    in_one = images.ignore_errors().concatenate(one_more).batch(tf.size(encoded, tf.int64) + 1)
+    decoded_rows, decoded = in_one.get_single_element()
+    is_decoded = tf.scatter_nd(decoded_rows[:, tf.newaxis], tf.ones_like(decoded_rows), [count + 1])[:-1] > 0
     formats = tf.gather(tf.constant(FORMATS), headers.format)
     message = "image {} of the batch cannot be decoded: its {} data is damaged"
     check = check_rows(is_decoded, f"{message}; expected {SERVED}, whole", formats)
     with tf.control_dependencies([check] if check is not None else []):
-        return tf.ensure_shape(decoded[1:], (None, *image_shape))
+        return tf.ensure_shape(decoded[:-1], (None, *image_shape))
 
 
 def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:

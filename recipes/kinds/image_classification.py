@@ -125,6 +125,7 @@ def image_signatures(
     import numpy as np
     import tensorflow as tf
 
+    from recipes.data.batch_rows import graph_of
     from recipes.data.image_files import decode_images
     from recipes.verbs.export import Signature
 
@@ -138,12 +139,8 @@ def image_signatures(
 
     encoded = {"image_bytes": tf.TensorSpec((None,), tf.string)}
     # One graph of the model, and one of the decoder, for all signatures.
-    of_images = tf.function(function, input_signature=[*spec(tf.float32).values()], autograph=False)
-    decode = tf.function(
-        lambda image_bytes: decode_images(image_bytes, image_shape),
-        input_signature=[*encoded.values()],
-        autograph=False,
-    )
+    of_images = graph_of(function, *spec(tf.float32).values())
+    decode = graph_of(lambda image_bytes: decode_images(image_bytes, image_shape), *encoded.values())
 
     def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         return of_images(decode(image_bytes))

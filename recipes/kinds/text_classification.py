@@ -29,8 +29,8 @@ class TextClassification:
     the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities` (B, classes) float32 (of several
     labels `labels` (B, V) string, "" where one is not there, and `probabilities`; of a number `value` (B,) float32),
     and `known_words` (B,) int32, how many of the words that were read are known: `serving_default` takes `text` (B,)
-    string in UTF-8, `token_ids` takes `token_ids` (B, T) int32. `classify`, of a number `regress`, takes tf.Examples with
-    the feature "text"; see `tf_examples`.
+    string in UTF-8, `token_ids` takes `token_ids` (B, T) int32. `classify`, of a number `regress`, takes tf.Examples
+    with the feature "text"; see `tf_examples`.
 
     Args:
         sequence_length: How many of a text's last words a model without a run reads.
@@ -112,7 +112,7 @@ class TextClassification:
         """Returns the model and its words, and the signatures that the class docstring lists."""
         import tensorflow as tf
 
-        from recipes.data.batch_rows import with_one_if_empty
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.kinds.classes import numbers_of
         from recipes.kinds.tf_examples import example_signatures
         from recipes.verbs.export import Signature, in_float32
@@ -124,12 +124,12 @@ class TextClassification:
         classify = classify_ids_function(served, source.info)
         ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
 
-        # One graph for all signatures.
-        @tf.function(input_signature=[*ids_spec.values()], autograph=False)
-        def classify_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        def classify_padded(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
             one_if_empty = tf.cast(tf.shape(token_ids)[1] == 0, tf.int32)  # a recurrent network fails on no step
             padded = tf.pad(token_ids, [[0, 0], [0, one_if_empty]])[:, -length:]
             return with_one_if_empty(classify, padded)
+
+        classify_ids = graph_of(classify_padded, *ids_spec.values())
 
         def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
             return classify_ids(token_ids)

@@ -153,7 +153,7 @@ class TextGeneration:
         """Returns the model and its characters, and the signatures that the class docstring lists."""
         import tensorflow as tf
 
-        from recipes.data.batch_rows import with_one_if_empty
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer = in_float32(model), source.info.known_tokenizer()
@@ -174,17 +174,13 @@ class TextGeneration:
             text = self.continue_texts(served, tokenizer, prompt, length, **options)
             return {"text": text, "known_characters": tokenizer.count_known(prompt)}
 
-        # One graph for both signatures.
-        continue_all = tf.function(
-            lambda *rows: with_one_if_empty(continue_each, *rows), input_signature=[*specs.values()], autograph=False
-        )
+        continue_all = graph_of(lambda *rows: with_one_if_empty(continue_each, *rows), *specs.values())
 
         def generate(
             prompt: Any, length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any
         ) -> dict[str, tf.Tensor]:
             numbers = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-            with tf.control_dependencies(sampling_checks(prompt, **numbers)):
-                return continue_all(tf.identity(prompt), *numbers.values())
+            return continue_all(prompt, *checked_sampling(prompt, numbers).values())
 
         def default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
             usual = {"length": 200, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0}
@@ -211,7 +207,8 @@ class TextGeneration:
         rows: list[dict[str, Any]] = [
             {"temperature": 0.8, "top_k": 5, "top_p": 0.9, "seed": 3 + number} for number in range(len(prompts))
         ]
-        asked = {"prompt": prompts, "length": [20] * len(prompts)} | {name: [row[name] for row in rows] for name in rows[0]}
+        asked: dict[str, Any] = {"prompt": prompts, "length": [20] * len(prompts)}
+        asked |= {name: [row[name] for row in rows] for name in rows[0]}
         ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
         of_ids = {"logits": keras.ops.convert_to_numpy(served(examples, training=False))}
         signatures = {
@@ -302,26 +299,37 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Any) -> tf.RaggedTensor:
     return tf.concat([token_ids, instead], 1)
 
 
-def sampling_checks(prompt: Any, length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> list[Any]:
-    """Returns the operations that stop a graph where rows are missing, or one has a number that means nothing."""
+def checked_sampling(prompt: Any, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Returns the numbers of each row as they are; stops a graph where rows are missing, or a number means nothing.
+
+    Args:
+        prompt: (B,) string.
+        numbers: `length`, `temperature`, `top_k`, `top_p` and `seed`, (B,) each.
+    """
     import tensorflow as tf
 
     from recipes.data.batch_rows import check_rows
 
-    numbers = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+    with tf.control_dependencies(
+        [
+            tf.debugging.assert_equal(tf.shape(value), tf.shape(prompt), f"expected a {name} for each prompt, (B,)")
+            for name, value in numbers.items()
+        ]
+    ):
+        numbers = {name: tf.identity(value) for name, value in numbers.items()}
+    length, temperature, top_k, top_p = (numbers[name] for name in ("length", "temperature", "top_k", "top_p"))
     ranges = {
         "length": ((length >= 0) & (length <= MOST), f"0 to {MOST}"),
         "temperature": ((temperature >= 0) & tf.math.is_finite(temperature), "0 or more"),
         "top_k": (top_k >= 0, "0, which is all, or more"),
         "top_p": ((top_p > 0) & (top_p <= 1), "more than 0, at most 1"),
     }
-    return [
-        tf.debugging.assert_equal(tf.shape(values), tf.shape(prompt), f"expected as many rows of {name} as of prompt")
-        for name, values in numbers.items()
-    ] + [
-        check_rows(is_right, f"{name} of row {{}} is {{}}; expected {expected}", numbers[name])
+    checks = [
+        check_rows(is_right, f"{name} of row {{}} of the batch is {{}}; expected {expected}", numbers[name])
         for name, (is_right, expected) in ranges.items()
     ]
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in numbers.items()}
 
 
 def check_sampling(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> None:

@@ -1,4 +1,4 @@
-"""The signatures `classify` and `regress`, which are asked with serialized tf.Examples, as TensorFlow Serving has them."""
+"""The signatures `classify` and `regress` of TensorFlow Serving, which are asked with serialized tf.Examples."""
 
 from typing import Any
 
@@ -30,18 +30,20 @@ def example_signatures(default: Signature, info: DataInfo) -> dict[str, Signatur
         def regress(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"outputs": default.function(values_of_feature(inputs, feature))["value"]}
 
-        outputs = {"outputs": value for value in [default.answer.get("value")] if value is not None}
-        return {"regress": Signature(regress, specs, question, outputs, f"The number of each {feature}", "regress")}
+        number = default.answer.get("value")
+        answer = {} if number is None else {"outputs": number}
+        return {"regress": Signature(regress, specs, question, answer, f"The number of each {feature}", "regress")}
 
     def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = default.function(values_of_feature(inputs, feature))["probabilities"]
-        order = tf.argsort(probabilities, direction="DESCENDING", stable=True)
-        names = tf.constant(names_of(info, probabilities.shape[-1]))
-        return {"classes": tf.gather(names, order), "scores": tf.gather(probabilities, order, batch_dims=1)}
+        scores = default.function(values_of_feature(inputs, feature))["probabilities"]
+        order = tf.argsort(scores, direction="DESCENDING", stable=True)
+        names = tf.constant(names_of(info, scores.shape[-1]))
+        return {"classes": tf.gather(names, order), "scores": tf.gather(scores, order, batch_dims=1)}
 
-    scores = {"scores": -np.sort(-value) for value in [default.answer.get("probabilities")] if value is not None}
+    probabilities = default.answer.get("probabilities")
+    answer = {} if probabilities is None else {"scores": -np.sort(-probabilities)}
     meaning = f"All classes of each {feature} and their probabilities, the most probable first"
-    return {"classify": Signature(classify, specs, question, scores, meaning, "classify")}
+    return {"classify": Signature(classify, specs, question, answer, meaning, "classify")}
 
 
 def serialized_example(feature: str, value: Any) -> bytes:

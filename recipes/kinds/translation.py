@@ -32,7 +32,7 @@ class Translation:
     graph:
 
     - `serving_default` takes `text` (B,) string and answers with `translation` (B,) string, `log_probability` (B,)
-      float32, and `known_pieces` (B,) int32, how many pieces of the text are known.
+      float32, and `known_pieces` (B,) int32, how many of the pieces that were read are known.
     - `alignment` takes the same and answers besides with `source_pieces` (B, S) string, `target_pieces` (B, T) string,
       "(end)" after the last and "" after that, and `attention` (B, T, S) float32: where each piece of the translation
       looks, 0 where one of the two is "".
@@ -176,32 +176,33 @@ class Translation:
         """Returns the model and its pieces, and the signatures that the class docstring describes."""
         import tensorflow as tf
 
-        from recipes.data.batch_rows import with_one_if_empty
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
         ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
         text_spec = {"text": tf.TensorSpec((None,), tf.string)}
 
-        # One graph for all signatures.
-        search = tf.function(
-            lambda token_ids: self.search(served, token_ids, length, BEAM_WIDTH, LENGTH_PENALTY),
-            input_signature=[*ids_spec.values()],
-            autograph=False,
+        encode = graph_of(lambda text: source_ids(tokenizer, text, length), *text_spec.values())
+        search = graph_of(
+            lambda source: self.search(served, source, length, BEAM_WIDTH, LENGTH_PENALTY), *ids_spec.values()
         )
 
+        def translate_ids(source: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+            target, score = search(source)
+            known_pieces = tf.math.count_nonzero(tokenizer.is_known(source), 1, dtype=tf.int32)
+            answer = {"translation": tokenizer.decode(target), "log_probability": score, "known_pieces": known_pieces}
+            return target, answer
+
         def translate_some(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            target, score = search(source_ids(tokenizer, text, length))
-            known = tokenizer.count_known(text)
-            return {"translation": tokenizer.decode(target), "log_probability": score, "known_pieces": known}
+            _, answer = translate_ids(encode(text))
+            return answer
 
         def align_some(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            source = source_ids(tokenizer, text, length)
-            target, score = search(source)
+            source = encode(text)
+            target, answer = translate_ids(source)
             return {
-                "translation": tokenizer.decode(target),
-                "log_probability": score,
-                "known_pieces": tokenizer.count_known(text),
+                **answer,
                 "source_pieces": pieces_of(tokenizer, source),
                 "target_pieces": pieces_of(tokenizer, target),
                 "attention": self.attention_in_graph(served, source, target),

@@ -16,10 +16,10 @@ import tensorflow as tf
 import recipes
 from recipes.data.splits import DataInfo
 from recipes.runs.run_folder import Run
+from recipes.serving.saved_model_files import read_meta_graph
+from recipes.serving.signatures import TensorInfo, signatures_of
 
 if TYPE_CHECKING:
-    from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef, TensorInfo
-
     from recipes.verbs.export import Signature
 
 FILE = "recipe.json"  # in assets.extra, which TensorFlow Serving leaves alone
@@ -31,7 +31,6 @@ def write_manifest(
     info: DataInfo,
     run: Run | None,
     signatures: Mapping[str, Signature],
-    definitions: Mapping[str, SignatureDef],
 ) -> None:
     """Writes `<path>/assets.extra/recipe.json`, when all other files are there.
 
@@ -41,8 +40,8 @@ def write_manifest(
         info: What it was trained on.
         run: The model's run.
         signatures: By name.
-        definitions: The same, as they are in saved_model.pb.
     """
+    defined = signatures_of(read_meta_graph(path))
     images = [signature.inputs["image"].shape[1:] for signature in signatures.values() if "image" in signature.inputs]
     manifest: dict[str, Any] = {
         "recipe": path.parent.name,
@@ -65,8 +64,8 @@ def write_manifest(
             name: {
                 "meaning": signature.meaning,
                 "method": signature.method,
-                "inputs": in_short(definitions[name].inputs),
-                "outputs": in_short(definitions[name].outputs),
+                "inputs": in_short(defined[name].inputs),
+                "outputs": in_short(defined[name].outputs),
             }
             for name, signature in signatures.items()
         },
@@ -78,13 +77,8 @@ def write_manifest(
 def in_short(tensors: Mapping[str, TensorInfo]) -> dict[str, dict[str, Any]]:
     """Returns {name: {"dtype": "float32", "shape": [None, 28, 28, 1]}}; a shape of unknown rank is None."""
     return {
-        name: {
-            "dtype": tf.as_dtype(tensor.dtype).name,
-            "shape": None
-            if tensor.tensor_shape.unknown_rank
-            else [None if dim.size < 0 else dim.size for dim in tensor.tensor_shape.dim],
-        }
-        for name, tensor in sorted(tensors.items())
+        name: {"dtype": tensor.dtype.name, "shape": tensor.shape and list(tensor.shape)}
+        for name, tensor in tensors.items()
     }
 
 
