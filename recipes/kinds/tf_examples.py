@@ -61,6 +61,6 @@ def values_of_feature(serialized: tf.Tensor, feature: str) -> tf.Tensor:
     """
     column = tf.io.parse_example(serialized, {feature: tf.io.RaggedFeature(tf.string)})[feature]
     count = column.row_lengths()
-    message = f"example {{}} of the batch has {{}} values of the feature {feature!r}; expected one string"
+    message = f"example {{}} of the batch has {{}} values of the feature {feature}; expected one string"
     with tf.control_dependencies([check_rows(count == 1, message, count)]):
         return tf.identity(column.flat_values)

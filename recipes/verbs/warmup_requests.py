@@ -14,7 +14,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 FILE = "tf_serving_warmup_requests"  # in assets.extra
 ROWS = 2  # of a request, where they are small
-MOST_BYTES = 8_000  # of a request of numbers
+MOST_BYTES = 30_000  # of a request of numbers
 
 
 def small_request(inputs: Mapping[str, np.ndarray]) -> dict[str, TensorProto]:
