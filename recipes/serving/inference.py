@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
 
+LONGEST = 3600.0  # seconds that a client may ask a request to take
+
 
 class Answer(NamedTuple):
     """What a model answered."""
@@ -97,7 +99,7 @@ class Inference:
         """
         start = time.perf_counter()
         with self._counted(spec.name), self.models.using(spec) as served:
-            signature = _signature_of(served, signature_name)
+            signature = _signature_of(served, signature_name, front)
             inputs = dict(read(signature))
             _check_inputs(signature, inputs)
             wanted = _check_outputs(signature, outputs)
@@ -230,7 +232,7 @@ class Inference:
         for name, value in inputs.items():
             if value.dtype == object:
                 check_images(name, value, self.limits.image_pixels)
-        timeout = self.limits.timeout if deadline is None else deadline - time.monotonic()
+        timeout = self.limits.timeout if deadline is None else min(LONGEST, deadline - time.monotonic())
         if timeout <= 0:
             raise ServingError(Code.DEADLINE_EXCEEDED, "the request's time was over before the model was asked")
         start = time.perf_counter()
@@ -272,10 +274,12 @@ def _api(api: str, front: str) -> str:
     return api if front == "REST" else api.capitalize()
 
 
-def _signature_of(served: Served, name: str) -> Signature:
+def _signature_of(served: Served, name: str, front: str) -> Signature:
     signature = served.engine.signatures.get(name or DEFAULT)
     if signature is None:
         known = ", ".join(served.engine.signatures)
+        if front == "REST":
+            raise invalid(f'Serving signature name: "{name or DEFAULT}" not found in signature def. Known: {known}')
         raise ServingError(
             Code.FAILED_PRECONDITION, f'Serving signature key "{name or DEFAULT}" not found. Known: {known}'
         )

@@ -14,7 +14,7 @@ from recipes.serving.status import Code, ServingError, invalid
 
 
 def decode_examples(document: Mapping[str, Any], method: str) -> list[bytes]:
-    """Returns the "examples" of a request as serialized tf.Examples, each with the features of "context" before its own.
+    """Returns the "examples" of a request as serialized tf.Examples, the features of "context" before each one's own.
 
     Texts and {"b64": text} are bytes, numbers with a point or an exponent floats, whole numbers and true and false
     int64; a value by itself is a list of one.
@@ -59,7 +59,9 @@ def _feature(name: str, value: Any) -> tf.train.Feature:
     if kind == "bytes":
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=elements))
     if kind == "float":
-        return tf.train.Feature(float_list=tf.train.FloatList(value=np.array(elements, np.float64).astype(np.float32)))
+        with np.errstate(over="ignore"):  # what is beyond float32 is infinite
+            floats = np.array(elements, np.float64).astype(np.float32)
+        return tf.train.Feature(float_list=tf.train.FloatList(value=floats))
     if kind == "int64":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=elements))
     return tf.train.Feature()

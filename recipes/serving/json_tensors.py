@@ -176,6 +176,7 @@ def _stacked(values: list[Any], name: str, info: TensorInfo, limits: Limits) -> 
     for place, value in enumerate(values):
         try:
             part = _walk(value, info, limits)
+            _check_rank(part.ndim + 1, limits)
             if parts and part.size != parts[0].size:
                 raise invalid(f"Expecting tensor size: {parts[0].size} but got: {part.size}")
             if parts and part.shape != parts[0].shape:
@@ -239,8 +240,7 @@ def _walk(value: Any, info: TensorInfo, limits: Limits) -> np.ndarray:
     first = value
     while isinstance(first, list):
         shape.append(len(first))
-        if len(shape) > limits.rank:
-            raise invalid(f"Expected at most {limits.rank} dimensions; got more")
+        _check_rank(len(shape), limits)
         if not first:
             break
         first = first[0]
@@ -319,6 +319,11 @@ def _is_b64(value: Any) -> bool:
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
+def _check_rank(rank: int, limits: Limits) -> None:
+    if rank > limits.rank:
+        raise invalid(f"Expected a tensor of at most {limits.rank} dimensions; got {rank} or more")
+
+
 def _check_size(elements: int, limits: Limits) -> None:
     if elements > limits.elements:
         raise invalid(f"Expected at most {limits.elements:,} elements in a tensor; got {elements:,}")
@@ -384,7 +389,7 @@ def _writable(name: str, value: np.ndarray) -> Any:
         return _texts(name, value)
     if value.dtype.kind not in "fiub" or value.dtype == np.float16:
         raise invalid(f"Failed to write JSON value for tensor type: {value.dtype} of {name!r}")
-    return np.ascontiguousarray(value)
+    return np.array(value, order="C", copy=None) if value.ndim else value[()]
 
 
 def _texts(name: str, value: np.ndarray) -> Any:
@@ -415,5 +420,6 @@ def _dumps(document: Any, outputs: Mapping[str, np.ndarray]) -> bytes:
     return json.dumps(document, default=_plain).encode()  # orjson would write null
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist()
+def _plain(value: np.ndarray) -> Any:
+    """Returns an array as lists; a float32 as the shortest number that it is, not as the float64 nearest to it."""
+    return (value.astype(str).astype(np.float64) if value.dtype == np.float32 else value).tolist()

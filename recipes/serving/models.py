@@ -175,6 +175,12 @@ class Models:
                 for one in chosen
             ]
 
+    def available(self, name: str) -> list[int]:
+        """Returns the versions of a model that answer, the highest first; none of a model that is not there."""
+        with self._changed:
+            versions = self._models[name].versions if name in self._models else {}
+            return sorted((number for number, one in versions.items() if one.state == AVAILABLE), reverse=True)
+
     def labels(self, name: str) -> dict[str, int]:
         """Returns a model's labels: label -> version."""
         return dict(self._models[name].labels) if name in self._models else {}
