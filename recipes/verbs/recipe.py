@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 
 class Kind(Protocol):
-    """What recipes of one kind share: how they score, report, predict, and which signatures they export."""
+    """What recipes of one kind share: how they score, report, predict, and which signatures they export.
+
+    Its `name`, such as "image_classification", stands in the manifest of its exports; "other" where it has none.
+    """
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns the figures on the test split. Further keyword arguments are options of the verb `evaluate`."""
@@ -254,7 +257,8 @@ class Recipe:
         """Writes `<path>/<recipe>/<version>/`, a SavedModel for TensorFlow Serving; returns that folder.
 
         It takes raw bytes of images or strings, and answers with labels or text: docs/serving.md lists the signatures.
-        Each is asked what the trained model is asked before the folder gets its name.
+        Each is asked what the trained model is asked, and the graph is searched for what servers refuse, before the
+        folder gets its name.
 
         Args:
             model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
@@ -262,7 +266,8 @@ class Recipe:
             runs: Where run folders are.
 
         Raises:
-            ExportError: If the SavedModel does not answer as the model does; nothing is published then.
+            ExportError: If the SavedModel does not answer as the model does, or a server would refuse it; nothing is
+                published then.
             RunError: There is no such run.
         """
         from recipes.verbs.export import export_recipe
