@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from recipes.serving.http_messages import Request, Response
 from recipes.serving.limits import Limits
+from recipes.serving.page import describe_models, json_response, refusal
 
 INTEGERS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
 
@@ -60,6 +62,13 @@ SCHEMAS: dict[str, Any] = {
         "properties": {"model_spec": {"type": "object"}, "metadata": {"type": "object"}},
     },
 }
+
+
+def answer(inference: Any, limits: Limits, request: Request) -> Response | None:
+    """Returns the description of `/openapi.json`; None of other paths."""
+    if request.target.partition("?")[0] != "/openapi.json":
+        return None
+    return refusal(request) or json_response(describe_api(describe_models(inference.models), limits))
 
 
 def describe_api(models: list[dict[str, Any]], limits: Limits) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def _predict(model: dict[str, Any]) -> dict[str, Any]:
     requests, responses = [], []
     for name, signature in model["signatures"].items():
         inputs, outputs = signature["inputs"], signature["outputs"]
-        if inputs and all(map(_is_batched, [*inputs.values(), *outputs.values()])):
+        if inputs and all(map(_may_be_rows, [*inputs.values(), *outputs.values()])):
             row = _one_or_named({key: _schema(value, skip=1) for key, value in inputs.items()})
             requests.append(_request(name, "by rows", "instances", {"type": "array", "minItems": 1, "items": row}))
             predictions = _named_unless_one({key: _schema(value, skip=1) for key, value in outputs.items()})
@@ -186,8 +195,9 @@ def _named_unless_one(schemas: dict[str, Any]) -> dict[str, Any]:
     return next(iter(schemas.values())) if len(schemas) == 1 else _object(schemas)
 
 
-def _is_batched(tensor: dict[str, Any]) -> bool:
-    return bool(tensor["shape"]) and tensor["shape"][0] is None
+def _may_be_rows(tensor: dict[str, Any]) -> bool:
+    """Returns whether a tensor's first dimension is open, or not known."""
+    return tensor["shape"] is None or (bool(tensor["shape"]) and tensor["shape"][0] is None)
 
 
 def _schema(tensor: dict[str, Any], skip: int = 0) -> dict[str, Any]:

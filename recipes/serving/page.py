@@ -10,7 +10,6 @@ from typing import Any
 from recipes.serving.http_messages import Request, Response
 from recipes.serving.limits import Limits
 from recipes.serving.models import ModelSpec
-from recipes.serving.openapi import describe_api
 from recipes.serving.signatures import CLASSIFY, REGRESS, Signature, TensorInfo
 from recipes.serving.status import ServingError
 
@@ -23,7 +22,7 @@ FILES = {
         for name in ("page", "form", "fields", "drawing", "answers", "elements", "server")
     },
 }
-MODELS, OPENAPI = "/page/models", "/openapi.json"
+MODELS = "/page/models"
 
 HEADERS = (
     (
@@ -40,21 +39,26 @@ HEADERS = (
 
 
 def answer(inference: Any, limits: Limits, request: Request) -> Response | None:
-    """Returns the page, one of its files, what it shows of the models, or their OpenAPI description.
-
-    None where the path is none of these. A GET of `/page/models` is answered with what `describe_models` returns.
-    """
+    """Returns the page, one of its files, or, of `/page/models`, what it shows of the models; None of other paths."""
     path = request.target.partition("?")[0]
-    if path not in (*FILES, MODELS, OPENAPI):
-        return None
-    if request.method not in ("GET", "HEAD"):
-        body = json.dumps({"error": f"Method not allowed: {request.method} {path}; expected GET"}).encode()
-        return Response(405, body, headers=(*HEADERS, ("Allow", "GET, HEAD")))
     if path in FILES:
         name, content_type = FILES[path]
-        return Response(200, read_file(name), content_type, HEADERS)
-    models = describe_models(inference.models)
-    content = models if path == MODELS else describe_api(models, limits)
+        return refusal(request) or Response(200, read_file(name), content_type, HEADERS)
+    if path == MODELS:
+        return refusal(request) or json_response(describe_models(inference.models))
+    return None
+
+
+def refusal(request: Request) -> Response | None:
+    """Returns the answer to a request that is no GET."""
+    if request.method in ("GET", "HEAD"):
+        return None
+    error = {"error": f"Method not allowed: {request.method} {request.target}; expected GET"}
+    return Response(405, json.dumps(error).encode(), headers=(*HEADERS, ("Allow", "GET, HEAD")))
+
+
+def json_response(content: Any) -> Response:
+    """Returns the answer that holds some JSON."""
     return Response(200, json.dumps(content).encode(), headers=HEADERS)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import tensorflow as tf
 
-from recipes.serving import page
+from recipes.serving import openapi, page
 from recipes.serving.http_messages import Request
 from recipes.serving.limits import Limits
 from recipes.serving.models import ModelSpec, VersionStatus
@@ -232,7 +232,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path not in page.FILES and self.is_refused():
             return
-        response = page.answer(INFERENCE, Limits(), Request("GET", self.path, {}))
+        request = Request("GET", self.path, {})
+        response = page.answer(INFERENCE, Limits(), request) or openapi.answer(INFERENCE, Limits(), request)
         if response is None:
             self.send(404, b"{}")
         else:

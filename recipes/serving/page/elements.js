@@ -1,37 +1,35 @@
 // Elements of the page. What comes from models (names, labels, texts, messages) is put in as text, never as markup.
 
-/** Returns an element with properties or attributes, event listeners (onclick) among them, and nodes or texts in it. */
-export function element(tag, properties = {}, ...children) {
+/**
+ * Returns an element, as in h("p.hint", { id: "x" }, "text", node).
+ * The tag and its classes; properties, event listeners (onclick) or attributes; nodes and texts, in lists too.
+ */
+export function h(tagAndClasses, ...rest) {
+  const [tag, ...classes] = tagAndClasses.split(".");
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
+  node.className = classes.join(" ");
+  const [first] = rest;
+  const hasProperties = first?.constructor === Object;
+  for (const [name, value] of Object.entries(hasProperties ? first : {})) {
     if (name in node) node[name] = value;
     else node.setAttribute(name, value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  const children = (hasProperties ? rest.slice(1) : rest).flat();
+  node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
 }
 
-/** Returns a `details` element. */
-export const fold = (summary, ...children) => element("details", {}, element("summary", {}, summary), ...children);
+export const fold = (summary, ...children) => h("details", h("summary", summary), ...children);
+export const notice = (text, properties = {}) => h("p.notice", properties, text);
 
 /** Returns a table with its column names. */
 export function table(columns, rows) {
-  const head = element("tr", {}, columns.map((name) => element("th", { scope: "col" }, name)));
-  const body = rows.map((row) => element("tr", {}, row.map((cell) => element("td", {}, cell))));
-  return element("div", { className: "scroll", tabIndex: 0 }, element("table", {}, element("thead", {}, head), element("tbody", {}, body)));
+  const head = h("tr", columns.map((name) => h("th", { scope: "col" }, name)));
+  const body = rows.map((row) => h("tr", row.map((cell) => h("td", cell))));
+  return h("div.scroll", { tabIndex: 0 }, h("table", h("thead", head), h("tbody", body)));
 }
 
-/** Returns a canvas of an image, (H, W, C) numbers in [0, 255] with C of 1 or 3, which CSS may enlarge. */
-export function pixelCanvas(pixels) {
-  const [height, width] = [pixels.length, pixels[0].length];
-  const image = new ImageData(width, height);
-  pixels.flat().forEach((pixel, i) => image.data.set([pixel[0], pixel[1] ?? pixel[0], pixel[2] ?? pixel[0], 255], 4 * i));
-  const canvas = element("canvas", { width, height });
-  canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
-}
-
-/** Says something to readers of the screen, without showing it. */
+/** Says something to those who hear the page, without showing it. */
 export function announce(text) {
   document.getElementById("status").textContent = text;
 }

@@ -1,148 +1,150 @@
-// Fields of the form: one for each input of a signature, made from its name, dtype and shape.
-// A field is {node, read() -> the value of one example, as JSON (a promise), and of images: file(), source()}.
+// Fields of the form: one for each input of a signature, made from its name, type and shape.
+// A field is {node, read(): the value of one example as JSON, or a promise of it}; of an image also {file(): its name,
+// source(): what a canvas can draw, or null}; of a text also {set(text)}.
 
-import { element } from "./elements.js";
 import { drawingPad } from "./drawing.js";
+import { h } from "./elements.js";
 
-const TITLES = {
-  image_bytes: "Image", image: "Image", text: "Text", prompt: "Prompt", word: "Word", length: "Length",
-  temperature: "Temperature", top_k: "Top k", top_p: "Top p", seed: "Seed",
-};
+const TITLES = { image_bytes: "Image", image: "Image", text: "Text", prompt: "Prompt", word: "Word" };
 const PLACEHOLDERS = { text: "A sentence or two", prompt: "The first words", word: "A word" };
-const NUMBERS = { // input: [hint, first value]
-  length: ["tokens to write", 200],
-  temperature: ["0: always the likeliest", 0.8],
-  top_k: ["0: all tokens", 0],
-  top_p: ["1: all tokens", 1],
-  seed: ["any whole number", 0],
+const NUMBERS = { // input: [title, hint, first value]
+  length: ["Length", "tokens to write", 200],
+  temperature: ["Temperature", "0: always the likeliest", 0.8],
+  top_k: ["Top k", "0: all tokens", 0],
+  top_p: ["Top p", "1: all tokens", 1],
+  seed: ["Seed", "any whole number", 0],
 };
+const MOST_FILLED = 4096; // values of a tensor that are filled in beforehand
 
 /** Returns whether examples of a tensor are rows of a batch: its first dimension is open. */
-export const isBatched = (tensor) => tensor.shape !== null && tensor.shape.length > 0 && tensor.shape[0] === null;
+export const isBatched = ({ shape }) => shape !== null && shape[0] === null;
 
-/** Returns the shape of one example; null where it is not known. */
-export const exampleShape = (tensor) => (isBatched(tensor) ? tensor.shape.slice(1) : tensor.shape);
-
-/** Returns the field of an input. `onchange` is called when an image was chosen or drawn: there is nothing more to type. */
-export function fieldFor(name, tensor, { imageShape, onchange, signal }) {
-  const shape = exampleShape(tensor);
-  const isScalar = shape?.length === 0;
-  if (tensor.dtype === "string" && isScalar && name.endsWith("_bytes")) {
-    return imageField(name, { imageShape, onchange, signal, read: async (source, blob) => ({ b64: await base64(blob) }) });
-  }
-  if (shape?.length === 3 && [1, 3].includes(shape[2]) && tensor.dtype !== "string") {
-    return imageField(name, { imageShape: shape, onchange, signal, read: (source) => pixelsOf(source, shape) });
-  }
-  if (tensor.dtype === "string" && isScalar) return textField(name);
-  if (tensor.dtype === "bool" && isScalar) return checkField(name);
-  if (isScalar) return numberField(name, tensor.dtype);
-  return jsonField(name, tensor, shape);
+/** Returns a tensor's shape as text: (B, 28, 28, 1), with ? for other open dimensions. */
+export function shapeText(shape) {
+  if (shape === null) return "any";
+  const sizes = shape.map((size, i) => size ?? (i ? "?" : "B"));
+  return `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""})`;
 }
 
-const titleOf = (name) => TITLES[name] ?? element("code", {}, name);
+/**
+ * Returns the field of an input. `onchange` is called when an image was chosen or drawn: there is nothing more to type.
+ * `imageShape`: (H, W, C) of encoded images once they are read, or undefined. `signal` fires when the form is left.
+ */
+export function fieldFor(name, tensor, { imageShape, onchange, signal }) {
+  const shape = isBatched(tensor) ? tensor.shape.slice(1) : tensor.shape;
+  const isScalar = shape?.length === 0;
+  const isText = tensor.dtype === "string";
+  if (isText && isScalar && name.endsWith("_bytes")) {
+    const read = async (source, blob) => ({ b64: await base64(blob) });
+    return imageField(name, { imageShape, onchange, signal, read });
+  }
+  if (!isText && shape?.length === 3 && [1, 3].includes(shape[2])) {
+    return imageField(name, { imageShape: shape, onchange, signal, read: (source) => pixelsOf(source, shape) });
+  }
+  if (isText && isScalar) return textField(name);
+  if (tensor.dtype === "bool" && isScalar) return checkField(name);
+  return isScalar ? numberField(name, tensor.dtype) : jsonField(name, tensor, shape);
+}
 
-function labelled(name, input, hint) {
+/** Returns an input under its title. */
+function labelled(name, title, input, hint) {
   input.id = `input-${name}`;
-  const label = element("label", { htmlFor: input.id }, titleOf(name), hint ? element("span", { className: "hint" }, hint) : null);
-  return element("div", { className: "field" }, label, input);
+  const label = h("label", { htmlFor: input.id }, title ?? h("code", name), hint ? h("span.hint", hint) : null);
+  return h("div.field", label, input);
 }
 
 function textField(name) {
-  const properties = { placeholder: PLACEHOLDERS[name] ?? "", spellcheck: false };
-  const input = name === "word" ? element("input", { ...properties, autocapitalize: "none" }) : element("textarea", { ...properties, rows: 4 });
-  return { node: labelled(name, input), read: () => input.value, set: (text) => (input.value = text) };
+  const input = name === "word" ? h("input", { autocapitalize: "none" }) : h("textarea", { rows: 4 });
+  Object.assign(input, { placeholder: PLACEHOLDERS[name] ?? "", spellcheck: false });
+  return { node: labelled(name, TITLES[name], input), read: () => input.value, set: (text) => (input.value = text) };
 }
 
 function checkField(name) {
-  const input = element("input", { type: "checkbox" });
-  return { node: labelled(name, input), read: () => input.checked };
+  const input = h("input", { type: "checkbox" });
+  return { node: labelled(name, null, input), read: () => input.checked };
 }
 
 function numberField(name, dtype) {
-  const isWhole = /int/.test(dtype);
-  const [hint, value] = NUMBERS[name] ?? [dtype, 0];
-  const input = element("input", { type: "number", step: isWhole ? "1" : "any", value, required: true });
+  const isWhole = dtype.includes("int");
+  const [title, hint, value] = NUMBERS[name] ?? [null, dtype, 0];
+  const input = h("input", { type: "number", step: isWhole ? "1" : "any", value, required: true });
   const read = () => {
     const number = Number(input.value);
-    if (isWhole && !Number.isSafeInteger(number)) throw new Error(`${name} is ${input.value}; expected a whole number below 2^53.`);
-    return number;
+    if (!isWhole || Number.isSafeInteger(number)) return number;
+    throw new Error(`${name} is ${input.value}; expected a whole number of less than 2^53.`);
   };
-  return { node: labelled(name, input, hint), read, set: (text) => (input.value = text) };
+  return { node: labelled(name, title, input, hint), read };
 }
 
-function jsonField(name, tensor, shape) {
-  const zeros = ([count, ...rest], value) => Array.from({ length: count ?? 1 }, () => (rest.length ? zeros(rest, value) : value()));
-  const size = shape?.reduce((product, count) => product * (count ?? 1), 1);
-  const filled = (value) => (shape && size <= 4096 ? JSON.stringify(zeros(shape, value)) : "");
-  const initial = tensor.dtype === "string" ? () => "" : tensor.dtype === "bool" ? () => false : () => 0;
-  const input = element("textarea", { rows: 4, className: "code", spellcheck: false, value: filled(initial) });
-  const shown = `${tensor.dtype} ${shapeText(tensor.shape)}, one example as JSON`;
-  const node = labelled(name, input, shape === null ? `${tensor.dtype}, as JSON` : shown);
-  if (/float|double/.test(tensor.dtype) && filled(initial)) {
-    const draw = () => (input.value = filled(() => Number(normal().toFixed(3))));
-    node.append(element("button", { type: "button", className: "quiet", onclick: draw }, "Random numbers"));
+/** The field of any other tensor, or, of type "features", of an example's. */
+export function jsonField(name, { dtype, shape: wholeShape }, shape) {
+  const fill = ([size, ...rest], value) =>
+    Array.from({ length: size ?? 1 }, () => (rest.length ? fill(rest, value) : value()));
+  const isFilled = shape !== null && shape.reduce((product, size) => product * (size ?? 1), 1) <= MOST_FILLED;
+  const first = () => ({ string: "", bool: false })[dtype] ?? 0;
+  const value = isFilled ? JSON.stringify(fill(shape, first)) : "";
+  const input = h("textarea.code", { rows: 4, spellcheck: false, value });
+  const hint = shape === null ? `${dtype}, as JSON` : `${dtype} ${shapeText(wholeShape)}, one example as JSON`;
+  const node = labelled(name, null, input, hint);
+  if (isFilled && /float|double/.test(dtype)) {
+    const draw = () => (input.value = JSON.stringify(fill(shape, () => Number(normal().toFixed(3)))));
+    node.append(h("button.quiet", { type: "button", onclick: draw }, "Random numbers"));
   }
   const read = () => {
     try {
       return JSON.parse(input.value);
     } catch (error) {
-      throw new Error(`${name} is not JSON: ${error.message}`);
+      throw new Error(`${name} is no JSON: ${error.message}`);
     }
   };
   return { node, read };
 }
 
-/** Returns a tensor's shape as text: (B, 28, 28, 1), with ? for other open dimensions. */
-export function shapeText(shape) {
-  if (shape === null) return "(any shape)";
-  const sizes = shape.map((size, i) => size ?? (i ? "?" : "B"));
-  return `(${sizes.join(", ")}${sizes.length === 1 ? "," : ""})`;
-}
-
 const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 
-/** The field of an image: chosen, dropped or pasted; drawn too where a model reads digits. */
+/** The field of an image: chosen, dropped or pasted; drawn too where a model reads images of MNIST's shape. */
 function imageField(name, { imageShape, onchange, signal, read }) {
-  let source = null; // what can be drawn on a canvas
-  let blob = null; // the encoded image
-  const preview = element("img", { alt: "", hidden: true });
-  const text = element("span", {}, element("strong", {}, "Choose an image"), element("span", { className: "hint" }, "or drop or paste one here"));
-  const chooser = element("input", { type: "file", accept: "image/*", hidden: true, id: `file-${name}` });
-  const zone = element("button", { type: "button", className: "drop", "aria-label": `${name}: choose an image` }, preview, text);
+  let source = null;
+  let blob = null;
+  const preview = h("img", { alt: "", hidden: true });
+  const title = h("strong", "Choose an image");
+  const chooser = h("input", { type: "file", accept: "image/*", hidden: true });
+  const text = h("span", title, h("span.hint", "or drop or paste one here"));
+  const zone = h("button.drop", { type: "button" }, preview, text);
 
-  const show = async (file) => {
+  const take = async (file) => {
     if (!file) return;
     URL.revokeObjectURL(preview.src);
-    [blob, preview.src, preview.hidden] = [file, URL.createObjectURL(file), false];
-    zone.setAttribute("aria-label", `${name}: ${file.name ?? "a drawing"}; choose another image`);
+    blob = file;
+    preview.src = URL.createObjectURL(file);
     source = await preview.decode().then(() => preview, () => null);
-    preview.hidden = source === null; // what the browser cannot show, the model may read
+    preview.hidden = source === null; // what a browser cannot show, a model may read
     preview.classList.toggle("small", preview.naturalWidth < 64);
-    text.firstChild.textContent = source === null ? file.name : "Choose another image";
+    title.textContent = source === null ? file.name : "Choose another image";
     onchange();
   };
-  zone.onclick = () => chooser.click();
-  chooser.onchange = () => show(chooser.files[0]);
-  zone.ondragover = (event) => {
+  const over = (isOver) => (event) => {
     event.preventDefault();
-    zone.classList.add("over");
+    zone.classList.toggle("over", isOver);
   };
-  zone.ondragleave = () => zone.classList.remove("over");
+  Object.assign(zone, { onclick: () => chooser.click(), ondragover: over(true), ondragleave: over(false) });
   zone.ondrop = (event) => {
-    event.preventDefault();
-    zone.classList.remove("over");
-    show(event.dataTransfer.files[0]);
+    over(false)(event);
+    take(event.dataTransfer.files[0]);
   };
-  document.addEventListener("paste", (event) => show([...event.clipboardData.files].find((file) => file.type.startsWith("image/"))), { signal });
+  chooser.onchange = () => take(chooser.files[0]);
+  const paste = ({ clipboardData: { files } }) => take([...files].find(({ type }) => type.startsWith("image/")));
+  document.addEventListener("paste", paste, { signal });
 
-  const pad = imageShape?.join() === "28,28,1" ? drawingPad(show) : null;
+  const pad = imageShape?.join() === "28,28,1" ? drawingPad(take) : null;
+  const label = h("p.label", TITLES[name] ?? h("code", name));
   return {
-    node: element("div", { className: "field" }, element("p", { className: "label" }, titleOf(name)), element("div", { className: "images" }, pad, zone, chooser)),
+    node: h("div.field", { role: "group", "aria-label": name }, label, h("div.images", pad, zone, chooser)),
     read: () => {
       if (blob === null) throw new Error("Choose an image first.");
       return read(source, blob);
     },
-    file: () => blob?.name ?? "digit.png",
+    file: () => blob.name ?? "digit.png",
     source: () => source,
   };
 }
@@ -158,11 +160,12 @@ function base64(blob) {
 
 /** Returns an image as nested lists of whole numbers in [0, 255], of a shape (H, W, C) with C of 1 or 3. */
 function pixelsOf(source, [height, width, channels]) {
-  if (source === null) throw new Error("This browser cannot show the image; the signature that takes image_bytes may read it.");
-  const context = element("canvas", { width, height }).getContext("2d");
+  if (source === null) throw new Error("This browser cannot read the image; a signature that takes image_bytes may.");
+  const context = h("canvas", { width, height }).getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(source, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
-  const pixel = (i) => (channels === 3 ? [...data.slice(i, i + 3)] : [Math.round(0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2])]);
+  const grey = (r, g, b) => Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+  const pixel = (i) => (channels === 3 ? [...data.slice(i, i + 3)] : [grey(...data.slice(i, i + 3))]);
   return Array.from({ length: height }, (_, y) => Array.from({ length: width }, (_, x) => pixel(4 * (y * width + x))));
 }

@@ -1,109 +1,177 @@
 // The form that tries a model: asks TensorFlow Serving's REST, shows the answer and the command that asks the same.
 
 import { continued, drawAnswer } from "./answers.js";
-import { announce, element, fold } from "./elements.js";
-import { fieldFor, isBatched } from "./fields.js";
+import { announce, fold, h, notice } from "./elements.js";
+import { fieldFor, isBatched, jsonField } from "./fields.js";
 import { hasToken, parse, request } from "./server.js";
 
 const PIECE = 20; // tokens of a request: a text is asked for in pieces, so that it is seen as it is written
-const IMAGES = 8; // made of seeds at a time
-const SHOWN_JSON = 20_000; // characters of an answer
-
-/** Returns the signature that shows most of a model, first. */
-function firstSignature(names) {
-  return ["generate", "alignment", "serving_default"].find((name) => names.includes(name)) ?? names[0];
-}
+const IMAGES = 8; // made at a time, of a seed and those after it
+const MOST_JSON = 20_000; // characters of an answer or a command that are shown
+const FIRST = ["generate", "alignment", "serving_default"]; // the signature that shows most of a model
 
 /** Returns the form of a model: {node, update(model): takes in its versions, leave(): ends what the form has begun}. */
 export function tryIt(model) {
   const names = Object.keys(model.signatures).sort((a, b) => (b === "serving_default") - (a === "serving_default"));
-  const signature = element("select", {}, names.map((name) => element("option", {}, name)));
-  const version = element("select");
-  const body = element("div", { className: "columns" });
-  const choice = (title, select) => element("label", {}, element("span", {}, title), select);
-  const choices = element("div", { className: "choices" }, choice("Signature", signature), choice("Version", version));
-  const head = element("div", { className: "card-head" }, element("h2", {}, "Try it"), choices);
+  const signature = h("select", names.map((name) => h("option", name)));
+  const version = h("select");
+  const choices = { Signature: signature, Version: version };
+  const labels = Object.entries(choices).map(([title, select]) => h("label", h("span", title), select));
+  const body = h("div.columns");
   let leaving = new AbortController();
 
   const leave = () => leaving.abort();
   const draw = () => {
     leave();
     leaving = new AbortController();
-    body.replaceChildren(...formOf(() => model, signature.value, () => pathOf(model, version.value), leaving.signal));
+    const pathOf = () => `v1/models/${encodeURIComponent(model.name)}${version.value}`;
+    body.replaceChildren(...formOf(signature.value, () => ({ model, path: pathOf() }), leaving.signal));
   };
   const update = (newModel) => {
     model = newModel;
-    const option = (value, text) => element("option", { value, selected: value === version.value }, text);
-    const available = model.versions.filter(({ state }) => state === "AVAILABLE").map(({ version: number }) => number);
+    const option = (value, text) => h("option", { value, selected: value === version.value }, text);
+    const available = model.versions.filter(({ state }) => state === "AVAILABLE");
     version.replaceChildren(
       option("", `newest (${model.serving})`),
       ...Object.keys(model.labels).map((label) => option(`/labels/${encodeURIComponent(label)}`, label)),
-      ...available.map((number) => option(`/versions/${number}`, `version ${number}`)),
+      ...available.map(({ version: number }) => option(`/versions/${number}`, `version ${number}`)),
     );
-    signature.parentNode.hidden = names.length < 2;
-    version.parentNode.hidden = version.options.length < 3;
+    labels[0].hidden = names.length < 2;
+    labels[1].hidden = version.options.length < 3;
   };
   update(model);
   if (names.length) {
-    signature.value = firstSignature(names);
+    signature.value = FIRST.find((name) => names.includes(name)) ?? names[0];
     signature.onchange = draw;
     draw();
   }
-  return { node: element("section", { className: "card", "aria-label": "Try it" }, head, body), update, leave };
+  const head = h("div.card-head", h("h2", "Try it"), h("div.choices", labels));
+  return { node: h("section.card", { "aria-label": "Try it" }, head, body), update, leave };
 }
 
-const pathOf = ({ name }, version) => `v1/models/${encodeURIComponent(name)}${version}`;
-
-/** Returns the form of a signature and the region of its answer. */
-function formOf(modelNow, signatureName, pathNow, signal) {
-  const model = modelNow();
+/** Returns the form of a signature and the region of its answer. `now` returns {model, path} as they are then. */
+function formOf(signatureName, now, signal) {
+  const { model } = now();
   const signature = model.signatures[signatureName];
   const { inputs, method } = signature;
-  const imageShape = model.manifest?.image_shape ?? model.signatures.image?.inputs.image?.shape?.slice(1);
-  const isExample = method === "classify" || method === "regress"; // asked with features in JSON, sent as a tf.Example
   const isStream = ["prompt", "length", "seed"].every((name) => name in inputs);
-  const ask = element("button", { className: "primary" }, isStream ? "Write" : "Ask");
-  const stopButton = element("button", { type: "button", hidden: true }, "Stop");
-  const answer = element("div", { className: "answer", role: "region", "aria-label": "Answer" }, element("p", { className: "hint empty" }, "The answer will stand here."));
-  const fields = {};
-  if (isExample) fields.example = fieldFor("example", { dtype: "features", shape: null }, { signal });
-  else for (const [name, tensor] of Object.entries(inputs)) fields[name] = fieldFor(name, tensor, { imageShape, signal, onchange: () => form.requestSubmit() });
+  const ask = method !== "predict" ? askExample : isStream ? writeText : askOnce;
 
-  const hasLines = Object.values(fields).some(({ node }) => node.querySelector("textarea")); // where Enter ends a line
-  const shortcut = hasLines ? element("span", { className: "hint" }, "Ctrl + Enter") : null;
-  const actions = element("p", { className: "actions" }, ask, stopButton, shortcut);
-  let asking = null; // an earlier question is dropped when the next one is asked
-  const form = element("form", {}, Object.values(fields).map((field) => field.node), actions);
-  form.onkeydown = (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  const fields = {};
+  if (method !== "predict") { // asked with features in JSON, which the server makes a tf.Example of
+    fields.example = jsonField("example", { dtype: "features" }, null);
+  } else {
+    const imageShape = model.manifest?.image_shape ?? model.signatures.image?.inputs.image?.shape?.slice(1);
+    const onchange = () => form.requestSubmit();
+    for (const [name, tensor] of Object.entries(inputs)) {
+      fields[name] = fieldFor(name, tensor, { imageShape, onchange, signal });
+    }
+  }
+  const nodes = Object.values(fields).map(({ node }) => node);
+  const hasLines = nodes.some((node) => node.querySelector("textarea")); // where Enter ends a line
+  const stop = h("button", { type: "button", hidden: true }, "Stop");
+  const send = h("button.primary", isStream ? "Write" : "Ask");
+  const form = h("form", nodes, h("p.actions", send, stop, hasLines ? h("span.hint", "Ctrl + Enter") : null));
+  const empty = h("p.hint", "The answer will stand here.");
+  const answer = h("div.answer", { role: "region", "aria-label": "Answer" }, empty);
+
+  let asking = new AbortController(); // an earlier question is dropped when the next one is asked
+  form.onkeydown = ({ key, ctrlKey, metaKey }) => {
+    if (key === "Enter" && (ctrlKey || metaKey)) form.requestSubmit();
   };
   form.onsubmit = async (event) => {
     event.preventDefault();
-    asking?.abort();
-    asking = new AbortController();
-    const current = asking;
-    const question = { model: modelNow(), signatureName, signature, path: pathNow(), fields, answer, signal: AbortSignal.any([signal, current.signal]) };
-    stopButton.onclick = () => current.abort();
-    stopButton.hidden = !isStream;
+    asking.abort();
+    const current = (asking = new AbortController());
+    stop.onclick = () => current.abort();
+    stop.hidden = !isStream;
     answer.setAttribute("aria-busy", "true");
-    announce(isStream ? "Writing." : "");
+    const question = { ...now(), signatureName, signature, fields, form, answer };
     try {
-      await (isExample ? askExamples : isStream ? writeText : askOnce)(question);
+      await ask({ ...question, signal: AbortSignal.any([signal, current.signal]) });
     } catch (error) {
-      if (error.name !== "AbortError") {
-        answer.replaceChildren(element("p", { className: "notice", role: "alert" }, error.message));
-      } else if (isStream) {
-        announce("Stopped.");
-      }
+      if (error.name !== "AbortError") answer.replaceChildren(notice(error.message, { role: "alert" }));
     }
     if (asking !== current) return;
-    stopButton.hidden = true;
+    stop.hidden = true;
     answer.removeAttribute("aria-busy");
   };
   return [form, answer];
 }
 
-/** Returns the values of the fields, by input name. */
+/** Asks a predict signature, and draws the answer. */
+async function askOnce(question) {
+  const { model, fields, form } = question;
+  const values = await readAll(fields);
+  const isSeed = Object.keys(values).join() === "seed";
+  const rows = isSeed ? Array.from({ length: IMAGES }, (_, i) => ({ seed: values.seed + i })) : [values];
+  const image = Object.values(fields).find(({ source }) => source);
+  const context = {
+    labels: model.manifest?.label_names,
+    source: image?.source() ?? null,
+    onword: (word) => {
+      fields.word.set(word);
+      form.requestSubmit();
+    },
+  };
+  await post(question, bodyOf(question, rows), (response) => {
+    const answers = rowsOf(question, response, rows.length);
+    const drawn = answers.map((outputs, i) => drawAnswer(outputs, { ...context, inputs: rows[i] }));
+    return drawn.length > 1 && drawn[0] ? together(drawn) : drawn[0];
+  });
+}
+
+/** Asks a signature that takes a tf.Example. */
+async function askExample(question) {
+  const { signatureName, fields } = question;
+  const body = { signature_name: signatureName, examples: [fields.example.read()] };
+  await post(question, body, ({ results: [result] }) => {
+    const classes = { classes: result.map?.(([label]) => label), scores: result.map?.(([, score]) => score) };
+    return drawAnswer(result.map ? classes : { value: result }, { inputs: {}, source: null });
+  });
+}
+
+/** Asks, and shows what `draw` makes of the response, or null: then the JSON alone. */
+async function post({ path, signature, fields, answer, signal }, body, draw) {
+  const start = performance.now();
+  const text = await request(`${path}:${signature.method}`, { body, signal });
+  const took = performance.now() - start;
+  const drawn = draw(parse(text));
+  const command = curl(`${path}:${signature.method}`, body, fields);
+  answer.replaceChildren(...(drawn?.nodes ?? []), details(text, command, took, drawn === null));
+  announce(drawn?.summary ?? `The answer: ${text.slice(0, 200)}`);
+}
+
+/** Asks for a text piece by piece: each request continues what the last one wrote, with a seed of its own. */
+async function writeText(question) {
+  const { fields, path, answer, signal } = question;
+  const values = await readAll(fields);
+  const start = performance.now();
+  let [text, response, problem] = [values.prompt, "", null];
+  const draw = (...after) => answer.replaceChildren(continued(values.prompt, text), ...after);
+  announce("Writing.");
+  draw();
+  answer.firstChild.append(h("span.caret"));
+  try {
+    for (let done = 0; done < values.length; done += PIECE) {
+      const piece = { prompt: text, length: Math.min(PIECE, values.length - done), seed: values.seed + done / PIECE };
+      response = await request(`${path}:predict`, { body: bodyOf(question, [{ ...values, ...piece }]), signal });
+      [{ text }] = rowsOf(question, parse(response), 1);
+      draw();
+      answer.firstChild.append(h("span.caret"));
+    }
+  } catch (error) {
+    problem = error; // what was written so far stays
+  }
+  if (!answer.isConnected) return;
+  const isFailure = problem !== null && problem.name !== "AbortError";
+  const command = curl(`${path}:predict`, bodyOf(question, [values]), fields);
+  const after = response ? [details(response, command, performance.now() - start)] : [];
+  draw(...(isFailure ? [notice(problem.message, { role: "alert" })] : []), ...after);
+  announce(problem === null ? `Written: ${text.slice(0, 500)}` : "Stopped.");
+}
+
+/** Returns the values of the fields, by input. */
 async function readAll(fields) {
   const values = {};
   for (const [name, field] of Object.entries(fields)) values[name] = await field.read();
@@ -111,124 +179,58 @@ async function readAll(fields) {
 }
 
 /** Returns a request's body: rows where every tensor has a batch dimension, else columns. */
-function bodyOf({ signatureName, signature }, rows) {
-  const { inputs, outputs } = signature;
+function bodyOf({ signatureName, signature: { inputs, outputs } }, rows) {
   const named = signatureName === "serving_default" ? {} : { signature_name: signatureName };
-  if ([...Object.values(inputs), ...Object.values(outputs)].every(isBatched) && Object.keys(inputs).length) return { ...named, instances: rows };
+  const tensors = [...Object.values(inputs), ...Object.values(outputs)];
+  if (tensors.every(isBatched) && Object.keys(inputs).length) return { ...named, instances: rows };
   const column = ([name, tensor]) => [name, isBatched(tensor) ? rows.map((row) => row[name]) : rows[0][name]];
   return { ...named, inputs: Object.fromEntries(Object.entries(inputs).map(column)) };
 }
 
-/** Returns the outputs of each example, by name, of a response to `bodyOf`. */
-function rowsOf({ signature }, response, count) {
-  const names = Object.keys(signature.outputs);
+/** Returns the outputs of each of `count` examples, by name, of a response to `bodyOf`. */
+function rowsOf({ signature: { outputs } }, response, count) {
+  const names = Object.keys(outputs);
   const named = (value) => (names.length === 1 ? { [names[0]]: value } : value);
   if ("predictions" in response) return response.predictions.map(named);
   const columns = named(response.outputs);
-  const pick = (name, i) => (isBatched(signature.outputs[name]) && columns[name].length === count ? columns[name][i] : columns[name]);
-  return Array.from({ length: count }, (_, i) => Object.fromEntries(names.map((name) => [name, pick(name, i)])));
+  const isColumn = (name) => isBatched(outputs[name]) && columns[name].length === count;
+  const valueOf = (name, i) => (isColumn(name) ? columns[name][i] : columns[name]);
+  return Array.from({ length: count }, (_, i) => Object.fromEntries(names.map((name) => [name, valueOf(name, i)])));
 }
 
-async function askOnce(question) {
-  const { model, fields, path, answer, signal } = question;
-  const values = await readAll(fields);
-  const isSeeds = Object.keys(fields).join() === "seed"; // images are made of seeds: a few
-  const inputs = isSeeds ? Array.from({ length: IMAGES }, (_, i) => ({ seed: values.seed + i })) : [values];
-  const body = bodyOf(question, inputs);
-  const start = performance.now();
-  const text = await request(`${path}:predict`, { body, signal });
-  const elapsed = performance.now() - start;
-  const image = Object.values(fields).find((field) => field.source);
-  const onword = (word) => {
-    fields.word.set(word);
-    answer.closest(".columns").querySelector("form").requestSubmit();
-  };
-  const context = { labels: labelsOf(model), source: () => image?.source() ?? null, onword };
-  const drawn = rowsOf(question, parse(text), inputs.length).map((row, i) => drawAnswer(row, { ...context, inputs: inputs[i] }));
-  if (isSeeds && drawn.length > 1 && drawn[0]) drawn.splice(0, drawn.length, mosaic(drawn));
-  const nodes = drawn[0]?.nodes ?? [];
-  answer.replaceChildren(...nodes.filter(Boolean), ...details(question, body, text, elapsed, nodes.length === 0));
-  announce(drawn[0]?.summary ?? `Answered: ${text.slice(0, 200)}`);
-}
-
-function mosaic(drawn) {
+/** Returns the pictures of several answers as one answer. */
+function together(drawn) {
   const pictures = drawn.flatMap(({ nodes }) => nodes.flatMap((node) => [...node.children]));
-  return { nodes: [element("div", { className: "pictures small" }, pictures)], summary: `${drawn.length} images.` };
+  return { nodes: [h("div.pictures.small", pictures)], summary: `${drawn.length} images.` };
 }
-
-async function askExamples(question) {
-  const { signature, signatureName, path, answer, fields, signal } = question;
-  const body = { signature_name: signatureName, examples: [await fields.example.read()] };
-  const start = performance.now();
-  const text = await request(`${path}:${signature.method}`, { body, signal });
-  const [result] = parse(text).results;
-  const outputs = Array.isArray(result) ? { classes: result.map(([label]) => label), scores: result.map(([, score]) => score) } : { value: result };
-  const drawn = drawAnswer(outputs, { inputs: {}, source: () => null });
-  answer.replaceChildren(...drawn.nodes.filter(Boolean), ...details(question, body, text, performance.now() - start));
-  announce(drawn.summary);
-}
-
-/** Asks for a text piece by piece: each request continues what the last one wrote, with a seed of its own. */
-async function writeText(question) {
-  const { fields, path, answer, signal } = question;
-  const values = await readAll(fields);
-  const whole = bodyOf(question, [values]);
-  let [text, last] = [values.prompt, ""];
-  const start = performance.now();
-  const draw = (isDone) => {
-    const written = continued(values.prompt, text);
-    if (!isDone) written.append(element("span", { className: "caret" }));
-    answer.replaceChildren(written, ...(isDone ? details(question, whole, last, performance.now() - start) : []));
-  };
-  draw(false);
-  try {
-    for (let count = 0; count < values.length; count += PIECE) {
-      const row = { ...values, prompt: text, length: Math.min(PIECE, values.length - count), seed: values.seed + count / PIECE };
-      last = await request(`${path}:predict`, { body: bodyOf(question, [row]), signal });
-      [{ text }] = rowsOf(question, parse(last), 1);
-      draw(false);
-    }
-  } catch (error) {
-    if (error.name === "AbortError" && !answer.isConnected) throw error;
-    draw(true);
-    if (error.name !== "AbortError") answer.append(element("p", { className: "notice", role: "alert" }, error.message));
-    return announce(error.name === "AbortError" ? "Stopped." : error.message);
-  }
-  draw(true);
-  announce(`Written: ${text.slice(0, 500)}`);
-}
-
-/** Returns the names of a model's classes, in their order; undefined where they are not known. */
-const labelsOf = ({ manifest }) => manifest?.label_names ?? manifest?.labels ?? manifest?.data?.label_names;
 
 /** Returns how long it took, the answer as the server wrote it, and the command that asks the same. */
-function details({ signature, path, fields }, body, text, elapsed, isOpen = false) {
-  const shortened = text.length > SHOWN_JSON ? `${text.slice(0, SHOWN_JSON)}\n… ${(text.length - SHOWN_JSON).toLocaleString("en")} more characters` : text;
-  const json = fold("Answer as JSON", element("pre", { tabIndex: 0 }, shortened));
-  json.open = isOpen;
-  const method = signature.method === "classify" || signature.method === "regress" ? signature.method : "predict";
-  const command = curl(new URL(`${path}:${method}`, document.baseURI.split("#")[0]).href, body, fields);
-  const copy = element("button", { type: "button", className: "quiet" }, "Copy");
+function details(text, command, took, isOpen = false) {
+  const cut = (long) => (long.length > MOST_JSON ? `${long.slice(0, MOST_JSON)} …` : long);
+  const shown = h("pre", { tabIndex: 0 }, cut(command));
+  const copy = h("button.quiet", { type: "button" }, "Copy");
   copy.onclick = async () => {
-    await navigator.clipboard.writeText(command).catch(() => getSelection().selectAllChildren(shownCommand));
-    copy.textContent = "Copied";
-    announce("Copied.");
+    const isCopied = await navigator.clipboard?.writeText(command).then(() => true, () => false);
+    if (!isCopied) getSelection().selectAllChildren(shown); // no clipboard on an unsafe address
+    copy.textContent = isCopied ? "Copied" : "Selected: press Ctrl + C";
+    announce(copy.textContent);
   };
-  const shownCommand = element("pre", { tabIndex: 0 }, command.length > SHOWN_JSON ? `${command.slice(0, 500)} …` : command);
-  const time = element("p", { className: "hint time" }, `${elapsed < 10 ? elapsed.toFixed(1) : Math.round(elapsed)} ms round trip`);
-  return [element("div", { className: "details" }, time, json, fold("The same with curl", shownCommand, copy))];
+  const json = fold("Answer as JSON", h("pre", { tabIndex: 0 }, cut(text)));
+  json.open = isOpen;
+  const time = h("p.hint", `${took.toFixed(took < 10 ? 1 : 0)} ms round trip`);
+  return h("div.details", time, json, fold("The same with curl", shown, copy));
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** Returns a line for a shell that sends a body; the bytes of an image are read from its file, through a pipe: they may be too long for an argument. */
-function curl(url, body, fields) {
-  const file = Object.values(fields).find((field) => field.file)?.file();
+/** Returns a command for a shell that sends a body; an image is read from its file, as arguments have a limit. */
+function curl(path, body, fields) {
+  const url = new URL(path, document.baseURI).href;
+  const send = `curl ${hasToken() ? '-H "Authorization: Bearer $TOKEN" ' : ""}${quoted(url)} -d`;
   const json = JSON.stringify(body);
-  const post = [`curl`, ...(hasToken() ? [`-H "Authorization: Bearer $TOKEN"`] : []), quoted(url)].join(" ");
-  const bytes = json.match(/"b64":"([^"]*)"/);
-  if (!file || !bytes) return `${post} -d ${quoted(json)}`;
-  const format = json.replaceAll("\\", "\\\\").replaceAll("%", "%%").replace(bytes[1], "%s");
-  return `printf ${quoted(format)} "$(base64 < ${quoted(file)} | tr -d '\\n')" \\\n  | ${post} -d @-`;
+  const image = Object.values(fields).find(({ file }) => file);
+  const [, b64] = json.match(/"b64":"([^"]+)"/) ?? [];
+  if (!image || !b64) return `${send} ${quoted(json)}`;
+  const format = json.replaceAll("\\", "\\\\").replaceAll("%", "%%").replace(b64, "%s");
+  return `printf ${quoted(format)} "$(base64 < ${quoted(image.file())} | tr -d '\\n')" |\n  ${send} @-`;
 }
-

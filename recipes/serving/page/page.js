@@ -1,17 +1,30 @@
 // The page: which models there are, in which versions, and what they take and answer.
 
-import { announce, element, fold, table } from "./elements.js";
+import { announce, fold, h, notice, table } from "./elements.js";
 import { shapeText } from "./fields.js";
 import { tryIt } from "./form.js";
 import { request } from "./server.js";
 
 const REFRESH = 5000; // ms between looks at the models
-const FACTS = { accuracy: "Test accuracy", perplexity: "Test perplexity", bits: "Test bits per token", bleu: "Test BLEU", bleu4: "Test BLEU-4" };
+const STATES = {
+  START: "waiting",
+  LOADING: "loading",
+  AVAILABLE: "available",
+  UNLOADING: "unloading",
+  END: "unloaded",
+};
+const FIGURES = {
+  accuracy: "Test accuracy",
+  perplexity: "Test perplexity",
+  bits: "Test bits per token",
+  bleu: "Test BLEU",
+  bleu4: "Test BLEU-4",
+};
 
 const main = document.getElementById("main");
 let models = [];
 let shown = ""; // what is on the page, as JSON
-let form = null; // of the chosen model: {node, update, leave, asked: what it was made of}
+let form = null; // of the chosen model: {node, update, leave}, and what it was made of, as JSON
 
 /** Looks at the models again, and draws what has changed. A look that nobody asked for asks for no token. */
 async function refresh(isUnasked = false) {
@@ -20,94 +33,89 @@ async function refresh(isUnasked = false) {
     show();
   } catch (error) {
     if (isUnasked) return; // the server may be back in a moment
-    const again = element("button", { type: "button", onclick: () => refresh() }, "Try again");
-    main.replaceChildren(notice(error.message), element("p", {}, again));
+    main.replaceChildren(notice(error.message), h("p", h("button", { onclick: () => refresh() }, "Try again")));
   }
 }
 
-const hashOf = (name) => `#${encodeURIComponent(name)}`;
-const chosenModel = () =>
-  models.find(({ name }) => hashOf(name) === location.hash) ?? models.find(({ serving }) => serving !== null) ?? models[0];
-const notice = (text) => element("p", { className: "notice" }, text);
+const hashOf = ({ name }) => `#${encodeURIComponent(name)}`;
+const isServed = ({ serving }) => serving !== null;
 
 function show() {
-  const model = chosenModel();
+  const model = models.find((one) => hashOf(one) === location.hash) ?? models.find(isServed) ?? models[0];
   const state = JSON.stringify([model?.name, models]);
   if (state === shown) return; // the focus stays where it is
   shown = state;
-  document.getElementById("models").replaceChildren(element("ul", {}, models.map((one) => modelLink(one, one === model))));
-  document.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   document.title = model ? `${model.name} · Models` : "Models";
+  document.getElementById("models").replaceChildren(h("ul", models.map((one) => modelLink(one, one === model))));
+  document.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   if (!model) return main.replaceChildren(notice("The server has no model yet."));
-  const asked = JSON.stringify([model.name, model.signatures]);
-  if (asked !== form?.asked) { // else what was typed and answered stays, also when a new version is served
+  const madeOf = JSON.stringify([model.name, model.signatures]);
+  if (madeOf !== form?.madeOf) { // else what was typed and answered stays, also when a new version is served
     form?.leave();
-    form = { asked, ...tryIt(model) };
+    form = { madeOf, ...tryIt(model) };
   }
   form.update(model);
-  const card = model.serving === null ? notice("No version of this model can be asked.") : form.node;
-  if (card.isConnected) {
+  if (form.node.isConnected && isServed(model)) {
     main.firstChild.replaceWith(heading(model));
     main.lastChild.replaceWith(versions(model));
   } else {
-    const parts = [heading(model), card, model.serving === null ? null : signatures(model), versions(model)];
-    main.replaceChildren(...parts.filter(Boolean));
+    const parts = isServed(model) ? [form.node, signatures(model)] : [notice("No version of this model answers.")];
+    main.replaceChildren(heading(model), ...parts, versions(model));
   }
 }
 
-function modelLink({ name, serving, versions: [newest] }, isChosen) {
-  const state = dot(serving !== null ? "available" : stateOf(newest));
-  const link = element("a", { href: hashOf(name) }, element("span", { className: "model" }, name), state);
+function modelLink(model, isChosen) {
+  const state = isServed(model) ? "available" : stateOf(model.versions[0]);
+  const link = h("a", { href: hashOf(model) }, h("span.model", model.name), dot(state));
   if (isChosen) link.setAttribute("aria-current", "page");
-  return element("li", {}, link);
+  return h("li", link);
 }
-
-// ---- what a model is -----------------------------------------------------------------------------------------------
 
 function heading({ name, serving, manifest }) {
   const facts = [];
-  if (manifest?.data?.name) {
-    const standIn = manifest.data.stand_in_for ? `, a stand-in for ${manifest.data.stand_in_for}` : "";
-    facts.push(["Trained on", `${manifest.data.name}${standIn}`]);
-  }
-  for (const [key, title] of Object.entries(FACTS)) {
+  const { name: data, stand_in_for: missing } = manifest?.data ?? {};
+  if (data) facts.push(["Trained on", missing ? `${data}, a stand-in for ${missing}` : data]);
+  for (const [key, title] of Object.entries(FIGURES)) {
     const value = manifest?.test?.[key];
-    if (typeof value === "number") facts.push([title, key === "accuracy" ? `${(100 * value).toFixed(1)}%` : value.toFixed(2)]);
+    const text = key === "accuracy" ? `${(100 * value).toFixed(1)}%` : value?.toFixed?.(2);
+    if (typeof value === "number") facts.push([title, text]);
   }
-  const list = element("dl", { className: "facts" }, facts.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text))));
-  const subtitle = [manifest?.kind?.replaceAll("_", " "), serving !== null && `version ${serving}`].filter(Boolean).join(" · ");
-  return element("header", { className: "heading" }, element("h1", {}, name), element("p", { className: "subtitle" }, subtitle), facts.length ? list : null);
+  const kind = manifest?.kind?.replaceAll("_", " ");
+  const subtitle = [kind, serving === null ? null : `version ${serving}`].filter(Boolean).join(" · ");
+  const list = facts.map(([term, text]) => h("div", h("dt", term), h("dd", text)));
+  return h("header", h("h1", name), h("p.subtitle", subtitle), list.length ? h("dl.facts", list) : null);
 }
 
-function stateOf({ state, message } = {}) {
-  if (message) return "failed";
-  return { START: "waiting", LOADING: "loading", AVAILABLE: "available", UNLOADING: "unloading", END: "unloaded" }[state] ?? "unknown";
-}
-
-const dot = (state) => element("span", { className: `state ${state}` }, state);
+const stateOf = ({ state, message } = {}) => (message ? "failed" : (STATES[state] ?? "unknown"));
+const dot = (state) => h(`span.state.${state}`, state);
 
 function versions({ versions: list, labels }) {
   const labelsOf = (version) => Object.keys(labels).filter((label) => labels[label] === version).join(", ");
-  const rows = list.map((one) => [String(one.version), dot(stateOf(one)), labelsOf(one.version), one.message]);
-  const hasMessage = list.some((one) => one.message);
-  const columns = ["Version", "State", "Labels", ...(hasMessage ? ["Message"] : [])];
-  return element("section", {}, element("h2", {}, "Versions"), table(columns, rows.map((row) => row.slice(0, columns.length))));
+  const optional = {
+    Labels: list.map(({ version }) => labelsOf(version)),
+    Message: list.map(({ message }) => message),
+  };
+  const columns = Object.entries(optional).filter(([, texts]) => texts.some(Boolean));
+  const rows = list.map((one, i) => [String(one.version), dot(stateOf(one)), ...columns.map(([, texts]) => texts[i])]);
+  return h("section", h("h2", "Versions"), table(["Version", "State", ...columns.map(([name]) => name)], rows));
 }
 
 function signatures(model) {
+  const rowsOf = (side, tensors) =>
+    Object.entries(tensors).map(([name, { dtype, shape }]) => [side, h("code", name), dtype, shapeText(shape)]);
   const folds = Object.entries(model.signatures).map(([name, { inputs, outputs }]) => {
-    const rows = (side, tensors) => Object.entries(tensors).map(([tensor, { dtype, shape }]) => [side, code(tensor), dtype, shapeText(shape)]);
-    const arrow = element("span", { className: "hint" }, `${Object.keys(inputs).join(", ") || "nothing"} → ${Object.keys(outputs).join(", ")}`);
-    return fold(element("span", { className: "signature" }, code(name), arrow), table(["", "Name", "Type", "Shape"], [...rows("takes", inputs), ...rows("answers", outputs)]));
+    const arrow = `${Object.keys(inputs).join(", ") || "nothing"} → ${Object.keys(outputs).join(", ")}`;
+    const rows = [...rowsOf("takes", inputs), ...rowsOf("answers", outputs)];
+    const summary = h("span.signature", h("code", name), h("span.hint", arrow));
+    return fold(summary, table(["", "Name", "Type", "Shape"], rows));
   });
-  return element("section", {}, element("h2", {}, "Signatures"), folds);
+  return h("section", h("h2", "Signatures"), folds);
 }
-
-const code = (text) => element("code", {}, text);
 
 window.addEventListener("hashchange", () => {
   show();
   main.focus();
+  announce(document.title);
 });
 setInterval(() => document.hidden || refresh(true), REFRESH);
 await refresh();
