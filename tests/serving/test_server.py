@@ -216,6 +216,12 @@ def test_the_command_serves_until_sigterm_and_loses_no_request(root):
         (["nothing"], "there is no models/nothing/<version>/saved_model.pb; models there: m", 1),
         (["cifar_convnet"], "recipes fit cifar_convnet trains it", 1),
         (["a=nowhere"], "expected NAME=FOLDER, with a folder that is there", 1),
+        (
+            ["--root", "models/m"],
+            "models/m holds the versions of one model; 'recipes serve NAME=models/m' serves them",
+            1,
+        ),
+        (["--root", "models/m/123/saved_model.pb"], "saved_model.pb is no folder", 1),
         (["m", "--host", "0.0.0.0"], "no TLS and no bearer tokens", 1),
         (["m", "--model-config-file", "x"], "leave out the names", 2),
         (["--model-config-file", "x"], "x cannot be read", 1),
