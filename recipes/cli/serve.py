@@ -154,7 +154,9 @@ def _source(asked: Serve) -> Callable[[], list[ModelConfig] | None]:
     elsewhere = [ModelConfig(name, Path(folder), asked.latest) for name, folder in sorted(named.items())]
     names = [name for name in asked.names if "=" not in name]
 
-    def wanted() -> list[ModelConfig]:
+    def wanted() -> list[ModelConfig] | None:
+        if not named and not names and not os.access(asked.root, os.R_OK | os.X_OK):
+            return None  # a root that is away for a moment changes nothing
         of_root = models_in(asked.root, names) if names or not elsewhere else []
         return [replace(config, latest=asked.latest) for config in of_root] + elsewhere
 

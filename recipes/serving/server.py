@@ -21,7 +21,7 @@ from typing import Any
 
 import uvicorn
 
-from recipes.serving import open_inference, page
+from recipes.serving import open_inference, openapi, page
 from recipes.serving.batching import BatchingParameters
 from recipes.serving.engine import Engine
 from recipes.serving.grpc_services import grpc_server
@@ -117,7 +117,7 @@ class Server:
             poll_seconds=options.poll_seconds,
         )
         self.inference = Inference(self.models, options.limits, metrics)
-        pages = (open_inference.answer, page.answer)
+        pages = (open_inference.answer, page.answer, openapi.answer)
         self._rest = Rest(self.inference, pages=pages, tokens=options.tokens, cross_origin=options.cross_origin)
         self._uvicorn = uvicorn.Server(_uvicorn_config(self._rest, options))
         credentials = _grpc_credentials(options)

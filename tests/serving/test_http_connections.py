@@ -138,3 +138,8 @@ def test_a_key_that_is_locked(tmp_path):
     subprocess.run(command, check=True, capture_output=True)
     with pytest.raises(ServingError, match=r"key\.pem is locked by a pass phrase; 'openssl pkey"):
         Server(list, Options(rest_port=0, grpc_port=0, certificate=tmp_path / "c.pem", key=tmp_path / "key.pem"))
+
+
+@pytest.mark.parametrize("path", ["", "openapi.json", "page/models", "v2", "healthz", "monitoring/prometheus/metrics"])
+def test_every_page_is_there(port, path):
+    assert answer_to(port, closing(HEALTH.replace(b"healthz", path.encode()))).startswith(b"HTTP/1.1 200 ")

@@ -237,3 +237,13 @@ def test_what_the_command_refuses(root, arguments, message, status, capsys, monk
     monkeypatch.chdir(root.parent)
     assert main(["serve", "--root", "models", *arguments]) == status
     assert message in capsys.readouterr().err
+
+
+def test_a_root_that_is_away_for_a_moment_changes_nothing(root):
+    from recipes.cli.serve import Serve, _source
+
+    wanted = _source(Serve(root=root))
+    assert [config.name for config in wanted()] == ["m"]
+    root.rename(root.with_name("away"))
+    assert wanted() is None
+    assert [config.name for config in _source(Serve(names=("m",), root=root))()] == ["m"]
