@@ -26,7 +26,9 @@ TOKEN = "secret"
 
 def signature(inputs, outputs, method=PREDICT):
     """Returns a Signature of {"name": (dtype, shape)}."""
-    infos = [{name: TensorInfo(f"{name}:0", *tensor) for name, tensor in some.items()} for some in (inputs, outputs)]
+    infos = [
+        {name: TensorInfo(f"{name}:0", *tensor) for name, tensor in sorted(some.items())} for some in (inputs, outputs)
+    ]
     return Signature("", *infos, method, {})
 
 
