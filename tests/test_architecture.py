@@ -40,7 +40,7 @@ ARROWS = {
         "settings",
         "verbs",
     },
-    "cli": {"data", "devices", "errors", "recipes", "runs", "serving", "settings", "verbs"},
+    "cli": {"data", "devices", "errors", "kinds", "recipes", "runs", "serving", "settings", "verbs"},
 }
 
 #: Shared modules that one recipe alone uses, and why they do not stand on its page.

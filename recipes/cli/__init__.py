@@ -91,7 +91,8 @@ def _run(arguments: list[str]) -> int:
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
     name, *options = rest
-    if name not in RECIPES and not name.endswith(".py"):
+    is_elsewhere = verb == "predict" and any(one.partition("=")[0] == "--url" for one in options)
+    if name not in RECIPES and not name.endswith(".py") and not is_elsewhere:
         raise UsageError(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
     if verb == "copy":
         from recipes.cli.copy_recipe import copy_recipe
@@ -118,6 +119,8 @@ def _run_with_recipe(verb: str, name: str, arguments: list[str]) -> int:
     if verb == "config":
         assert page is not None
         return commands.config(page, options, settings)
+    if verb == "predict" and options.url is not None:
+        return commands.predict_by_url(name, options)
     if recipe is None:
         _load_tensorflow()
         recipe = _recipe(name)

@@ -80,10 +80,10 @@ def serve(arguments: Sequence[str]) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("recipes.serving").setLevel(logging.INFO)
     try:
-        server.serve(_source(asked), _options(asked), _announce)
+        requests = server.serve(_source(asked), _options(asked), _announce)
     except ServingError as error:
         raise RecipeError(error) from None
-    print("stopped")
+    print(f"stopped after {requests:,} requests")
     return 0
 
 

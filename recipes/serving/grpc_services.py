@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 )
 
 from recipes.serving import open_inference_grpc
-from recipes.serving.grpc_calls import Call, refusal, service
+from recipes.serving.grpc_calls import Call, Services, refusal
 from recipes.serving.inference import Answer, Inference
 from recipes.serving.limits import Limits
 from recipes.serving.model_config import models_of
@@ -31,8 +31,8 @@ from recipes.serving.status import Code, ServingError, invalid
 from recipes.serving.tensor_protos import fill_tensor_proto, to_arrays
 from recipes.serving.tokens import check_token
 
-#: Threads beyond those for the requests that are admitted: they refuse the others, and answer for status and metadata.
-SPARE_THREADS = 16
+QUICK_PLACES = 16  # for status, metadata and health checks at once, also while the server is full
+SPARE_THREADS = 16  # which refuse calls that find no place
 
 HEALTH = message_classes(
     "grpc.health.v1",
@@ -62,14 +62,15 @@ def grpc_server(
 
     Args:
         inference: Answers the requests.
-        limits: `body_bytes` of a message, decompressed, and `requests` that are answered at a time; a request more is
-            refused at once with UNAVAILABLE.
+        limits: `body_bytes` of a message, decompressed; `requests` that are answered at a time, a request more is
+            refused at once with UNAVAILABLE; `timeout` for a request to arrive.
         tokens: One of them is asked of every call but health checks, as the metadata `authorization: Bearer TOKEN`;
             without any, calls need none.
         allow_reload: Whether a client may replace the set of models, by which it can load any folder of this machine.
     """
+    services = Services(QUICK_PLACES, limits.timeout)
     server = grpc.server(
-        ThreadPoolExecutor(limits.requests + SPARE_THREADS, thread_name_prefix="grpc"),
+        ThreadPoolExecutor(limits.requests + QUICK_PLACES + SPARE_THREADS, thread_name_prefix="grpc"),
         interceptors=(BearerTokens(tokens),) if tokens else (),
         options=[
             ("grpc.max_receive_message_length", limits.body_bytes),
@@ -79,10 +80,10 @@ def grpc_server(
     )
     server.add_generic_rpc_handlers(
         [
-            service("tensorflow.serving.PredictionService", prediction_calls(inference, limits)),
-            service("tensorflow.serving.ModelService", model_calls(inference.models, allow_reload)),
-            service(open_inference_grpc.SERVICE, open_inference_grpc.calls(inference, limits)),
-            service(
+            services.handler("tensorflow.serving.PredictionService", prediction_calls(inference, limits)),
+            services.handler("tensorflow.serving.ModelService", model_calls(inference.models, allow_reload)),
+            services.handler(open_inference_grpc.SERVICE, open_inference_grpc.calls(inference, limits)),
+            services.handler(
                 "grpc.health.v1.Health", {"Check": Call(HEALTH["HealthCheckRequest"], partial(check, inference.models))}
             ),
         ]

@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
 
+LONGEST = 3600.0  # seconds that a client may ask a request to take
+
 
 class Answer(NamedTuple):
     """What a model answered."""
@@ -230,7 +232,7 @@ class Inference:
         for name, value in inputs.items():
             if value.dtype == object:
                 check_images(name, value, self.limits.image_pixels)
-        timeout = self.limits.timeout if deadline is None else deadline - time.monotonic()
+        timeout = self.limits.timeout if deadline is None else min(LONGEST, deadline - time.monotonic())
         if timeout <= 0:
             raise ServingError(Code.DEADLINE_EXCEEDED, "the request's time was over before the model was asked")
         start = time.perf_counter()

@@ -59,7 +59,9 @@ def _feature(name: str, value: Any) -> tf.train.Feature:
     if kind == "bytes":
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=elements))
     if kind == "float":
-        return tf.train.Feature(float_list=tf.train.FloatList(value=np.array(elements, np.float64).astype(np.float32)))
+        with np.errstate(over="ignore"):  # what is beyond float32 is infinite
+            floats = np.array(elements, np.float64).astype(np.float32)
+        return tf.train.Feature(float_list=tf.train.FloatList(value=floats))
     if kind == "int64":
         return tf.train.Feature(int64_list=tf.train.Int64List(value=elements))
     return tf.train.Feature()

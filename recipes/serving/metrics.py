@@ -27,6 +27,11 @@ class Metrics:
         with self._lock:
             self._counts.setdefault(name, Counter())[tuple(labels.items())] += number
 
+    def total(self, name: str) -> int:
+        """Returns a counter's sum over all its labels."""
+        with self._lock:
+            return sum(self._counts.get(name, Counter()).values())
+
     def observe(self, name: str, microseconds: float, **labels: str) -> None:
         """Adds a duration to a histogram."""
         with self._lock:

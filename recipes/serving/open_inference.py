@@ -55,7 +55,10 @@ JSON_TYPES: dict[str, tuple[set[type], str]] = {
 
 
 def answer(inference: Inference, limits: Limits, request: Request) -> Response | None:
-    """Returns the answer to a request under /v2, also to a wrong one; None if the target is none of this protocol's."""
+    """Returns the answer to a request under /v2, also to a wrong one; None if the target is none of this protocol's.
+
+    The caller has admitted the request: nothing here takes a place in the server.
+    """
     path, _, query = request.target.partition("?")
     if path != "/v2" and not path.startswith("/v2/"):
         return None
@@ -77,7 +80,7 @@ def _route(inference: Inference, limits: Limits, request: Request, path: str, qu
     if target is None and path not in SERVER_PATHS:
         raise ServingError(Code.NOT_FOUND, f"{path[:200]!r} is no path of the Open Inference Protocol")
     method = "POST" if path.endswith(("/infer", "/index")) else "GET"
-    if request.method != method:
+    if request.method != method and (request.method, method) != ("HEAD", "GET"):
         return _error(f"{request.method[:20]} {path[:200]}: expected {method}", METHOD_NOT_ALLOWED)
     if target:
         return _of_model(inference, limits, request, target, query)
@@ -95,8 +98,7 @@ def _of_model(inference: Inference, limits: Limits, request: Request, target: re
     models, name, verb = inference.models, _unquoted(target["name"]), target["verb"]
     spec = model_spec(name, target["version"] or "")
     if verb == "infer":
-        with inference.admitted():
-            return _infer(inference, limits, spec, request)
+        return _infer(inference, limits, spec, request)
     if verb == "ready":
         models.statuses(name, spec.version)  # NOT_FOUND, if there is no such model or version
         return _ready({"name": name}, models.is_ready(spec))

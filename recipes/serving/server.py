@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import ipaddress
 import logging
@@ -36,7 +37,8 @@ from recipes.serving.warmup import warm_up
 
 log = logging.getLogger(__name__)
 
-FAREWELL_SECONDS = 0.5  # in which connections that are kept open get their last answer
+SLOW_SECONDS = 3.0  # that a client may take to read its last answer, or to say goodbye in TLS
+FAREWELL_SECONDS = 0.5  # in which connections that are there already get their last answer
 
 
 @dataclass(frozen=True)
@@ -114,22 +116,26 @@ class Server:
         self.inference = Inference(self.models, options.limits, metrics)
         pages = (open_inference.answer, page.answer)
         self._rest = Rest(self.inference, pages=pages, tokens=options.tokens, cross_origin=options.cross_origin)
-        self._socket = _listening(options.host, options.rest_port)
         self._uvicorn = uvicorn.Server(_uvicorn_config(self._rest, options))
+        credentials = _grpc_credentials(options)
         self._grpc = grpc_server(
-            self.inference,
-            options.limits,
-            tokens=options.tokens,
-            allow_reload=options.allow_reload,
+            self.inference, options.limits, tokens=options.tokens, allow_reload=options.allow_reload
         )
+        self.grpc_port = self._bind_grpc(credentials)
+        self._socket = _listening(options.host, options.rest_port)
         self.rest_port: int = self._socket.getsockname()[1]
-        self.grpc_port = self._bind_grpc()
-        self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._socket]}, name="rest")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve_rest, name="rest")
 
-    def _bind_grpc(self) -> int:
-        options, credentials = self._options, _grpc_credentials(self._options)
+    def _refuse_connections(self) -> None:
+        for listener in self._uvicorn.servers:
+            listener.close()
+
+    def _bind_grpc(self, credentials: Any) -> int:
+        options = self._options
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"{host}:{options.grpc_port}"
+        advice = "pass another --host, --grpc-port or --grpc-socket"
         try:
             if options.grpc_socket:
                 self._grpc.add_insecure_port(f"unix:{options.grpc_socket}")
@@ -137,10 +143,7 @@ class Server:
                 return self._grpc.add_insecure_port(address)
             return self._grpc.add_secure_port(address, credentials)
         except RuntimeError as error:
-            self._socket.close()
-            raise ServingError(
-                Code.UNAVAILABLE, f"{error}; pass another --host, --grpc-port or --grpc-socket"
-            ) from None
+            raise ServingError(Code.UNAVAILABLE, f"{error}; {advice}") from None
 
     def start(self) -> None:
         """Loads the models and listens; is not ready before they answer."""
@@ -150,14 +153,25 @@ class Server:
         gc.collect()
         gc.freeze()  # what is loaded stays: looking through it again would hold up large requests
 
+    def _serve_rest(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._uvicorn.serve(sockets=[self._socket]))
+
     def stop(self) -> None:
         """Answers what has been accepted, and closes everything."""
         self.models.stop()
         self._rest.is_closing = True
         stopped = self._grpc.stop(self._options.limits.timeout)
-        time.sleep(FAREWELL_SECONDS)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._refuse_connections)
+            time.sleep(FAREWELL_SECONDS)
         self._uvicorn.should_exit = True
-        self._thread.join()
+        if self._thread.ident:
+            while self._uvicorn.server_state.tasks:
+                time.sleep(0.01)
+            self._thread.join(SLOW_SECONDS)
+            self._uvicorn.force_exit = True
+            self._thread.join()
         stopped.wait()
         self._rest.close()
         self.models.close()
@@ -168,8 +182,8 @@ class Server:
 
 def serve(
     source: Callable[[], Sequence[ModelConfig] | None], options: Options, announce: Callable[[Server], None]
-) -> None:
-    """Serves until SIGTERM or Ctrl-C.
+) -> int:
+    """Serves until SIGTERM or Ctrl-C, and returns how many requests the models have answered.
 
     Args:
         source: Returns the models that are wanted; see `Models`.
@@ -189,6 +203,7 @@ def serve(
             ended.wait()
         finally:
             server.stop()
+        return server.inference.metrics.total("request_count")
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
@@ -211,7 +226,8 @@ def _load(config: ModelConfig, path: Path, options: Options, metrics: Metrics) -
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, or asyncio does not set TCP_NODELAY, and every answer waits 40 ms for an acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

@@ -34,6 +34,9 @@ TENSOR_DTYPES = {dtype: number for number, dtype in NUMPY_DTYPES.items()}
 BITS = {types_pb2.DT_HALF, types_pb2.DT_BFLOAT16}  # each value is the 16 bits of a number
 COMPLEX = {types_pb2.DT_COMPLEX64, types_pb2.DT_COMPLEX128}  # each value is half a number
 
+#: Most elements of a tensor that holds fewer values: else a few bytes ask for as much memory as the largest request.
+REPEATED_ELEMENTS = 1 << 20
+
 #: Fields whose packed values on the wire are the array's own bytes, little endian -> their tag: number * 8 + 2.
 PACKED_TAGS = {
     "float_val": b"\x2a",
@@ -61,7 +64,7 @@ def to_array(name: str, proto: tensor_pb2.TensorProto, limits: Limits, elements:
     """Returns the array that a TensorProto holds; strings as an object array of bytes. It may be read-only.
 
     Values stand in the typed field or, little endian, in `tensor_content`. In the typed field the last value is
-    repeated up to the number of elements; without any, all are zero, False or empty.
+    repeated up to the number of elements, at most 2^20; without any, all are zero, False or empty.
 
     Args:
         name: Of the tensor, for messages.
@@ -126,6 +129,10 @@ def _typed_values(proto: tensor_pb2.TensorProto, elements: int) -> np.ndarray:
         array = array.astype(np.uint16).view(dtype)
     if array.size == elements:
         return array.astype(dtype, copy=False)
+    if elements > REPEATED_ELEMENTS:
+        raise ValueError(
+            f"{array.size} values for {elements} elements; expected all if there are more than {REPEATED_ELEMENTS}"
+        )
     padded = np.full(elements, b"", object) if dtype.hasobject else np.zeros(elements, dtype)
     if array.size:
         padded[: array.size], padded[array.size :] = array, array[-1]

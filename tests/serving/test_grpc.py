@@ -1,6 +1,7 @@
 """TF Serving's gRPC, asked by its official client's stubs: every row of its table of answers, and what is refused."""
 
 import logging
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -22,7 +24,7 @@ from tensorflow_serving.apis import (
 )
 
 from recipes.serving.grpc_calls import short
-from recipes.serving.grpc_services import HEALTH, classifications, grpc_server
+from recipes.serving.grpc_services import HEALTH, classifications, grpc_server, prediction_calls
 from recipes.serving.inference import Answer
 from recipes.serving.limits import Limits
 from recipes.serving.status import ServingError
@@ -119,6 +121,18 @@ def test_predict_with_an_output_filter(stub):
 def test_a_label_is_answered_by_its_version(stub):
     spec = stub.Predict(predict_request({"x": np.float32(2)}, label="stable")).model_spec
     assert (spec.version.value, spec.version_label) == (123, "")
+
+
+def test_an_input_with_a_default_may_be_left_out(inference_of, half_plus_two, tmp_path):
+    shutil.copytree(half_plus_two / "124", tmp_path / "1")
+    path = tmp_path / "1" / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    definition = saved_model.meta_graphs[0].signature_def["serving_default"]
+    definition.defaults["x"].CopyFrom(tf.make_tensor_proto(np.float32(2)))
+    path.write_bytes(saved_model.SerializeToString())
+    predict = prediction_calls(inference_of({"half_plus_two": tmp_path}), LIMITS)["Predict"].answer
+    assert predict(predict_request({}), None).outputs["y"].float_val == [3.0]
+    assert predict(predict_request({"x": np.float32(4)}), None).outputs["y"].float_val == [4.0]
 
 
 @pytest.mark.parametrize("signature_name", ["regress_x2_to_y3", "classify_x2_to_y3"])
@@ -488,3 +502,31 @@ def test_a_full_server_refuses_at_once_and_a_stopping_one_finishes(inference_of,
         held.go_on.set()
         assert [one.result().outputs["y"].float_val for one in accepted] == [[3.0]] * 3
     assert stopped.wait(20)
+
+
+def test_calls_whose_request_does_not_arrive_hold_their_places_for_a_time(inference_of, half_plus_two):
+    inference = inference_of({"half_plus_two": half_plus_two}, limits=Limits(requests=2, timeout=1))
+    server = grpc_server(inference, inference.limits)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    request, end = predict_request({"x": np.float32(2)}), threading.Event()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        half = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
+        halves = [half.future(iter(end.wait, True)) for _ in range(60)]  # more than there are threads
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        refused(Status.UNAVAILABLE, "", stub.Predict, request)
+        assert (
+            len(model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(status_request()).model_version_status)
+            == 2
+        )
+        time.sleep(1)
+        for _ in range(100):
+            try:
+                response = stub.Predict(request, timeout=20)
+                break
+            except grpc.RpcError:
+                time.sleep(0.05)
+        assert response.outputs["y"].float_val == [3.0]
+        assert {call.code() for call in halves} == {Status.UNAVAILABLE, Status.CANCELLED}
+        end.set()
+    server.stop(None).wait()

@@ -23,6 +23,7 @@ from recipes.serving.limits import Limits
 from recipes.serving.open_inference import _from_json, answer
 from recipes.serving.open_inference_messages import MESSAGES
 from recipes.serving.open_inference_tensors import DTYPES, InputReader, from_raw, tensors_metadata, to_raw
+from recipes.serving.proto_definitions import message_classes
 from recipes.serving.signatures import TensorInfo
 from recipes.serving.status import ServingError
 
@@ -211,6 +212,12 @@ def test_messages_are_those_of_triton(name):
     assert fields(MESSAGES[name].DESCRIPTOR) == fields(service_pb2.DESCRIPTOR.message_types_by_name[name])
 
 
+def test_texts_that_define_no_messages():
+    for text in ("service S {}", "message M { repeated string name; }", "message M { Other field = 1; }"):
+        with pytest.raises((ValueError, TypeError)):
+            message_classes("p", text)
+
+
 # ---------------------------------------------------------------- REST by hand
 
 
@@ -260,6 +267,7 @@ def test_targets(inference):
     assert ask(inference, "/v2/models/half_plus_two/versions/one")[0] == 400
     assert ask(inference, "/v2/models/%ff")[0] == 400
     assert ask(inference, INFER, method="GET")[0] == 405
+    assert ask(inference, "/v2/health/ready", method="HEAD")[0] == 200
     status, body = ask(inference, "/v2/repository/index", {"ready": True})
     assert (status, len(body)) == (200, 3)
     status, body = ask(

@@ -60,7 +60,9 @@ def test_both_fronts_and_a_unix_socket(root, tmp_path):
             with grpc.insecure_channel(address) as channel:
                 answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(predict_request())
                 assert list(answer.outputs["y"].float_val) == [3]
-        with pytest.raises(ServingError, match=rf"cannot listen on 127.0.0.1:{server.rest_port}: Address already in use"):
+        with pytest.raises(
+            ServingError, match=rf"cannot listen on 127.0.0.1:{server.rest_port}: Address already in use"
+        ):
             Server(lambda: [], Options(rest_port=server.rest_port, grpc_port=0))
         with pytest.raises(ServingError, match="pass another --host, --grpc-port"):
             Server(lambda: [], Options(rest_port=0, grpc_port=server.grpc_port))
@@ -104,11 +106,11 @@ def test_no_request_fails_while_versions_change(root, half_plus_two):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext".split()
-    names = [*command, "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificate")
-    subprocess.run(names, cwd=folder, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder
 
 
@@ -122,7 +124,7 @@ def test_tls_and_tokens_on_both_fronts(root, certificate):
         with pytest.raises(urllib.error.HTTPError) as error:
             post(server.rest_port, **ask)
         assert error.value.code == 401
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match=r"closed|reset|disconnected"):
             post(server.rest_port)
         trusted = grpc.ssl_channel_credentials((certificate / "certificate.pem").read_bytes())
         with grpc.secure_channel(f"localhost:{server.grpc_port}", trusted) as channel:
@@ -168,7 +170,9 @@ def test_wrong_tls_files(tmp_path, certificate):
 def start(*arguments, **options):
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "recipes", "serve", "--rest-port", "0", "--grpc-port", "0", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def test_the_command_serves_until_sigterm_and_loses_no_request(root):
@@ -182,9 +186,10 @@ def test_the_command_serves_until_sigterm_and_loses_no_request(root):
         while not ended.is_set():
             try:
                 results.append(post(port))
-            except urllib.error.URLError as error:  # nobody listens any more
-                assert isinstance(error.reason, ConnectionRefusedError), error
-                return
+            except urllib.error.URLError as error:
+                if isinstance(error.reason, ConnectionRefusedError):  # nobody listens any more
+                    return
+                results.append(error)
             except OSError as error:
                 results.append(error)
 
@@ -197,8 +202,11 @@ def test_the_command_serves_until_sigterm_and_loses_no_request(root):
         ended.set()
         for future in futures:
             future.result()
-    assert (process.returncode, output) == (0, "stopped\n")
-    assert all(result == {"predictions": [3]} for result in results), [one for one in results if "predictions" not in one]
+    answers = [result for result in results if not isinstance(result, OSError)]
+    assert all(answer == {"predictions": [3]} for answer in answers)
+    # Whatever the server has read is answered; a connection that it had not looked at yet may have been reset.
+    assert (process.returncode, output) == (0, f"stopped after {len(answers):,} requests\n")
+    assert all(isinstance(result, ConnectionResetError) for result in results if result not in answers)
     assert "Traceback" not in errors
 
 

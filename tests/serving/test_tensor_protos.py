@@ -126,6 +126,12 @@ def test_unknown_rank_is_refused():
         to_array("x", proto, LIMITS)
 
 
+def test_few_values_are_not_repeated_without_end():
+    proto = proto_of(types_pb2.DT_FLOAT, [(1 << 20) + 1], float_val=[1])
+    with pytest.raises(ServingError, match="tensor parsing error: x: 1 values for 1048577 elements"):
+        to_array("x", proto, Limits())
+
+
 def test_inputs_share_the_limit_on_elements():
     short = proto_of(types_pb2.DT_FLOAT, [4_000])
     assert to_arrays({"a": short, "b": short}, LIMITS)["b"].shape == (4_000,)
