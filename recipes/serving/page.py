@@ -28,7 +28,8 @@ HEADERS = (
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'",  # no text can become markup, not even by mistake
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -72,8 +73,9 @@ def describe_models(models: Any) -> list[dict[str, Any]]:
     """Returns what is known of each model, ready for JSON.
 
     Each is {"name", "labels": {label: version}, "versions": [{"version", "state", "message"}], highest first,
-    "serving": the version that answers or None, "signatures": of that version, the default first, "manifest": its recipe.json or None}. A
-    signature is {"method": "predict", "classify" or "regress", "inputs" and "outputs": {name: {"dtype", "shape"}}}.
+    "serving": the version that answers or None, "signatures": of that version, the default first, "manifest": its
+    recipe.json without the checksums, or None}. A signature is {"method": "predict", "classify" or "regress", "inputs"
+    and "outputs": {name: {"dtype", "shape"}}}.
     """
     return [_describe_model(models, name) for name in models.names()]
 
