@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recipes.data.splits import DataInfo, Splits
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 
 class ImageClassification:
@@ -84,6 +85,25 @@ class ImageClassification:
         answer = numbers_of(served.predict(images.astype(np.float32), verbose=0), source.info.task)
         return [served], image_signatures(classify, shape, images, answer)
 
+    def networks(self, model: keras.Model, source: Source, count: int = 16) -> dict[str, Network]:
+        """Returns {"model": `image` (B, H, W, C) float32 in [0, 255] to `probabilities` (B, V), or `value` (B,)}."""
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.kinds.classes import numbers_function
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, numbers = in_float32(model), numbers_function(source.info.task)
+        network = Network(
+            lambda image: numbers(served(image, training=False)),
+            {"image": tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)},
+            {"image": source.examples(count).astype(np.float32)},
+            models=[served],
+            outside="decode the image file, turn it as its EXIF says, resize it to (H, W), keep the pixels in [0, 255]",
+        )
+        return {"model": network}
+
 
 def classify_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dict[str, Any]]:
     """Returns the function (B, H, W, C) images in [0, 255] -> what `name_function` answers."""
@@ -107,8 +127,9 @@ def with_one_if_empty(function: Callable[[Any], dict[str, Any]], batch: Any) -> 
     import tensorflow as tf
 
     count = tf.shape(batch)[0]
-    padding = [[0, tf.cast(count == 0, tf.int32)]] + [[0, 0]] * (len(batch.shape) - 1)
-    return {name: answer[:count] for name, answer in function(tf.pad(batch, padding)).items()}
+    one_if_empty = tf.zeros((tf.cast(count == 0, tf.int32), *batch.shape[1:]), batch.dtype)
+    joined = tf.concat([batch, one_if_empty], 0)  # tf.pad would lose H, W and C, without which LiteRT has no Conv2D
+    return {name: answer[:count] for name, answer in function(joined).items()}
 
 
 def image_signatures(

@@ -21,6 +21,7 @@ from recipes.devices.keras_fixes import all_layers
 from recipes.devices.workers import is_chief
 from recipes.errors import ExportError
 from recipes.runs.run_folder import Run, recipe_name
+from recipes.verbs.frozen import freeze_weights
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -45,7 +46,7 @@ class Signature(NamedTuple):
     answer: dict[str, np.ndarray]  # of the trained model, for some or all of the outputs
 
 
-def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path) -> Path:
+def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path, freeze: bool = False) -> Path:
     """Writes a recipe's SavedModel; see `Recipe.export`. Of several workers the chief alone writes."""
     folder, run = Path(path) / recipe_name(recipe.config_class), getattr(model, "run", None)
     if not is_chief():  # what follows would read examples that the chief alone has
@@ -55,7 +56,7 @@ def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path) -> Path:
     # default data.
     source: Source = run or recipe.load_data(recipe.config_class())
     models, signatures = recipe.kind.signatures(model, source)
-    return export_signatures(models, source.info, folder, signatures, run=run)
+    return export_signatures(models, source.info, folder, signatures, run=run, freeze=freeze)
 
 
 def export_signatures(
@@ -65,6 +66,7 @@ def export_signatures(
     signatures: dict[str, Signature],
     *,
     run: Run | None = None,
+    freeze: bool = False,
 ) -> Path:
     """Writes `<folder>/<version>/` with the given signatures, and returns it.
 
@@ -78,6 +80,7 @@ def export_signatures(
         folder: The base path that a server watches.
         signatures: By name.
         run: The model's run.
+        freeze: Whether weights are constants.
 
     Raises:
         ExportError: If the SavedModel does not answer as it should, or cannot be written. Nothing is published.
@@ -88,6 +91,8 @@ def export_signatures(
     try:
         part.mkdir(parents=True)
         _save(models, signatures, part)
+        if freeze:
+            freeze_weights(part)
         check_export(part, signatures)
         _write_metadata(info, run, part)
         published = _publish(part, folder)
