@@ -151,6 +151,9 @@ def _source(asked: Serve) -> Callable[[], list[ModelConfig] | None]:
     for name, folder in named.items():
         if not name or not Path(folder).is_dir():
             raise DataError(f"{one_line(f'{name}={folder}')}: expected NAME=FOLDER, with a folder that is there")
+        if (Path(folder) / "saved_model.pb").exists():
+            above = f"{name}={Path(folder).absolute().parent}"
+            raise DataError(f"{one_line(folder)} is one version; expected the folder that holds it: {one_line(above)}")
     elsewhere = [ModelConfig(name, Path(folder), asked.latest) for name, folder in sorted(named.items())]
     names = [name for name in asked.names if "=" not in name]
 

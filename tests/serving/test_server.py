@@ -216,6 +216,7 @@ def test_the_command_serves_until_sigterm_and_loses_no_request(root):
         (["nothing"], "there is no models/nothing/<version>/saved_model.pb; models there: m", 1),
         (["cifar_convnet"], "recipes fit cifar_convnet trains it", 1),
         (["a=nowhere"], "expected NAME=FOLDER, with a folder that is there", 1),
+        (["a=models/m/123"], "models/m/123 is one version; expected the folder that holds it: a=/", 1),
         (
             ["--root", "models/m"],
             "models/m holds the versions of one model; 'recipes serve NAME=models/m' serves them",
