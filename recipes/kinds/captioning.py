@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recipes.data.tokenizers import Tokenizer
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 SHOWN = 3  # test images of a kind in a report
 
@@ -46,6 +47,8 @@ class Captioning:
         beam_width: Captions that are followed up at a time.
         length_penalty: See `decoding.beam_search`; 0 favours short captions.
     """
+
+    name = "captioning"
 
     def __init__(self, decoder: Callable[..., Any], config: Any, beam_width: int, length_penalty: float) -> None:
         self.decoder, self.config = decoder, config
@@ -172,8 +175,6 @@ class Captioning:
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model, its words and its encoder, and the signatures that the class docstring lists."""
-        import tensorflow as tf
-
         from recipes.kinds.image_classification import image_signatures
         from recipes.verbs.export import in_float32
 
@@ -188,9 +189,52 @@ class Captioning:
             raise ExportError(
                 f"the data holds annotations {images.shape}, which are no images; fit on images to export"
             )
-        answer = {name: value.numpy() for name, value in tf.function(caption)(tf.constant(images)).items()}
         models = [served, tokenizer.table, *([encoder] if encoder else [])]
-        return models, image_signatures(caption, (size, size, 3), images, answer)
+        meaning = "The caption, and where each of its words looks,"
+        return models, image_signatures(caption, (size, size, 3), images, meaning=meaning)
+
+    def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
+        """Returns {"model": `image` (B, H, W, 3) in [0, 255], `words` (B, T) to `logits` (B, T, V), `looks` (B, T, L)}.
+
+        The encoder is in the network.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.data.tokenizers import END, START
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, encoder = in_float32(model), self.encoder_for(model)
+        size, length, images = self.size_of(model), self.length_of(model), source.examples(count)
+        if images.ndim != 4:
+            raise ExportError(
+                f"the data holds annotations {images.shape}, which are no images; fit on images to export"
+            )
+        most = served.get_layer("embedding").input_dim
+        words = np.random.default_rng(0).integers(END + 1, most, (len(images), length))  # any: numbers are compared
+        words[:, 0] = START
+
+        def next_words(image: tf.Tensor, words: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = served([encode_image(encoder, image), words], training=False)
+            return {name: outputs[name] for name in ("logits", "looks")}
+
+        network = Network(
+            next_words,
+            {
+                "image": tf.TensorSpec((None, size, size, 3), tf.float32),
+                "words": tf.TensorSpec((None, None), tf.int32),
+            },
+            {"image": images.astype(np.float32), "words": words.astype(np.int32)},
+            models=[served, *([encoder] if encoder else [])],
+            length=length,
+            outside=(
+                f"decode and resize the image file, keep the pixels in [0, 255]; begin the words with {START}, take "
+                f"the next of the logits at the last one, add it, and ask again, until {END}; tokenizer.json has the "
+                "words' names"
+            ),
+        )
+        return {"model": network}
 
     def caption_in_graph(
         self,
@@ -208,9 +252,9 @@ class Captioning:
         """
         import tensorflow as tf
 
+        from recipes.data.batch_rows import with_one_if_empty
         from recipes.data.tokenizers import END, PAD, START
         from recipes.kinds.decoding import beam_search
-        from recipes.kinds.image_classification import with_one_if_empty
 
         encode, step = self.decoder(model)
 
