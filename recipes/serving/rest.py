@@ -93,17 +93,23 @@ class Rest:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(scope["method"], path + (f"?{query}" if query else ""), headers, b"", deadline)
+        is_open = OPEN.fullmatch(path)
         try:
-            if not OPEN.fullmatch(path):
+            if not is_open:
                 check_token(headers.get("authorization"), self._tokens)
+            if is_open or path == METRICS:  # quick, and asked of a server that is full, too
+                return self._answer(request, path)
             self._inference.admit()
         except ServingError as error:
+            if error.code != Code.UNAVAILABLE:
+                return _error(error.code.http, error.message)
             # TensorFlow Serving's clients know 503 as "no such model yet"; 429 says that there is too much to do.
-            return _error(429 if error.code == Code.UNAVAILABLE else error.code.http, error.message)
+            return _error(429, error.message)._replace(headers=(("Retry-After", "1"),))
         work: Future[Response] | None = None
         try:
             body = await asyncio.wait_for(self._read_body(headers, receive), self._limits.timeout)
-            request = Request(scope["method"], path + (f"?{query}" if query else ""), headers, body, deadline)
+            request = request._replace(body=body)
             work = self._threads.submit(self._answer, request, path)
             return await asyncio.wait_for(
                 asyncio.shield(asyncio.wrap_future(work)), max(0.001, deadline - time.monotonic())
