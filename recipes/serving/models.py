@@ -206,6 +206,8 @@ class Models:
         """
         self._set(self._source() or [])
         self._poll_all()
+        if self._stopped.is_set():
+            return
         self._set_labels([model.config for model in self._models.values()])
         if self._poll_seconds:
             self._poller = threading.Thread(target=self._keep_polling, name="poll", daemon=True)
@@ -290,6 +292,8 @@ class Models:
                         model.versions[number] = version
                 version.path = path
                 if version.state in (START, END) and version.may_be_tried():
+                    if self._stopped.is_set():  # the end does not wait for what nobody will ask
+                        return
                     self._load_version(model, version)
             is_ready = any(
                 number in wanted and version.state == AVAILABLE for number, version in model.versions.items()
@@ -338,7 +342,7 @@ class Models:
                 del model.versions[number]
 
     def stop(self) -> None:
-        """Is no longer ready, and looks for no new versions; what is loaded still answers."""
+        """Is no longer ready, and loads no more versions; what is loaded still answers."""
         self._stopped.set()
 
     def close(self) -> None:
