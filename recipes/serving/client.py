@@ -36,7 +36,7 @@ class RequestError(Exception):
     Args:
         message: With what to do.
         status: Of HTTP; 0: there was no answer.
-        wait: Seconds that the server asks to wait before the next request; None: it says nothing.
+        wait: Seconds that the server asks to wait before the next request.
         is_passing: Whether the same request may be answered later.
         is_of_the_inputs: Whether other inputs, or fewer at once, may be answered.
     """
@@ -46,7 +46,7 @@ class RequestError(Exception):
         message: str,
         status: int = 0,
         *,
-        wait: float | None = None,
+        wait: float = 0.0,
         is_passing: bool = False,
         is_of_the_inputs: bool = False,
     ) -> None:
@@ -194,7 +194,7 @@ class RemoteModel:
             except RequestError as error:
                 if not error.is_passing:
                     raise
-                time.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**attempt if error.wait is None else error.wait))
+                time.sleep(min(LONGEST_WAIT, max(FIRST_WAIT * 2**attempt, error.wait)))
         return self._ask_once(path, body)
 
     def _ask_once(self, path: str, body: bytes | None) -> Any:
@@ -358,9 +358,9 @@ def _decoded(value: Any, name: str, dtype: str) -> Any:
     return value
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Returns the seconds of a Retry-After header; None of none, or of a date."""
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None
+def _seconds(retry_after: str | None) -> float:
+    """Returns the seconds of a Retry-After header; 0 of none, or of a date."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
 
 
 def _cut(value: Any) -> str:

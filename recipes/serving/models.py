@@ -217,7 +217,8 @@ class Models:
             self._from_source = list(configs)
             self._set(configs)
         self._poll_all()
-        self._set_labels()
+        if not self._stopped.is_set():
+            self._set_labels()
 
     def reload(self, config: Sequence[ModelConfig]) -> None:
         """Serves exactly these models until the source tells of others than before; returns when they are loaded.
@@ -302,6 +303,8 @@ class Models:
                         model.versions[number] = version
                 version.path = path
                 if version.state in (START, END) and version.may_be_tried():
+                    if self._stopped.is_set():  # the end does not wait for what nobody will ask
+                        return
                     self._load_version(model, version)
             is_ready = any(
                 number in wanted and version.state == AVAILABLE for number, version in model.versions.items()
@@ -350,7 +353,7 @@ class Models:
                 del model.versions[number]
 
     def stop(self) -> None:
-        """Is no longer ready, and looks for no new versions; what is loaded still answers."""
+        """Is no longer ready, and loads no more versions; what is loaded still answers."""
         self._stopped.set()
 
     def close(self) -> None:

@@ -36,7 +36,6 @@ LOOK = re.compile(_MODEL + r"(?P<metadata>/metadata)?", re.IGNORECASE)
 METRICS = "/monitoring/prometheus/metrics"
 #: What anyone may see: whether the server is well, and the page, which asks for a token itself.
 OPEN = re.compile(r"/|/healthz|/readyz|/v2/health/(live|ready)|/page/[\w.-]+\.(css|js|svg)")
-AT_ONCE = re.compile(rf"/healthz|/readyz|/v2/health/(live|ready)|{METRICS}")
 
 NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>"
 
@@ -96,20 +95,24 @@ class Rest:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(scope["method"], path + (f"?{query}" if query else ""), headers, b"", deadline)
+        is_open = OPEN.fullmatch(path)
         try:
-            if not OPEN.fullmatch(path):
+            if not is_open:
                 check_token(headers.get("authorization"), self._tokens)
-            if scope["method"] in ("GET", "HEAD") and AT_ONCE.fullmatch(path):  # of a server that is full, too
-                return self._answer(Request(scope["method"], path, headers), path)
+            if is_open or path == METRICS:  # quick, and asked of a server that is full, too
+                return self._answer(request, path)
             self._inference.admit()
         except ServingError as error:
+            if error.code != Code.UNAVAILABLE:
+                return _error(error.code.http, error.message)
             # TensorFlow Serving's clients know 503 as "no such model yet"; 429 says that there is too much to do.
-            return _error(429 if error.code == Code.UNAVAILABLE else error.code.http, error.message)
+            return _error(429, error.message)._replace(headers=(("Retry-After", "1"),))
         work: Future[Response] | None = None
         held = [0]  # bytes of its body
         try:
             body = await asyncio.wait_for(self._read_body(headers, receive, held), self._limits.timeout)
-            request = Request(scope["method"], path + (f"?{query}" if query else ""), headers, body, deadline)
+            request = request._replace(body=body)
             work = self._threads.submit(self._answer, request, path)
             return await asyncio.wait_for(
                 asyncio.shield(asyncio.wrap_future(work)), max(0.001, deadline - time.monotonic())

@@ -203,12 +203,20 @@ def serve(
         ServingError: As of `Server`.
     """
     ended = threading.Event()
-    before = {one: signal.signal(one, lambda *_: ended.set()) for one in (signal.SIGTERM, signal.SIGINT)}
+    server: Server | None = None
+
+    def end(*_: Any) -> None:
+        ended.set()
+        if server is not None:  # it may still be loading models
+            server.models.stop()
+
+    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
         server = Server(source, options)
         try:
             server.start()
-            announce(server)
+            if not ended.is_set():
+                announce(server)
             ended.wait()
         finally:
             server.stop()

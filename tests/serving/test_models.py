@@ -235,3 +235,21 @@ def test_a_wrong_model_config_file(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ServingError, match=message):
         models_of(read_model_config(path))
+
+
+def test_an_end_while_models_are_loaded_waits_for_no_more_of_them(tmp_path):
+    names = [f"m{number}" for number in range(20)]
+    for name in names:
+        (tmp_path / name / "1").mkdir(parents=True)
+    loaded = []
+
+    def load(_, path):
+        loaded.append(path)
+        models.stop()
+        return Engine(path)
+
+    configs = [ModelConfig(name, tmp_path / name, labels={"stable": 1}) for name in names]
+    models = Models(lambda: configs, load, poll_seconds=0)
+    models.start()
+    assert 1 <= len(loaded) <= 4
+    models.close()

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import time
 
-import canned_server
 import numpy as np
 import pytest
 from PIL import Image
+
+from serving import canned_server
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed: pip install -e '.[test]'")
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException  # noqa: E402
