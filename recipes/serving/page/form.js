@@ -226,8 +226,8 @@ function details(text, command, took, isOpen = false) {
   };
   const json = fold("Answer as JSON", h("pre", { tabIndex: 0 }, cut(text)));
   json.open = isOpen;
-  const time = h("p.hint", `${took.toFixed(took < 10 ? 1 : 0)} ms round trip`);
-  return h("div.details", time, json, fold("The same with curl", shown, copy));
+  const time = took < 1000 ? `${took.toFixed(took < 10 ? 1 : 0)} ms` : `${(took / 1000).toFixed(1)} s`;
+  return h("div.details", h("p.hint", `${time} round trip`), json, fold("The same with curl", shown, copy));
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
