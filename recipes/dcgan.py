@@ -442,6 +442,22 @@ class ImagesFromNoise:
             "noise": Signature(of_noise, noise_spec, {"noise": noise}, answer, "The image that is made of noise"),
         }
 
+    def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:
+        """Returns {"model": `noise` (B, L) in [-1, 1] to `image` (B, H, W, C) in [0, 255]}."""
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        generator = in_float32(model.generator)
+        latent_dim = generator.input_shape[-1]
+        network = Network(
+            lambda noise: {"image": 127.5 * (generator(noise, training=False) + 1)},
+            {"noise": tf.TensorSpec((None, latent_dim), tf.float32)},
+            {"noise": noise_of(np.arange(count), latent_dim).numpy()},
+            models=[generator],
+            outside="draw the noise evenly from [-1, 1], write the image file",
+        )
+        return {"model": network}
+
 
 def read_seeds(inputs: Any) -> Iterator[tuple[str, int | DataError]]:
     """Yields (name, seed) of one seed or many, or why it is none."""

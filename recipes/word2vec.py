@@ -458,6 +458,27 @@ class WordVectors:
             ),
         }
 
+    def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:
+        """Returns {"model": `word` (B,) int32 to `vector` (B, D) and `similarity` (B, V), cosines with all words}."""
+        from recipes.verbs.export_network import Network
+
+        embedding = model.get_layer("vectors")
+
+        def look_up(word: tf.Tensor) -> dict[str, tf.Tensor]:
+            vector = embedding(word)
+            directions = tf.math.l2_normalize(embedding.embeddings, -1)
+            cosines = tf.linalg.matmul(tf.math.l2_normalize(vector, -1), directions, transpose_b=True)
+            return {"vector": vector, "similarity": cosines}
+
+        network = Network(
+            look_up,
+            {"word": tf.TensorSpec((None,), tf.int32)},
+            {"word": np.arange(min(count, embedding.input_dim), dtype=np.int32)},
+            models=[model],
+            outside="look the word up, in lower case, in the vocabulary of tokenizer.json",
+        )
+        return {"model": network}
+
 
 def draw_words(words: Sequence[str], vectors: np.ndarray) -> Any:
     """Draws words on the two axes along which the directions of their vectors, (N, D), differ most.

@@ -102,7 +102,8 @@ def find_learning_rate(recipe: ModuleType, options: FindLearningRate, settings: 
 def export(recipe: ModuleType, options: Export, settings: dict[str, Any]) -> int:
     """Exports."""
     with messages_kept_apart(options.quiet, options.json):
-        path = recipe.export(options.run, path=options.path, runs=options.runs)
+        how = {name: getattr(options, name) for name in ("path", "runs", "format", "int8", "freeze", "data")}
+        path = recipe.export(options.run, **how)
     if options.json:
         print_json({"path": path})
     elif options.quiet:

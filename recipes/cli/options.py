@@ -6,7 +6,7 @@ They are read before TensorFlow is loaded: `settings_page` has what it takes of 
 from dataclasses import asdict, dataclass, field, fields, make_dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -85,9 +85,13 @@ class Evaluate(Output, Model):
 
 @dataclass(frozen=True)
 class Export(Output, Model):
-    """Write a SavedModel that takes encoded images, or strings, after checking its answers."""
+    """Write a SavedModel that takes encoded images, or strings, after checking its answers; or LiteRT, or ONNX."""
 
-    path: Path = Path("saved_models")  # the model goes to <path>/<recipe>/<version>
+    path: Path = Path("saved_models")  # to <path>/<recipe>/<version>; LiteRT and ONNX to <path>/<recipe>/litert/...
+    format: Literal["saved_model", "litert", "onnx"] = "saved_model"  # LiteRT and ONNX take tensors
+    int8: Switch = False  # of LiteRT: whole numbers of 8 bits; smaller, and its accuracy is measured
+    freeze: Switch = False  # of a SavedModel: weights are constants; faster on a CPU, and larger
+    data: Path | None = None  # with --int8: what the model was trained on, where its folder or file is elsewhere now
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@
 import functools
 import inspect
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -141,6 +142,20 @@ def op_determinism_is_on() -> bool:
 def turn_off_op_determinism() -> None:
     """Takes back `tf.config.experimental.enable_op_determinism`."""
     framework_config.disable_op_determinism()
+
+
+@contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keeps warnings of TensorFlow and other packages about their own parts from the terminal."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 # ---------------------------------------------------------------- several workers

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recipes.data.splits import Splits
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 
 class Autoencoding:
@@ -101,6 +102,33 @@ class Autoencoding:
             decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]}, "The image that a code stands for"
         )
         return [encoder, decoder], signatures
+
+    def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
+        """Returns {"model": `image` (B, H, W, C) to `code` and `reconstruction`, "decoder": `code` to `image`}.
+
+        Images are in [0, 255]. ONNX has no output of the name of an input.
+        """
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        encoder, decoder = map(in_float32, encoder_and_decoder(model))
+        images = source.examples(count).astype(np.float32)
+
+        def decode(code: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"image": to_pixels(decoder(code, training=False))}
+
+        def reconstruct(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            code = first_output(encoder(image, training=False))
+            return {"code": code, "reconstruction": decode(code)["image"]}
+
+        image_spec = {"image": tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)}
+        code_spec = {"code": tf.TensorSpec((None, *decoder.input_shape[1:]), tf.float32)}
+        outside = "decode the image file, resize it to (H, W), keep the pixels in [0, 255]"
+        codes = {"code": predict_in_batches(encoder, images)}
+        return {
+            "model": Network(reconstruct, image_spec, {"image": images}, models=[encoder, decoder], outside=outside),
+            "decoder": Network(decode, code_spec, codes, models=[decoder], outside="make or change codes"),
+        }
 
     def encode(self, model: keras.Model, images: Any) -> np.ndarray:
         """Returns the codes of images, (B, H, W, C) in [0, 255] to (B, ...) float32."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recipes.data.tokenizers import Tokenizer
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 SHOWN = 3  # test images of a kind in a report
 
@@ -191,6 +192,49 @@ class Captioning:
         models = [served, tokenizer.table, *([encoder] if encoder else [])]
         meaning = "The caption, and where each of its words looks,"
         return models, image_signatures(caption, (size, size, 3), images, meaning=meaning)
+
+    def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
+        """Returns {"model": `image` (B, H, W, 3) in [0, 255], `words` (B, T) to `logits` (B, T, V), `looks` (B, T, L)}.
+
+        The encoder is in the network.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.data.tokenizers import END, START
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, encoder = in_float32(model), self.encoder_for(model)
+        size, length, images = self.size_of(model), self.length_of(model), source.examples(count)
+        if images.ndim != 4:
+            raise ExportError(
+                f"the data holds annotations {images.shape}, which are no images; fit on images to export"
+            )
+        most = served.get_layer("embedding").input_dim
+        words = np.random.default_rng(0).integers(END + 1, most, (len(images), length))  # any: numbers are compared
+        words[:, 0] = START
+
+        def next_words(image: tf.Tensor, words: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = served([encode_image(encoder, image), words], training=False)
+            return {name: outputs[name] for name in ("logits", "looks")}
+
+        network = Network(
+            next_words,
+            {
+                "image": tf.TensorSpec((None, size, size, 3), tf.float32),
+                "words": tf.TensorSpec((None, None), tf.int32),
+            },
+            {"image": images.astype(np.float32), "words": words.astype(np.int32)},
+            models=[served, *([encoder] if encoder else [])],
+            length=length,
+            outside=(
+                f"decode and resize the image file, keep the pixels in [0, 255]; begin the words with {START}, take "
+                f"the next of the logits at the last one, add it, and ask again, until {END}; tokenizer.json has the "
+                "words' names"
+            ),
+        )
+        return {"model": network}
 
     def caption_in_graph(
         self,

@@ -52,13 +52,21 @@ def name_function(model: keras.Model, info: DataInfo) -> Callable[[tf.Tensor], d
     return name_several if info.task == "multi_label" else name_one
 
 
+def numbers_function(task: str) -> Callable[[Any], dict[str, Any]]:
+    """Returns the function of a model's outputs to the numbers among the answers of `name_function`, as tensors."""
+
+    def numbers(outputs: Any) -> dict[str, Any]:
+        outputs = keras.ops.cast(outputs, "float32")
+        if task == "regression":
+            return {"value": outputs[:, 0]}
+        return {"probabilities": keras.ops.sigmoid(outputs) if task == "multi_label" else keras.ops.softmax(outputs)}
+
+    return numbers
+
+
 def numbers_of(outputs: Any, task: str) -> dict[str, Any]:
     """Returns the numbers among the answers of `name_function` to a model's outputs, as NumPy arrays."""
-    outputs = keras.ops.cast(outputs, "float32")
-    if task == "regression":
-        return {"value": keras.ops.convert_to_numpy(outputs)[:, 0]}
-    probabilities = keras.ops.sigmoid(outputs) if task == "multi_label" else keras.ops.softmax(outputs)
-    return {"probabilities": keras.ops.convert_to_numpy(probabilities)}
+    return {name: keras.ops.convert_to_numpy(value) for name, value in numbers_function(task)(outputs).items()}
 
 
 def refuse_unknown_classes(model: keras.Model, info: DataInfo) -> None:

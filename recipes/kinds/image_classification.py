@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from recipes.data.splits import DataInfo, Splits
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 
 class ImageClassification:
@@ -89,6 +90,25 @@ class ImageClassification:
         what = "The number" if source.info.task == "regression" else "The labels and their probabilities"
         signatures = image_signatures(classify, shape, images, answer, what)
         return [served], signatures | example_signatures(signatures["serving_default"], source.info)
+
+    def networks(self, model: keras.Model, source: Source, count: int = 16) -> dict[str, Network]:
+        """Returns {"model": `image` (B, H, W, C) float32 in [0, 255] to `probabilities` (B, V), or `value` (B,)}."""
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.kinds.classes import numbers_function
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, numbers = in_float32(model), numbers_function(source.info.task)
+        network = Network(
+            lambda image: numbers(served(image, training=False)),
+            {"image": tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)},
+            {"image": source.examples(count).astype(np.float32)},
+            models=[served],
+            outside="decode the image file, turn it as its EXIF says, resize it to (H, W), keep the pixels in [0, 255]",
+        )
+        return {"model": network}
 
 
 def classify_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dict[str, Any]]:

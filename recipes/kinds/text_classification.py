@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recipes.data.tokenizers import Tokenizer
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 SHOWN_WORDS = 80  # of a text in a report, its last
 
@@ -145,6 +146,25 @@ class TextClassification:
             "token_ids": Signature(of_ids, ids_spec, {"token_ids": token_ids}, answer, f"{what} of a text's token ids"),
         }
         return [served, tokenizer.table], signatures | example_signatures(default, source.info)
+
+    def networks(self, model: keras.Model, source: Source, count: int = 16) -> dict[str, Network]:
+        """Returns {"model": `token_ids` (B, T) int32 to `probabilities` (B, V), or `value` (B,)}."""
+        import tensorflow as tf
+
+        from recipes.kinds.classes import numbers_function
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, numbers, length = in_float32(model), numbers_function(source.info.task), self.length_of(model)
+        network = Network(
+            lambda token_ids: numbers(served(token_ids, training=False)),
+            {"token_ids": tf.TensorSpec((None, None), tf.int32)},
+            {"token_ids": source.examples(count)[:, -length:].astype("int32")},
+            models=[served],
+            length=length,
+            outside=f"make token ids of the text's last {length} words with the vocabulary in tokenizer.json; 0 pads",
+        )
+        return {"model": network}
 
     def length_of(self, model: keras.Model) -> int:
         """Returns how many of a text's last words a model reads."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recipes.data.tokenizers import Tokenizer
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 MOST = 10_000  # tokens that a served model adds to a prompt
 SAMPLES, LOOKED_AT = 3, 64  # windows of the test text that a report continues, and that it chooses them from
@@ -227,6 +228,27 @@ class TextGeneration:
             ),
         }
         return [served, tokenizer.table], signatures
+
+    def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
+        """Returns {"model": `token_ids` (B, T) int32 to `logits` (B, T, V) of the next}."""
+        import tensorflow as tf
+
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, examples = in_float32(model), source.examples(count).astype(np.int32)
+        network = Network(
+            lambda token_ids: {"logits": served(token_ids, training=False)},
+            {"token_ids": tf.TensorSpec((None, None), tf.int32)},
+            {"token_ids": examples},
+            models=[served],
+            length=examples.shape[1],
+            outside=(
+                "make token ids of the prompt with the vocabulary in tokenizer.json, draw the next of the logits at "
+                "the last one, add it, and ask again; what stands after a position does not change its logits"
+            ),
+        )
+        return {"model": network}
 
     def continue_texts(
         self, model: keras.Model, tokenizer: Tokenizer, prompts: Any, length: Any, **sampling: Any

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recipes.data.tokenizers import Tokenizer
     from recipes.runs.exhibits import Exhibit
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
 
 SHOWN = 100  # test sentences that a report is made from
 MORE = 20  # pieces that a translation may have beyond its source's number
@@ -268,6 +269,34 @@ class Translation:
         )  # (B, K, T), (B, K)
         is_empty = (source[:, 0] == END) | (source[:, 0] == PAD)  # and its translation too
         return tf.where(is_empty[:, tf.newaxis], PAD, beams[:, 0]), tf.where(is_empty, 0.0, scores[:, 0])
+
+    def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
+        """Returns {"model": `source` (B, S) and `target` (B, T) int32 to `logits` (B, T, V) of the next piece}."""
+        import numpy as np
+        import tensorflow as tf
+
+        from recipes.data.tokenizers import END, START
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, length = in_float32(model), self.length_of(model)
+        sources = source.examples(count)[:, :length].astype(np.int32)
+        # Both languages have one vocabulary: a sentence's own pieces do for the beginning of its translation.
+        targets = np.concatenate([np.full_like(sources[:, :1], START), sources[:, :-1]], 1)
+        ids = tf.TensorSpec((None, None), tf.int32)
+        network = Network(
+            lambda source, target: {"logits": served([source, target], training=False)},
+            {"source": ids, "target": ids},
+            {"source": sources, "target": targets},
+            models=[served],
+            length=length,
+            outside=(
+                f"make pieces of the text with the vocabulary in tokenizer.json, end them with {END}; begin the target "
+                f"with {START}, take the next piece of the logits at the last one, add it, and ask again, until {END}; "
+                "0 pads"
+            ),
+        )
+        return {"model": network}
 
     def translate_in_graph(
         self,

@@ -21,6 +21,7 @@ from recipes.devices.workers import is_chief
 from recipes.errors import ExportError
 from recipes.runs.atomic_files import sync, write_json
 from recipes.runs.run_folder import Run, recipe_name
+from recipes.verbs.frozen import freeze_weights
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -51,7 +52,7 @@ class Signature(NamedTuple):
     method: str = "predict"  # of TensorFlow Serving: or "classify", "regress"
 
 
-def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path) -> Path:
+def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path, freeze: bool = False) -> Path:
     """Writes a recipe's SavedModel; see `Recipe.export`. Of several workers the chief alone writes."""
     folder, run = Path(path) / recipe_name(recipe.config_class), getattr(model, "run", None)
     if not is_chief():  # what follows would read examples that the chief alone has
@@ -63,7 +64,7 @@ def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path) -> Path:
     with without_cudnn(model):
         models, signatures = recipe.kind.signatures(model, source)
         kind = getattr(recipe.kind, "name", "other")
-        return export_signatures(models, source.info, folder, signatures, run=run, kind=kind)
+        return export_signatures(models, source.info, folder, signatures, run=run, kind=kind, freeze=freeze)
 
 
 def export_signatures(
@@ -74,6 +75,7 @@ def export_signatures(
     *,
     run: Run | None = None,
     kind: str = "other",
+    freeze: bool = False,
 ) -> Path:
     """Writes `<folder>/<version>/` with some signatures, and returns it.
 
@@ -89,6 +91,7 @@ def export_signatures(
         signatures: By name.
         run: The model's run.
         kind: What kind of model it is, such as "image_classification".
+        freeze: Whether weights are constants.
 
     Raises:
         ExportError: If the SavedModel does not answer as it should, holds what servers refuse, or cannot be written.
@@ -105,6 +108,8 @@ def export_signatures(
     try:
         part.mkdir(parents=True)
         _save(models, signatures, part)
+        if freeze:
+            freeze_weights(part)
         check_graph(part)
         requests = {name: small_request(signature.question) for name, signature in signatures.items()}
         check_answers(part, signatures, requests)

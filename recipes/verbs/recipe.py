@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recipes.data.in_memory import EvaluationData
     from recipes.runs.exhibits import Exhibit, Report
     from recipes.verbs.export import Signature, Source
+    from recipes.verbs.export_network import Network
     from recipes.verbs.find_learning_rate import LearningRates
 
 
@@ -47,6 +48,9 @@ class Kind(Protocol):
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns (what is saved: models and lookup tables, the signatures of a SavedModel)."""
+
+    def networks(self, model: keras.Model, source: Source, count: int) -> dict[str, Network]:
+        """Returns what LiteRT and ONNX hold, tensors to tensors, by the name of the file, with `count` examples."""
 
 
 class Recipe:
@@ -253,6 +257,10 @@ class Recipe:
         *,
         path: str | Path = "saved_models",
         runs: str | Path = "runs",
+        format: str = "saved_model",
+        int8: bool = False,
+        freeze: bool = False,
+        data: Any = None,
     ) -> Path:
         """Writes `<path>/<recipe>/<version>/`, a SavedModel for TensorFlow Serving; returns that folder.
 
@@ -260,19 +268,38 @@ class Recipe:
         Each is asked what the trained model is asked, and the graph is searched for what servers refuse, before the
         folder gets its name.
 
+        LiteRT and ONNX go to `<path>/<recipe>/litert/<version>/` and so on, where a server does not look: networks from
+        tensors to tensors, run and compared with the model on examples; docs/other_formats.md says what they take.
+
         Args:
             model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
             path: The version is one above the last in `<path>/<recipe>`.
             runs: Where run folders are.
+            format: "saved_model", "litert" or "onnx".
+            int8: Whether LiteRT computes in whole numbers of 8 bits, whose ranges are measured on training examples;
+                what that costs is measured on the test split.
+            freeze: Whether the weights of a SavedModel are constants: faster on a CPU, and larger.
+            data: For int8, what the model was trained on, where that was in memory.
 
         Raises:
-            ExportError: If the SavedModel does not answer as the model does, or a server would refuse it; nothing is
-                published then.
+            ConfigError: An unknown format, or an option that another format has.
+            ExportError: If what was written does not answer as the model does, a server would refuse it, or the format
+                cannot hold it; nothing is published then.
             RunError: There is no such run.
         """
-        from recipes.verbs.export import export_recipe
+        options = {"int8": int8, "freeze": freeze, "data": data is not None}
+        allowed = {"saved_model": {"freeze"}, "litert": {"int8", "data"} if int8 else {"int8"}, "onnx": set()}
+        if format not in allowed:
+            raise ConfigError(f"format={format!r} is unknown; expected {', '.join(map(repr, allowed))}")
+        if unused := [name for name, is_set in options.items() if is_set and name not in allowed[format]]:
+            raise ConfigError(f"{', '.join(unused)} would change nothing with format={format!r}; leave it out")
+        if format == "saved_model":
+            from recipes.verbs.export import export_recipe
 
-        return export_recipe(self, self.load(model, runs=runs), path)
+            return export_recipe(self, self.load(model, runs=runs), path, freeze)
+        from recipes.verbs.export_network import export_network
+
+        return export_network(self, self.load(model, runs=runs), path, format, int8, data)
 
     def find_learning_rate(
         self,
