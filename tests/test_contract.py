@@ -21,6 +21,8 @@ from recipes.devices.keras_fixes import classes_of_ours
 from recipes.errors import ConfigError, DataError
 from recipes.runs.atomic_files import write_json
 from recipes.serving.engine import Engine
+from recipes.serving.limits import Limits
+from recipes.serving.warmup import warm_up
 from recipes.settings import comments, meanings, read_config, with_changes
 from recipes.verbs.recipe import Recipe
 
@@ -322,6 +324,7 @@ def test_every_signature_answers_each_row_by_itself_and_none_with_none(recipe, e
     assert manifest["kind"] == page_of(recipe).kind.name
     assert set(requests) == set(engine.signatures) == set(manifest["signatures"])
     assert len(requests) > 1, "one of what people have, and one of tensors"
+    assert warm_up(engine, Limits()) == len(requests)
     for name, inputs in requests.items():
         signature = engine.signatures[name]
         assert manifest["signatures"][name]["meaning"]
