@@ -20,8 +20,7 @@ ROWS, BYTES = 16, 4 << 20  # of one request, at most; a larger input goes by its
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 INTEGERS = ("DT_INT8", "DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64")
 
-#: The outputs of our exports as `predict` has them, in this order; those of other models come after, by
-#: their names.
+#: The outputs of our exports, in the order that `predict` has; those of other models come after, by their names.
 ORDER = (
     *("label", "labels", "value", "caption", "translation", "text", "vector", "neighbours", "similarity", "code"),
     *("probability", "log_probability", "probabilities", "words", "attention", "image"),
