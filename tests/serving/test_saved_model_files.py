@@ -148,6 +148,15 @@ def test_every_kind_of_warmup_request_is_answered(engine):
     assert warm_up(engine, Limits()) == 0
 
 
+def test_the_first_request_finds_the_graph_that_warmup_made(engine, monkeypatch):
+    """A graph is made for each time limit: that of requests is the one to warm up."""
+    write_warmup(engine.path, predict_log(x=[1.0]))
+    warm_up(engine, Limits())
+    monkeypatch.setattr("recipes.serving.engine._session_callable", lambda *_: pytest.fail("made once more"))
+    signature = engine.signatures["serving_default"]
+    engine.run(signature, {"x": np.float32([2.0])}, timeout=Limits().timeout - 0.01)
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
