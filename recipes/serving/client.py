@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 LOOK_SECONDS, ASK_SECONDS = 10.0, 120.0  # for an answer: about a model, and of it
 RETRIES, FIRST_WAIT, LONGEST_WAIT = 5, 0.5, 30.0  # of what is busy or gone for a moment; seconds, doubled each time
 LONGEST_ANSWER = 256 << 20  # bytes
+LONGEST_MESSAGE = 1000  # characters
 LARGE = 1 << 20  # bytes of a body that a server may break off to receive
 
 #: Statuses that speak of what was asked: others may be answered. Besides, 504: fewer at once may be done in time.
@@ -232,7 +233,7 @@ class RemoteModel:
             message = json.loads(error.read(LARGE))["error"]
         except (ValueError, KeyError, TypeError, RecursionError, OSError, http.client.HTTPException):
             message = None
-        message = str(message) if message else f"HTTP {status} {error.reason}"
+        message = " ".join(str(message).split())[:LONGEST_MESSAGE] if message else f"HTTP {status} {error.reason}"
         if status in (401, 403):
             what = "refuses the token" if self.sends_token else "asks for a token"
             return RequestError(
