@@ -158,7 +158,7 @@ def explain_text(model: keras.Model, text: str) -> tuple[list[str], list[np.ndar
     Raises:
         DataError: If it is no text.
     """
-    from recipes.data.text_files import text_problem
+    from recipes.data.text_reading import text_problem
     from recipes.verbs.load import run_of
 
     if problem := text_problem(text):

@@ -22,7 +22,8 @@ ARROWS = {
     "data": {"devices", "errors"},
     "devices": {"errors"},
     "runs": {"data", "devices", "errors", "recipes", "settings"},
-    "verbs": {"data", "devices", "errors", "recipes", "runs", "settings"},
+    "serving": set(),
+    "verbs": {"data", "devices", "errors", "recipes", "runs", "serving", "settings"},
     "layers": {"devices", "errors"},
     "optimization": {"devices", "errors"},
     "pretrained": {"data", "devices", "errors"},
@@ -39,7 +40,7 @@ ARROWS = {
         "settings",
         "verbs",
     },
-    "cli": {"data", "devices", "errors", "recipes", "runs", "settings", "verbs"},
+    "cli": {"data", "devices", "errors", "kinds", "recipes", "runs", "serving", "settings", "verbs"},
 }
 
 #: Shared modules that one recipe alone uses, and why they do not stand on its page.

@@ -33,6 +33,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "recipes").rglob("*.py")} | {"recipes/py.typed"}
+    sources |= {str(path.relative_to(ROOT)) for path in (ROOT / "recipes" / "serving" / "page").iterdir()}
     assert set(names) == sources
 
 

@@ -23,6 +23,7 @@ VERBS = {
     "tune": ("NAME", "search the recipe's space for better settings"),
     "find-learning-rate": ("NAME", "a range test: the loss while the rate grows, and the rates to try"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
+    "serve": ("[NAME...]", "serve exported models by REST and gRPC, with a page to try them (recipes serve --help)"),
     "predict": ("NAME INPUT...", "what a model answers to image files or folders of them, texts or text files"),
     "generate": ("NAME PROMPT", "let a language model continue a text"),
     "translate": ("NAME TEXT...", "translate sentences, or the lines of the standard input"),
@@ -35,8 +36,8 @@ VERBS = {
 }
 
 
-#: Verbs that show their own help, and need no TensorFlow: each a function in a module of its name.
-OWN_HELP = ("launch", "runs", "completion")
+#: Verbs that read their own options: each a function in a module of its name.
+OWN_HELP = ("launch", "runs", "serve", "completion")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +91,8 @@ def _run(arguments: list[str]) -> int:
     if not rest or rest[0].startswith("-"):
         raise UsageError(f"{verb} needs the name of a recipe: {', '.join(RECIPES)}")
     name, *options = rest
-    if name not in RECIPES and not name.endswith(".py"):
+    is_elsewhere = verb == "predict" and any(one.partition("=")[0] == "--url" for one in options)
+    if name not in RECIPES and not name.endswith(".py") and not is_elsewhere:
         raise UsageError(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}. Recipes: {', '.join(RECIPES)}")
     if verb == "copy":
         from recipes.cli.copy_recipe import copy_recipe
@@ -117,6 +119,8 @@ def _run_with_recipe(verb: str, name: str, arguments: list[str]) -> int:
     if verb == "config":
         assert page is not None
         return commands.config(page, options, settings)
+    if verb == "predict" and options.url is not None:
+        return commands.predict_by_url(name, options)
     if recipe is None:
         _load_tensorflow()
         recipe = _recipe(name)

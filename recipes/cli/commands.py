@@ -4,13 +4,15 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import recipes
+from recipes import RECIPES
 from recipes.cli.options import (
     Evaluate,
     Export,
@@ -26,8 +28,12 @@ from recipes.cli.options import (
     presets,
 )
 from recipes.cli.output import messages_kept_apart, print_json
+from recipes.cli.settings_page import settings_page
+from recipes.data.table_files import ENDINGS, ending_of
 from recipes.errors import DataError, UsageError, one_line, printable
 from recipes.settings import meanings
+
+Answers = Iterator[tuple[str, dict[str, Any] | DataError]]  # to predict, with the names of inputs
 
 
 def fit(recipe: ModuleType, options: Fit, settings: dict[str, Any]) -> int:
@@ -108,32 +114,62 @@ def export(recipe: ModuleType, options: Export, settings: dict[str, Any]) -> int
 def predict(recipe: ModuleType, options: Predict, settings: dict[str, Any]) -> int:
     """Prints predictions; an input that cannot be read gets a message, the others theirs, and the status is 1."""
     how = {name: value for name in ("beam_width", "length_penalty") if (value := getattr(options, name)) is not None}
-    from recipes.runs.atomic_files import save_picture
     from recipes.verbs.predict import check_options
 
+    if options.token_file or options.ca_certificate:
+        raise UsageError("--token-file and --ca-certificate are for a server, which --url names")
     page = recipe.fit.__self__
     check_options(page, how)
     model = _load(recipe, options)
     inputs = [one for text in options.inputs for one in _inputs_of(text, model.run.config)]
-    rows, failed, drawn = [], 0, Counter[str]()  # pictures by the name of their photograph
-    for name, answer in page.kind.predict(model, inputs, **how):
-        if isinstance(answer, DataError):
-            print(f"recipes: {answer}", file=sys.stderr)
-            failed += 1
-            continue
-        rows.append({"input": name, **answer})
-        if hasattr(page.kind, "draw_answer"):  # a captioner's attention
+    answers = page.kind.predict(model, inputs, **how)
+    if hasattr(page.kind, "draw_answer"):  # a captioner's attention
+        answers = _with_pictures(answers, lambda name, answer: page.kind.draw_answer(model, name, answer))
+    return _print_answers(answers, options)
+
+
+def predict_by_url(name: str, options: Predict) -> int:
+    """Prints what a model on a server answers, as `predict` does."""
+    from recipes.cli.predict_by_url import predict_by_url
+
+    page = settings_page(Path(recipes.__file__).parent / f"{name}.py") if name in RECIPES else None
+    config = None if page is None else page.Config()
+    inputs = [one for text in options.inputs for one in _inputs_of(text, config)]
+    return _print_answers(predict_by_url(name, options, inputs), options)
+
+
+def _with_pictures(answers: Answers, draw: Callable[[str, dict[str, Any]], Any]) -> Answers:
+    """Yields answers with the "picture" of each, once it is written: of photo.jpg, photo-attention.png."""
+    from recipes.runs.atomic_files import save_picture
+
+    drawn = Counter[str]()  # by the name of their photograph
+    for name, answer in answers:
+        if not isinstance(answer, DataError):
             stem = Path(name).stem
             drawn[stem] += 1
             path = Path(f"{stem}-attention{f'-{drawn[stem]}' if drawn[stem] > 1 else ''}.png")
-            save_picture(page.kind.draw_answer(model, name, answer), path)
-            rows[-1]["picture"] = str(path)
-        if options.json:
-            print_json(rows[-1], indent=None)
-        else:
-            print(_in_short(rows[-1]), flush=True)
-    if options.csv:
-        _write_csv(rows, options.csv)
+            save_picture(draw(name, answer), path)
+            answer["picture"] = str(path)
+        yield name, answer
+
+
+def _print_answers(answers: Answers, options: Predict) -> int:
+    """Prints what each input is answered, and writes all of it as CSV where it is asked for; 1 where one failed."""
+    rows, failed = [], 0
+    try:
+        for name, answer in answers:
+            if isinstance(answer, DataError):
+                print(f"recipes: {answer}", file=sys.stderr)
+                failed += 1
+                continue
+            rows.append({"input": name, **answer})
+            if options.json:
+                print_json(rows[-1], indent=None)
+            else:
+                print(_in_short(rows[-1]), flush=True)
+    finally:  # what is answered is not lost where a server is
+        if options.csv and (rows or sys.exception() is None):
+            _write_csv(rows, options.csv)
     return 1 if failed else 0
 
 
@@ -203,12 +239,14 @@ def _load(recipe: ModuleType, options: Model, verb: str = "fit") -> Any:
 
 def _inputs_of(argument: str, config: Any) -> list[Any]:
     """Returns what an argument of predict stands for: the rows of a table, a text file, or itself."""
-    from recipes.data.own_data import inputs_of_table
-    from recipes.data.table_files import ENDINGS, ending_of
+    path = Path(argument)
+    if ending_of(path) in ENDINGS and path.is_file():
+        from recipes.data.own_data import inputs_of_table
 
-    if ending_of(Path(argument)) in ENDINGS and Path(argument).is_file():
-        return [str(one) if isinstance(one, Path) else one for one in inputs_of_table(Path(argument), config)]
-    return [Path(argument) if argument.endswith(".txt") else argument]
+        if config is None:
+            raise DataError(f"{one_line(path)} is a table, and it is not known which column this model takes")
+        return [str(one) if isinstance(one, Path) else one for one in inputs_of_table(path, config)]
+    return [path if argument.endswith(".txt") else argument]
 
 
 def _refuse_other_than_text(text: str, what: str) -> None:

@@ -101,7 +101,9 @@ class Predict(Model):
     Inputs are image files (JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF), folders of them or, of a recipe that reads texts,
     texts and .txt files; or tables (.csv, .tsv, .jsonl) with a column of images or texts. One that cannot be read
     gets a message, the others their predictions, and the exit status is 1. Of a caption also a picture of where its
-    words look: photo-attention.png in this folder; of a second photo.jpg, photo-attention-2.png.
+    words look: photo-attention.png in this folder; of a second photo.jpg, photo-attention-2.png. With --url a server
+    is asked, 'recipes serve' or TensorFlow Serving: what its model takes may also be numbers, and NAME need not be a
+    recipe.
     """
 
     inputs: tyro.conf.Positional[tuple[str, ...]] = ()  # files, folders of images, texts, or tables
@@ -109,6 +111,9 @@ class Predict(Model):
     csv: Path | None = None  # also write the predictions to a CSV file
     beam_width: int | None = None  # of captions and translations: how many are followed up at a time
     length_penalty: float | None = None  # of captions and translations: 0 favours short ones
+    url: str | None = None  # of a server to ask instead of a run, such as http://127.0.0.1:8501; NAME is its model's
+    token_file: Path | None = None  # the server's bearer token; default: the environment variable RECIPES_TOKEN
+    ca_certificate: Path | None = None  # PEM file of who signed the server's certificate; default: the system's
 
 
 @dataclass(frozen=True)

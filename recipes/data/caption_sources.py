@@ -15,7 +15,8 @@ from recipes.data.lazy_images import LazyImages, identity_of_files, joined, of_f
 from recipes.data.sources import Kind, find_arrays
 from recipes.data.splits import DataInfo
 from recipes.data.standins.scenes import SIZE, scenes
-from recipes.data.text_files import check_texts, decoded, read_text_file, shortened
+from recipes.data.text_files import check_texts, decoded
+from recipes.data.text_reading import read_text_file, shortened
 from recipes.data.tfds_records import Records, in_file_order
 from recipes.errors import DataError, one_line
 

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.caption_sources import find_captions
+from recipes.data.free_memory import refuse_if_too_large
 from recipes.data.in_memory import Columns, fingerprint, three_way
 from recipes.data.labelled_texts import sequence_splits
 from recipes.data.lazy_images import LazyImages
 from recipes.data.own_data import plain_data, with_origin
 from recipes.data.sentence_pairs import teacher_forcing_pair, with_end
-from recipes.data.sources import refuse_if_too_large
 from recipes.data.splits import Splits
 from recipes.data.standins.scenes import SIZE
 from recipes.data.text_batches import Column, with_follows

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.image_bytes import READ, read_image_bytes
 from recipes.data.image_headers import (
     GIF,
     PALETTE_BMP,
@@ -31,18 +32,7 @@ from recipes.errors import DataError, one_line
 MOST_PIXELS = 64_000_000
 
 SERVED = "a JPEG, PNG, GIF, WebP or BMP file"
-READ = "a JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF or JPEG 2000 file"
 
-#: Endings of files that are read as images, the usual ones first.
-ENDINGS = (
-    *(".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jfif", ".jpe", ".jp2", ".j2k"),
-    *(".dib", ".ico", ".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".tga"),
-)
-#: Endings of images that are not read: such a file is an error, not something else that lies there.
-UNREAD_ENDINGS = (
-    *(".heic", ".heif", ".jxl", ".svg", ".eps", ".psd", ".xcf", ".exr", ".hdr"),
-    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"),
-)
 #: What Pillow may read: no format that starts a program (EPS) or is no picture.
 PILLOW_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 
@@ -143,16 +133,7 @@ def decode_file(path: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
         DataError: If the file cannot be read, is not an image or too large a one, or its channels cannot be had.
     """
-    name = one_line(path)
-    if path.suffix.lower() in UNREAD_ENDINGS:
-        raise DataError(f"{name} is an image of a kind that is not read; expected {READ}: convert it")
-    try:
-        if not path.is_file() and path.exists():  # a pipe would be waited for
-            raise DataError(f"{name} is no file; expected {READ}")
-        encoded = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {name}: {getattr(error, 'strerror', error)}") from None
-    return decode_bytes(encoded, image_shape, name)
+    return decode_bytes(read_image_bytes(path), image_shape, one_line(path))
 
 
 def decode_bytes(encoded: bytes, image_shape: tuple[int, int, int], name: str) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from recipes.data.free_memory import refuse_if_too_large
 from recipes.data.image_files import check_channels, decode_bytes, decode_file, pillow_pixels
-from recipes.data.sources import refuse_if_too_large
 from recipes.errors import DataError
 
 FORMS = "a path, the bytes of an image file, an array (H, W) or (H, W, C) in [0, 255], or a PIL image"

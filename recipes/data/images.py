@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from recipes.data.bad_files import complaint, listed, note_skipped
 from recipes.data.folders import FileContents, Reader, folder_info, read_folder, setting_of
-from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS, check_channels, decode_bytes, decode_many
+from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS
+from recipes.data.image_files import check_channels, decode_bytes, decode_many
 from recipes.data.image_items import are_items, resized
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, from_pairs, known_labels, without_hidden_labels
 from recipes.data.lazy_images import LazyImages, identity_of_files, of_array, of_files, of_items, of_records

@@ -27,15 +27,9 @@ from recipes.data.sources import Kind, find_arrays, read_splits, stays_in_memory
 from recipes.data.splits import DataInfo, Splits, label_follows, refuse_less_than_a_batch
 from recipes.data.standins.texts import reviews
 from recipes.data.text_batches import Column, bucketed_batches, count, own_splits, sorted_batches, with_follows
-from recipes.data.text_files import (
-    MEMORY_PER_CHARACTER,
-    check_features,
-    check_texts,
-    read_text_file,
-    text_columns,
-    texts_stay,
-)
+from recipes.data.text_files import check_features, check_texts, text_columns, texts_stay
 from recipes.data.text_parts import encode_in_parts
+from recipes.data.text_reading import MEMORY_PER_CHARACTER, read_text_file
 from recipes.data.tokenizers import UNKNOWN, Tokenizer, Words
 from recipes.errors import DataError, one_line
 

@@ -219,7 +219,7 @@ def _is_folder(data: str | Path) -> bool:
 
 def _flat_folder(folder: Path) -> Any:
     """Returns the images of a folder without a sub-folder per class, or of train, validation and test in it."""
-    from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS
+    from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS
 
     def images(place: Path) -> list[Path]:
         return [path for path in list_files(place, deep=False) if path.suffix.lower() in ENDINGS + UNREAD_ENDINGS]

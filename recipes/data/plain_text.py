@@ -12,16 +12,8 @@ from recipes.data.lazy_texts import LazyTexts, on_disk
 from recipes.data.sources import Kind, find_arrays, read_splits, stays_in_memory
 from recipes.data.splits import DataInfo
 from recipes.data.standins.texts import documentation
-from recipes.data.text_files import (
-    check_features,
-    read_text_file,
-    refuse_too_many_characters,
-    shortened,
-    text_columns,
-    text_parts,
-    text_problem,
-    texts_stay,
-)
+from recipes.data.text_files import check_features, text_columns, text_parts, texts_stay
+from recipes.data.text_reading import read_text_file, refuse_too_many_characters, shortened, text_problem
 from recipes.errors import DataError
 
 PART = 1 << 20  # characters that are looked at, or encoded, at a time

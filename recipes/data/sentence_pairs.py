@@ -17,16 +17,9 @@ from recipes.data.sources import Kind, find_arrays, read_splits, stays_in_memory
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.standins.texts import dates
 from recipes.data.text_batches import Column, own_splits
-from recipes.data.text_files import (
-    check_features,
-    check_texts,
-    read_text_file,
-    shortened,
-    text_columns,
-    text_parts,
-    texts_stay,
-)
+from recipes.data.text_files import check_features, check_texts, text_columns, text_parts, texts_stay
 from recipes.data.text_parts import encode_in_parts
+from recipes.data.text_reading import read_text_file, shortened
 from recipes.data.tokenizers import END, START, Subwords, Tokenizer
 from recipes.errors import DataError
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 import tensorflow as tf
 
+from recipes.data.free_memory import refuse_if_too_large
 from recipes.data.in_memory import Arrays, Columns
 from recipes.data.splits import DataInfo
 from recipes.data.tfds_records import in_file_order
@@ -74,12 +74,6 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
         raise _damaged(builder.name, error) from error
     info = DataInfo(builder.name, version=str(builder.version), source="tfds", label_names=arrays.label_names)
     return arrays, info
-
-
-def refuse_if_too_large(name: str, needed: int, remedy: str) -> None:
-    """Refuses examples that need more bytes than half of the memory that is free."""
-    if needed > psutil.virtual_memory().available / 2:
-        raise DataError(f"{name} needs {needed / 2**30:.1f} GiB of memory, more than half of what is free; {remedy}")
 
 
 def stays_in_memory(name: str, needed: int, in_memory: str) -> bool:

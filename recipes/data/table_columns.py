@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS
+from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS
 from recipes.data.table_files import SAMPLE, SEPARATORS, columns_in_words
 from recipes.data.tables import Table, is_missing
 from recipes.errors import DataError, did_you_mean, one_line

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from recipes.data.bad_files import counted
-from recipes.data.sources import refuse_if_too_large
-from recipes.data.text_files import BYTE_ORDER_MARKS, shortened
+from recipes.data.free_memory import refuse_if_too_large
+from recipes.data.text_reading import BYTE_ORDER_MARKS, shortened
 from recipes.errors import DataError, one_line
 
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}

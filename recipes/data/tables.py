@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.sources import refuse_if_too_large
+from recipes.data.free_memory import refuse_if_too_large
 from recipes.data.table_files import SAMPLE, Cells, columns_in_words, open_table, read_cells
 from recipes.errors import DataError, one_line
 

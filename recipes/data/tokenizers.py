@@ -152,11 +152,6 @@ class Sentences(Words):
         return cls((padding, unknown, "[START]", "[END]", *words))
 
 
-def unknown_note(known: int, what: str) -> dict[str, str]:
-    """Returns {"note": that a model knows nothing of a text}, for its prediction; {} where it knows some of it."""
-    return {} if known else {"note": f"it has no {what} that the model knows"}
-
-
 MOST_LEARNED = 5_000_000  # sentences that pieces are learned from
 SPACE = "\u2581"  # how SentencePiece writes the space before a word, which is part of its first piece
 LONGEST = 64  # characters: what is longer, a web address perhaps, is cut there first, that no word is slow

@@ -20,7 +20,7 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
             the images in it and in its sub-folders, sorted.
         image_shape: H, W, C of the model.
     """
-    from recipes.data.image_files import ENDINGS, UNREAD_ENDINGS
+    from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS
     from recipes.data.image_items import read_image
 
     for number, item in enumerate(_files_of_folders(_each(inputs, largest=3), ENDINGS + UNREAD_ENDINGS, "images")):
@@ -36,13 +36,27 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
             yield name, image
 
 
+def read_image_files(inputs: Iterable[str | Path]) -> Iterator[tuple[str, bytes | DataError]]:
+    """Yields (its name, its bytes) of each image file, or why it cannot be read; of a folder, of all images in it."""
+    from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS, read_image_bytes
+
+    for number, item in enumerate(_files_of_folders(inputs, ENDINGS + UNREAD_ENDINGS, "images")):
+        if isinstance(item, DataError):
+            yield f"image {number}", item
+            continue
+        try:
+            yield str(item), read_image_bytes(Path(item))
+        except DataError as error:
+            yield str(item), error
+
+
 def read_texts(inputs: Any) -> Iterator[tuple[str, str | DataError]]:
     """Yields (its name, the text) for each text, or why it cannot be read.
 
     Args:
         inputs: One text or many: str, or a Path of a text file in UTF-8; that of a folder is all the .txt files in it.
     """
-    from recipes.data.text_files import read_text_file, shortened, text_problem
+    from recipes.data.text_reading import read_text_file, shortened, text_problem
 
     def items() -> Iterator[Any]:
         for item in _each(inputs, largest=0):

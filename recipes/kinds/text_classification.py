@@ -85,7 +85,7 @@ class TextClassification:
         """
         import tensorflow as tf
 
-        from recipes.data.tokenizers import unknown_note
+        from recipes.data.text_reading import unknown_note
         from recipes.kinds.classes import named_answers
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.export import in_float32

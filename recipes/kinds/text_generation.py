@@ -88,7 +88,7 @@ class TextGeneration:
         """Yields (the prompt or its file, {"text"}) of prompts; for the options see `generate`."""
         import tensorflow as tf
 
-        from recipes.data.tokenizers import unknown_note
+        from recipes.data.text_reading import unknown_note
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.load import run_of
 
@@ -133,7 +133,7 @@ class TextGeneration:
             ConfigError: If one of the numbers is out of range.
             DataError: If the prompt is no text.
         """
-        from recipes.data.text_files import text_problem
+        from recipes.data.text_reading import text_problem
         from recipes.verbs.load import run_of
 
         check_sampling(length, temperature, top_k, top_p, seed)

@@ -104,7 +104,7 @@ class Translation:
         length_penalty: float = LENGTH_PENALTY,
     ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
         """Yields (the text or its file, {"translation", "log_probability"}); for the options see `translate`."""
-        from recipes.data.tokenizers import unknown_note
+        from recipes.data.text_reading import unknown_note
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.load import run_of
 
@@ -140,7 +140,8 @@ class Translation:
             ConfigError: If one of the numbers is out of range, or the texts are no list.
             DataError: If one of the texts is no text.
         """
-        from recipes.data.text_files import check_texts, shortened
+        from recipes.data.text_files import check_texts
+        from recipes.data.text_reading import shortened
         from recipes.verbs.load import run_of
 
         check_beam(beam_width, length_penalty)
@@ -156,7 +157,7 @@ class Translation:
             model: As a verb: what `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
             text: The sentence.
         """
-        from recipes.data.text_files import text_problem
+        from recipes.data.text_reading import text_problem
         from recipes.verbs.load import run_of
 
         if problem := text_problem(text):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from recipes import imdb_transformer, shakespeare_gpt, translate_seq2seq, word2vec
 from recipes.data.folders import Reader, one_by_one, read_folder
 from recipes.data.splits import Sizes
-from recipes.data.text_files import read_text_file
+from recipes.data.text_reading import read_text_file
 from recipes.errors import DataError
 
 

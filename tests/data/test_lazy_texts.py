@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recipes import imdb_transformer, shakespeare_gpt, translate_transformer
 from recipes.data.lazy_texts import on_disk, token_file
-from recipes.data.text_files import read_text_file, text_parts
+from recipes.data.text_files import text_parts
+from recipes.data.text_reading import read_text_file
 from recipes.devices.environment import cache_dir
 from recipes.errors import DataError
 

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from recipes import imdb_transformer, shakespeare_gpt, show_attend_tell, translate_seq2seq, word2vec
-from recipes.data.text_files import read_text_file
+from recipes.data.text_reading import read_text_file
 from recipes.errors import DataError
 
 TEXT = "na\u00efve \u65e5\u672c \U0001f600\nand on"
