@@ -336,7 +336,11 @@ def noise_of(seeds: Any, latent_dim: int) -> Any:
 
 def generate(generator: keras.Model, seeds: Any) -> Any:
     """Returns the image that each seed stands for, (B,) int64 to (B, H, W, C) float32 in [0, 255]."""
-    image = generator(noise_of(seeds, generator.input_shape[-1]), training=False)  # [-1, 1]
+    return to_pixels(generator(noise_of(seeds, generator.input_shape[-1]), training=False))
+
+
+def to_pixels(image: Any) -> Any:
+    """Returns images in [-1, 1] as pixels in [0, 255]."""
     return 127.5 * (image + 1)
 
 
@@ -350,9 +354,11 @@ def draw_samples(model: keras.Model, count: int = 64, seed: int = 0) -> np.ndarr
 class ImagesFromNoise:
     """The kind of a generator: `predict` takes seeds and answers with the "image" of each.
 
-    The signature of an export, `serving_default`, takes `seed` (B,) int64 and answers with `image_bytes` (B,) string,
-    PNG files, and `image` (B, H, W, C) float32 in [0, 255].
+    The signatures of an export answer with `image_bytes` (B,) string, PNG files, and `image` (B, H, W, C) float32 in
+    [0, 255]: `serving_default` takes `seed` (B,) int64, `noise` takes `noise` (B, L) float32 in [-1, 1].
     """
+
+    name = "image_generation"
 
     def evaluate(
         self, model: keras.Model, splits: Splits, *, judge: keras.Model | str | Path | None = None
@@ -406,25 +412,35 @@ class ImagesFromNoise:
         return predict_each(read_seeds(inputs), predict)
 
     def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Returns the generator, and the signature that the class docstring describes."""
-        from recipes.kinds.image_classification import with_one_if_empty
+        """Returns the generator, and the signatures that the class docstring describes."""
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
+        from recipes.kinds.image_classification import png_files
         from recipes.verbs.export import Signature, in_float32
 
         generator = in_float32(model.generator)
+        latent_dim = generator.input_shape[-1]
+        noise_spec = {"noise": tf.TensorSpec((None, latent_dim), tf.float32)}
 
-        def with_files(seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            image = generate(generator, seed)
-            pixels = tf.cast(tf.round(image), tf.uint8)
-            png = tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec((), tf.string))
-            return {"image_bytes": png, "image": image}
+        def with_files(noise: tf.Tensor) -> dict[str, tf.Tensor]:
+            image = to_pixels(generator(noise, training=False))
+            return {"image_bytes": png_files(image), "image": image}
 
-        def answer_to(seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            return with_one_if_empty(with_files, seed)
+        of_any_noise = graph_of(lambda noise: with_one_if_empty(with_files, noise), *noise_spec.values())
+
+        def of_noise(noise: tf.Tensor) -> dict[str, tf.Tensor]:
+            return of_any_noise(noise)
+
+        def of_seeds(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            return of_any_noise(noise_of(seed, latent_dim))
 
         seeds = np.arange(8)
+        noise = noise_of(seeds, latent_dim).numpy()
         answer = {"image": generate(generator, seeds).numpy()}
         spec = {"seed": tf.TensorSpec((None,), tf.int64)}
-        return [generator], {"serving_default": Signature(answer_to, spec, {"seed": seeds}, answer)}
+        return [generator], {
+            "serving_default": Signature(of_seeds, spec, {"seed": seeds}, answer, "The image that a seed stands for"),
+            "noise": Signature(of_noise, noise_spec, {"noise": noise}, answer, "The image that is made of noise"),
+        }
 
     def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:
         """Returns {"model": `noise` (B, L) in [-1, 1] to `image` (B, H, W, C) in [0, 255]}."""

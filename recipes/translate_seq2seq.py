@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
@@ -251,10 +250,10 @@ def decoder(model: keras.Model) -> tuple[Any, Any]:
     return encode, step
 
 
-def align(model: keras.Model, source: Any, target: Any) -> np.ndarray:
-    """Returns the attention weights of each target piece, (T, S) float32."""
+def align(model: keras.Model, source: Any, target: Any) -> Any:
+    """Returns the attention weights of each target piece, (B, T, S) float32."""
     weights = keras.Model(model.inputs, model.get_layer("writer").output[1])([source, target], training=False)
-    return ops.convert_to_numpy(ops.cast(weights, "float32"))[0]  # NumPy and Matplotlib know no bfloat16
+    return ops.cast(weights, "float32")
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:

@@ -27,7 +27,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from recipes.data.splits import Sizes, Splits
@@ -169,11 +168,11 @@ def decoder(model: keras.Model) -> tuple[Any, Any]:
     return encode, step
 
 
-def align(model: keras.Model, source: Any, target: Any) -> np.ndarray:
-    """Returns where each target piece looks, (T, S): the last block's attention to the source, its heads' average."""
+def align(model: keras.Model, source: Any, target: Any) -> Any:
+    """Returns where each target piece looks, (B, T, S) float32: the last block's attention, its heads' average."""
     blocks = [layer for layer in model.layers if layer.name.startswith("decoder_")]
-    weights = keras.Model(model.inputs, blocks[-1].output[2])([source, target], training=False)
-    return ops.convert_to_numpy(weights)[0].mean(0)
+    weights = keras.Model(model.inputs, blocks[-1].output[2])([source, target], training=False)  # (B, N, T, S)
+    return ops.mean(weights, 1)
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:

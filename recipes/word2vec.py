@@ -343,10 +343,13 @@ def cosine_of(model: keras.Model, one: str, other: str) -> float:
 class WordVectors:
     """The kind of a model of words: `predict` answers with the "vector" of a word, its "neighbours" and "similarity".
 
-    The signature of an export, `serving_default`, takes `word` (B,) string and answers with `vector` (B, D) float32,
-    zeros for a word that is not known, and `neighbours` (B, 10) string, empty for such a word, with their `similarity`
-    (B, 10) float32, the cosine of the angle. There are fewer where fewer words are known.
+    Signatures of an export: `serving_default` takes `word` (B,) string and answers with `vector` (B, D) float32, zeros
+    for a word that is not known, and `neighbours` (B, 10) string, empty for such a word, with their `similarity`
+    (B, 10) float32, the cosine of the angle; there are fewer where fewer words are known. `vector` takes `vector`
+    (B, D) float32 and answers with the words that are nearest to it, likewise.
     """
+
+    name = "word_vectors"
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns {"loss": nats per word, and those around it and drawn for it} on the test split."""
@@ -407,23 +410,29 @@ class WordVectors:
             )
 
     def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Returns the model and its words, and the signature that the class docstring describes."""
+        """Returns the model and its words, and the signatures that the class docstring describes."""
         from recipes.verbs.export import Signature
 
         tokenizer, embedding = source.info.known_tokenizer(), model.get_layer("vectors")
         words, vectors = tokenizer.vocabulary[2:], word_vectors(model)
         count = min(10, len(vectors) - 1)
 
-        def look_up(word: tf.Tensor) -> dict[str, tf.Tensor]:
-            index = tokenizer.table.lookup(tf.strings.lower(word, encoding="utf-8"))
-            is_known = tf.cast(index > 1, tf.float32)[:, tf.newaxis]
-            vector = embedding(tf.maximum(index, 0)) * is_known
+        def nearest_in_graph(vector: tf.Tensor, is_known: tf.Tensor, penalty: Any) -> dict[str, tf.Tensor]:
             directions = tf.math.l2_normalize(embedding.embeddings[2:], -1)
             cosines = tf.linalg.matmul(tf.math.l2_normalize(vector, -1), directions, transpose_b=True)
-            itself = tf.one_hot(index - 2, tf.shape(cosines)[1], on_value=2.0)
-            similarity, near = tf.math.top_k(cosines - itself, count)
-            neighbours = tf.where(is_known > 0, tokenizer.texts_of(near + 2), "")
-            return {"vector": vector, "neighbours": neighbours, "similarity": similarity}
+            similarity, near = tf.math.top_k(cosines - penalty, count)
+            return {"neighbours": tf.where(is_known, tokenizer.texts_of(near + 2), ""), "similarity": similarity}
+
+        def look_up(word: tf.Tensor) -> dict[str, tf.Tensor]:
+            index = tokenizer.table.lookup(tf.strings.lower(word, encoding="utf-8"))
+            is_known = (index > 1)[:, tf.newaxis]
+            vector = tf.where(is_known, embedding(tf.maximum(index, 0)), 0.0)
+            itself = tf.one_hot(index - 2, len(vectors), on_value=2.0)
+            return {"vector": vector, **nearest_in_graph(vector, is_known, itself)}
+
+        def near_vector(vector: tf.Tensor) -> dict[str, tf.Tensor]:
+            points_somewhere = tf.reduce_any(vector != 0, -1, keepdims=True)
+            return nearest_in_graph(vector, points_somewhere, 0.0)
 
         asked = list(words[:8])
         near = nearest(words, vectors, range(len(asked)), count)
@@ -432,8 +441,22 @@ class WordVectors:
             "neighbours": np.array([[word.encode() for word, _ in of_word] for of_word in near], object),
             "similarity": np.array([[cosine for _, cosine in of_word] for of_word in near], np.float32),
         }
-        spec = {"word": tf.TensorSpec((None,), tf.string)}
-        return [model, tokenizer.table], {"serving_default": Signature(look_up, spec, {"word": asked}, answer)}
+        directions = unit(vectors)
+        cosines = -np.sort(-(directions[: len(asked)] @ directions.T))[:, :count]
+        word_spec = {"word": tf.TensorSpec((None,), tf.string)}
+        vector_spec = {"vector": tf.TensorSpec((None, vectors.shape[1]), tf.float32)}
+        return [model, tokenizer.table], {
+            "serving_default": Signature(
+                look_up, word_spec, {"word": asked}, answer, "A word's vector, and the words whose vectors are nearest"
+            ),
+            "vector": Signature(
+                near_vector,
+                vector_spec,
+                {"vector": answer["vector"]},
+                {"similarity": cosines},
+                "The words whose vectors are nearest to a vector",
+            ),
+        }
 
     def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:
         """Returns {"model": `word` (B,) int32 to `vector` (B, D) and `similarity` (B, V), cosines with all words}."""

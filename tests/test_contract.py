@@ -20,6 +20,7 @@ from recipes.data.splits import Sizes
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.errors import ConfigError, DataError
 from recipes.runs.atomic_files import write_json
+from recipes.serving.engine import Engine
 from recipes.settings import comments, meanings, read_config, with_changes
 from recipes.verbs.recipe import Recipe
 
@@ -297,6 +298,59 @@ def test_exported_equals_trained_from_raw_bytes(image_classifier, fitted, export
     labels = [model.run.info.label_names[index] for index in logits.argmax(-1)]
     assert [label.decode() for label in answer["label"].numpy()] == labels
     np.testing.assert_allclose(answer["probability"], answer["probabilities"].numpy().max(-1))
+
+
+def warmup_requests(folder):
+    """The inputs of an export's warm-up requests by signature, as TensorFlow Serving's own package reads them."""
+    apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    path = folder / "assets.extra" / "tf_serving_warmup_requests"
+    assert path.stat().st_size < 100_000
+    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+    requests = [apis.PredictionLog.FromString(record).predict_log.request for record in records]
+    assert {request.model_spec.name for request in requests} == {folder.parent.name}
+    return {
+        request.model_spec.signature_name: {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        for request in requests
+    }
+
+
+@slow_but_one_per_kind
+def test_every_signature_answers_each_row_by_itself_and_none_with_none(recipe, exported):
+    engine = Engine(exported(recipe))
+    requests = warmup_requests(engine.path)
+    manifest = json.loads((engine.path / "assets.extra" / "recipe.json").read_text())
+    assert manifest["kind"] == page_of(recipe).kind.name
+    assert set(requests) == set(engine.signatures) == set(manifest["signatures"])
+    assert len(requests) > 1, "one of what people have, and one of tensors"
+    for name, inputs in requests.items():
+        signature = engine.signatures[name]
+        assert manifest["signatures"][name]["meaning"]
+        floats = {output.dtype for output in signature.outputs.values() if output.dtype.is_floating}
+        assert floats <= {tf.float32}, name
+        if len(next(iter(inputs.values()))) == 1:  # a large image: another row beside it
+            inputs = {key: np.concatenate([value, value // 2]) for key, value in inputs.items()}
+        together = engine.run(signature, inputs)
+        for row in range(2):
+            alone = engine.run(signature, {key: value[row : row + 1] for key, value in inputs.items()})
+            for output, [value] in alone.items():
+                assert_same_but_for_padding(together[output][row], value, f"{name}: {output}")
+        nothing = engine.run(signature, {key: value[:0] for key, value in inputs.items()})
+        for output, value in nothing.items():
+            assert len(value) == 0
+            assert (value.dtype, value.ndim) == (together[output].dtype, together[output].ndim)
+    engine.close()
+
+
+def assert_same_but_for_padding(padded, value, what):
+    """That of what several rows share, which is as long as the longest, this row's part is what it is alone."""
+    own = tuple(slice(0, size) for size in np.shape(value))
+    padded = np.array(padded)
+    if padded.dtype == np.float32:
+        np.testing.assert_allclose(padded[own], value, rtol=1e-4, atol=1e-4, err_msg=what)
+    else:
+        np.testing.assert_array_equal(padded[own], value, err_msg=what)
+    padded[own] = b"" if padded.dtype == object else 0
+    assert not padded.any() if padded.ndim else True, f"{what}: padding is empty"
 
 
 ODD_TEXTS = [

@@ -28,10 +28,10 @@ def test_no_target_piece_sees_its_future_and_padding_changes_nothing(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_of_attention_add_up_to_one_on_what_is_there(kind):
     model = translate_seq2seq.build(replace(translate_seq2seq.TINY, attention=kind))
-    weights = translate_seq2seq.align(model, tf.constant([[7, 8, 3, 0]]), tf.constant([[2, 5]]))
-    assert weights.shape == (2, 4)
+    weights = translate_seq2seq.align(model, tf.constant([[7, 8, 3, 0]]), tf.constant([[2, 5]])).numpy()
+    assert weights.shape == (1, 2, 4)
     np.testing.assert_allclose(weights.sum(-1), 0 if kind == "none" else 1, rtol=1e-5)
-    np.testing.assert_array_equal(weights[:, 3], 0)
+    np.testing.assert_array_equal(weights[:, :, 3], 0)
 
 
 @pytest.mark.slow

@@ -30,8 +30,8 @@ def test_no_target_piece_sees_its_future_and_padding_changes_nothing():
 
 def test_the_report_shows_where_pieces_looked():
     model = translate_transformer.build(translate_transformer.TINY)
-    weights = translate_transformer.align(model, tf.constant([[7, 8, 3]]), tf.constant([[2, 5]]))
-    assert weights.shape == (2, 3)
+    weights = translate_transformer.align(model, tf.constant([[7, 8, 3]]), tf.constant([[2, 5]])).numpy()
+    assert weights.shape == (1, 2, 3)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
 
 

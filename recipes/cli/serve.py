@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -101,6 +102,14 @@ def _check(asked: Serve) -> None:
         if not value >= least or (name.endswith("port") and value > 65535):
             raise UsageError(f"--{name} is {value}; expected {least} or more")
 
+    if asked.model_config_file is not None:
+        return
+    if asked.root.exists() and not asked.root.is_dir():
+        raise DataError(f"--root {one_line(asked.root)} is no folder; expected one that holds <name>/<version>/")
+    if any(asked.root.glob("[0-9]*/saved_model.pb")):
+        root = one_line(asked.root)
+        raise DataError(f"--root {root} holds the versions of one model; 'recipes serve NAME={root}' serves them")
+
 
 def _export_what_is_missing(asked: Serve) -> None:
     """Exports the newest finished run of each recipe that is asked for, or of all, where nothing is exported yet."""
@@ -123,6 +132,7 @@ def _export_what_is_missing(asked: Serve) -> None:
 
 
 def _load_server() -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors come as exceptions; set it to see the rest
     try:
         for module in EXTRA:
             __import__(module)
@@ -144,7 +154,9 @@ def _source(asked: Serve) -> Callable[[], list[ModelConfig] | None]:
     elsewhere = [ModelConfig(name, Path(folder), asked.latest) for name, folder in sorted(named.items())]
     names = [name for name in asked.names if "=" not in name]
 
-    def wanted() -> list[ModelConfig]:
+    def wanted() -> list[ModelConfig] | None:
+        if not named and not names and not os.access(asked.root, os.R_OK | os.X_OK):
+            return None  # a root that is away for a moment changes nothing
         of_root = models_in(asked.root, names) if names or not elsewhere else []
         return [replace(config, latest=asked.latest) for config in of_root] + elsewhere
 

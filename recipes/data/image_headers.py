@@ -58,7 +58,8 @@ def _in_graph() -> Any:
     def read(encoded: tf.Tensor) -> tuple[Number, ...]:
         return _read(to_bytes(encoded))
 
-    return tf.function(read, input_signature=[tf.TensorSpec((), tf.string)])
+    with tf.init_scope():  # outside of the first graph that needs it: it takes seconds, and later ones share it
+        return tf.function(read, input_signature=[tf.TensorSpec((), tf.string)]).get_concrete_function()
 
 
 def to_bytes(encoded: tf.Tensor) -> Bytes:

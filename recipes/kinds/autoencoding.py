@@ -26,9 +26,12 @@ class Autoencoding:
     code to (B, H, W, C) logits of pixels.
 
     `predict` answers with the "code" and the reconstructed "image", (H, W, C) float32 in [0, 255]. Signatures of an
-    export: `serving_default` (`image_bytes`, encoded images), `image` and `image_uint8` answer with `code` and `image`;
-    `decode` takes `code` (B, ...) float32 and answers with `image`.
+    export: `serving_default` (`image_bytes`, encoded images), `image` and `image_uint8` answer with `code` and `image`,
+    the first also with `image_bytes` (B,) string, PNG files; `decode` takes `code` (B, ...) float32 and answers with
+    `image`.
     """
+
+    name = "autoencoding"
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns the loss and the compiled metrics on the test split, in nats."""
@@ -77,7 +80,7 @@ class Autoencoding:
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns both halves, and the signatures that the class docstring lists."""
         from recipes.data.images import check_channels
-        from recipes.kinds.image_classification import image_signatures
+        from recipes.kinds.image_classification import image_signatures, png_files
         from recipes.verbs.export import Signature, in_float32
 
         shape = tuple(model.input_shape[1:])
@@ -86,9 +89,18 @@ class Autoencoding:
         reconstruct, decode = served_functions(encoder, decoder)
         images = np.rint(source.examples(8)).astype(np.float32)  # with noise they are no whole numbers, as files are
         answer = {name: value.numpy() for name, value in reconstruct(tf.constant(images)).items()}
-        signatures = image_signatures(reconstruct, shape, images, answer)
+        signatures = image_signatures(reconstruct, shape, images, answer, "The code and the reconstruction")
+        of_bytes = signatures["serving_default"].function
+
+        def with_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = of_bytes(image_bytes)
+            return outputs | {"image_bytes": png_files(outputs["image"])}
+
+        signatures["serving_default"] = signatures["serving_default"]._replace(function=with_files)
         code_spec = {"code": tf.TensorSpec((None, *decoder.input_shape[1:]), tf.float32)}
-        signatures["decode"] = Signature(decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]})
+        signatures["decode"] = Signature(
+            decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]}, "The image that a code stands for"
+        )
         return [encoder, decoder], signatures
 
     def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
@@ -134,7 +146,7 @@ class Autoencoding:
 
 def served_functions(encoder: keras.Model, decoder: keras.Model) -> tuple[Callable, Callable]:
     """Returns (images -> {"code", "image"}, codes -> {"image"}), of batches that may be empty, in TensorFlow alone."""
-    from recipes.kinds.image_classification import with_one_if_empty
+    from recipes.data.batch_rows import with_one_if_empty
 
     def decode_some(code: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"image": to_pixels(decoder(code, training=False))}

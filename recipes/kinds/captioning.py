@@ -48,6 +48,8 @@ class Captioning:
         length_penalty: See `decoding.beam_search`; 0 favours short captions.
     """
 
+    name = "captioning"
+
     def __init__(self, decoder: Callable[..., Any], config: Any, beam_width: int, length_penalty: float) -> None:
         self.decoder, self.config = decoder, config
         self.beam_width, self.length_penalty = beam_width, length_penalty
@@ -173,8 +175,6 @@ class Captioning:
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model, its words and its encoder, and the signatures that the class docstring lists."""
-        import tensorflow as tf
-
         from recipes.kinds.image_classification import image_signatures
         from recipes.verbs.export import in_float32
 
@@ -189,9 +189,9 @@ class Captioning:
             raise ExportError(
                 f"the data holds annotations {images.shape}, which are no images; fit on images to export"
             )
-        answer = {name: value.numpy() for name, value in tf.function(caption)(tf.constant(images)).items()}
         models = [served, tokenizer.table, *([encoder] if encoder else [])]
-        return models, image_signatures(caption, (size, size, 3), images, answer)
+        meaning = "The caption, and where each of its words looks,"
+        return models, image_signatures(caption, (size, size, 3), images, meaning=meaning)
 
     def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
         """Returns {"model": `image` (B, H, W, 3) in [0, 255], `words` (B, T) to `logits` (B, T, V), `looks` (B, T, L)}.
@@ -252,9 +252,9 @@ class Captioning:
         """
         import tensorflow as tf
 
+        from recipes.data.batch_rows import with_one_if_empty
         from recipes.data.tokenizers import END, PAD, START
         from recipes.kinds.decoding import beam_search
-        from recipes.kinds.image_classification import with_one_if_empty
 
         encode, step = self.decoder(model)
 

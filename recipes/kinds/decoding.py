@@ -26,13 +26,13 @@ def sample_token(
     Args:
         logits: (N, V) float32.
         seeds: (N, 2) int: the same seed draws the same token.
-        temperature: Logits are divided by it; 0: the likeliest token.
+        temperature: Logits are divided by it; 0: the likeliest token. Of all rows, or of each, (N,), as the following.
         top_k: Only the k likeliest may be drawn; 0: all. Fan et al. (2018), https://arxiv.org/abs/1805.04833.
         top_p: Of those, only the likeliest that together have this probability; 1: all. Holtzman et al. (2020),
             https://arxiv.org/abs/1904.09751.
     """
     likeliest = tf.argmax(logits, -1, output_type=tf.int32)
-    temperature = tf.convert_to_tensor(temperature, tf.float32)
+    temperature = of_each_row(temperature, tf.float32)
     logits = filter_top_k_top_p(logits / tf.maximum(temperature, 1e-6), top_k, top_p)
     uniform = tf.map_fn(
         lambda seed: tf.random.stateless_uniform(logits.shape[1:], seed, 1e-9, 1),
@@ -40,14 +40,14 @@ def sample_token(
         fn_output_signature=tf.TensorSpec(logits.shape[1:], tf.float32),
     )
     drawn = tf.argmax(logits - tf.math.log(-tf.math.log(uniform)), -1, output_type=tf.int32)  # Gumbel's trick
-    return tf.where(temperature > 0, drawn, likeliest)
+    return tf.where(temperature[:, 0] > 0, drawn, likeliest)
 
 
 def filter_top_k_top_p(logits: tf.Tensor, top_k: Any = 0, top_p: Any = 1.0) -> tf.Tensor:
     """Returns logits, (N, V), with those that may not be drawn at minus infinity. The likeliest always may."""
     size = tf.shape(logits)[-1]
     order = tf.argsort(logits, -1, "DESCENDING", stable=True)  # of equals, the first is the likelier
-    top_k, top_p = tf.convert_to_tensor(top_k, tf.int32), tf.convert_to_tensor(top_p, tf.float32)
+    top_k, top_p = of_each_row(top_k, tf.int32), of_each_row(top_p, tf.float32)
     few = tf.range(size) < tf.where(top_k > 0, top_k, size)
     probabilities = tf.nn.softmax(tf.where(few, tf.gather(logits, order, batch_dims=1), float("-inf")))
     likelier = tf.cumsum(probabilities, -1, exclusive=True)  # what those before have together
@@ -56,21 +56,28 @@ def filter_top_k_top_p(logits: tf.Tensor, top_k: Any = 0, top_p: Any = 1.0) -> t
     return tf.where(allowed, logits, float("-inf"))
 
 
+def of_each_row(value: Any, dtype: tf.DType) -> tf.Tensor:
+    """Returns a number for each row, (N,), as (N, 1); one for all rows as (1, 1)."""
+    return tf.reshape(tf.convert_to_tensor(value, dtype), (-1, 1))
+
+
 def sample_tokens(
     step: Step, state: Any, prompts: tf.RaggedTensor, length: Any, seed: Any = 0, **sampling: Any
 ) -> tf.RaggedTensor:
     """Returns each prompt and `length` tokens after it.
 
+    A row depends on its own prompt and numbers alone, whatever else is in the batch.
+
     Args:
         step: See above.
         state: Before the first token.
         prompts: (B, None) int32, of one token or more each.
-        length: How many tokens to add, 0 or more.
-        seed: Of all prompts, or of each, (B,). The same seed gives the same tokens, whatever else is in the batch.
+        length: How many tokens to add, 0 or more; after all prompts, or after each, (B,).
+        seed: Of all prompts, or of each, (B,). The same seed gives the same tokens.
         **sampling: See `sample_token`.
     """
     prompt_lengths = tf.cast(prompts.row_lengths(), tf.int32)
-    total = tf.reduce_max(prompt_lengths) + length
+    total = tf.reduce_max(prompt_lengths + length)
     padded = prompts.to_tensor(shape=(None, None))
     rows = tf.shape(padded)[0]
 

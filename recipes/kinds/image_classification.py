@@ -31,7 +31,10 @@ class ImageClassification:
       megapixels, colour or grey, turned as its EXIF says.
     - `image`: `image` (B, H, W, C) float32 in [0, 255].
     - `image_uint8`: `image` (B, H, W, C) uint8.
+    - `classify`, of a number `regress`: tf.Examples with the feature "image_bytes"; see `tf_examples`.
     """
+
+    name = "image_classification"
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns the loss and other figures on the test split, by name; see `label_figures.figures`."""
@@ -76,6 +79,7 @@ class ImageClassification:
 
         from recipes.data.images import check_channels
         from recipes.kinds.classes import numbers_of
+        from recipes.kinds.tf_examples import example_signatures
         from recipes.verbs.export import in_float32
 
         shape = tuple(model.input_shape[1:])
@@ -83,7 +87,9 @@ class ImageClassification:
         served, images = in_float32(model), source.examples(16)
         classify = classify_function(served, source.info)
         answer = numbers_of(served.predict(images.astype(np.float32), verbose=0), source.info.task)
-        return [served], image_signatures(classify, shape, images, answer)
+        what = "The number" if source.info.task == "regression" else "The labels and their probabilities"
+        signatures = image_signatures(classify, shape, images, answer, what)
+        return [served], signatures | example_signatures(signatures["serving_default"], source.info)
 
     def networks(self, model: keras.Model, source: Source, count: int = 16) -> dict[str, Network]:
         """Returns {"model": `image` (B, H, W, C) float32 in [0, 255] to `probabilities` (B, V), or `value` (B,)}."""
@@ -109,6 +115,7 @@ def classify_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dic
     """Returns the function (B, H, W, C) images in [0, 255] -> what `name_function` answers."""
     import tensorflow as tf
 
+    from recipes.data.batch_rows import with_one_if_empty
     from recipes.kinds.classes import name_function
 
     name = name_function(model, info)
@@ -119,52 +126,64 @@ def classify_function(model: keras.Model, info: DataInfo) -> Callable[[Any], dic
     return classify
 
 
-def with_one_if_empty(function: Callable[[Any], dict[str, Any]], batch: Any) -> dict[str, Any]:
-    """Returns what a function answers to a batch; to an empty one, nothing, where oneDNN's kernels would fail on it.
-
-    In TensorFlow operations alone: an empty batch is made one of zeros, whose answers are cut off.
-    """
-    import tensorflow as tf
-
-    count = tf.shape(batch)[0]
-    one_if_empty = tf.zeros((tf.cast(count == 0, tf.int32), *batch.shape[1:]), batch.dtype)
-    joined = tf.concat([batch, one_if_empty], 0)  # tf.pad would lose H, W and C, without which LiteRT has no Conv2D
-    return {name: answer[:count] for name, answer in function(joined).items()}
-
-
 def image_signatures(
-    function: Callable[[Any], dict[str, Any]], image_shape: Any, images: Any, answer: dict[str, Any]
+    function: Callable[[Any], dict[str, Any]],
+    image_shape: Any,
+    images: Any,
+    answer: dict[str, Any] | None = None,
+    meaning: str = "",
 ) -> dict[str, Signature]:
     """Returns the three signatures of a function of images: encoded bytes, float32 and uint8.
 
     Args:
-        function: (B, H, W, C) in [0, 255] -> outputs by name.
+        function: (B, H, W, C) float32 in [0, 255] -> outputs by name.
         image_shape: H, W, C; encoded images of other sizes are resized.
-        images: Examples; encoded ones are asked only where a PNG can hold them.
-        answer: What the trained model answers to them.
+        images: Examples; of encoded ones and of uint8 the answer is known where these can hold them.
+        answer: What the trained model answers to them; None: what the function does.
+        meaning: What is answered of an image, in one line.
     """
     import numpy as np
     import tensorflow as tf
 
-    from recipes.data.image_files import decode_image
+    from recipes.data.batch_rows import graph_of
+    from recipes.data.image_files import decode_images
     from recipes.verbs.export import Signature
 
     images = images.astype(np.float32)
     exact = np.array_equal(images, np.rint(images))  # what a PNG can hold
     pixels = images.astype(np.uint8)
-    png = np.array([tf.io.encode_png(image).numpy() for image in pixels] if exact else [], object)
-
-    def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        shape = tf.TensorSpec(image_shape, tf.float32)
-        return function(tf.map_fn(lambda one: decode_image(one, image_shape), image_bytes, fn_output_signature=shape))
+    png = np.array([tf.io.encode_png(image).numpy() for image in pixels], object)
 
     def spec(dtype: tf.DType) -> dict[str, tf.TensorSpec]:
         return {"image": tf.TensorSpec((None, *image_shape), dtype)}
 
-    known = answer if exact else {}
     encoded = {"image_bytes": tf.TensorSpec((None,), tf.string)}
+    # One graph of the model, and one of the decoder, for all signatures.
+    of_images = graph_of(function, *spec(tf.float32).values())
+    decode = graph_of(lambda image_bytes: decode_images(image_bytes, image_shape), *encoded.values())
+
+    def of_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        return of_images(decode(image_bytes))
+
+    def of_floats(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return of_images(image)
+
+    def of_integers(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        return of_images(tf.cast(image, tf.float32))
+
+    if answer is None:
+        answer = {name: value.numpy() for name, value in of_images(tf.constant(images)).items()}
+    known = answer if exact else {}
     return {
-        "serving_default": Signature(of_bytes, encoded, {"image_bytes": png}, known),
-        "image": Signature(function, spec(tf.float32), {"image": images}, answer),
-        "image_uint8": Signature(function, spec(tf.uint8), {"image": pixels}, known),
+        "serving_default": Signature(of_bytes, encoded, {"image_bytes": png}, known, f"{meaning} of an image file"),
+        "image": Signature(of_floats, spec(tf.float32), {"image": images}, answer, f"{meaning} of pixels in [0, 255]"),
+        "image_uint8": Signature(of_integers, spec(tf.uint8), {"image": pixels}, known, f"{meaning} of pixels"),
     }
+
+
+def png_files(image: Any) -> Any:
+    """Returns images as PNG files, (B, H, W, C) in [0, 255] to (B,) string, in TensorFlow operations alone."""
+    import tensorflow as tf
+
+    pixels = tf.cast(tf.round(image), tf.uint8)
+    return tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec((), tf.string))

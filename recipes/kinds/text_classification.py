@@ -9,6 +9,7 @@ from recipes.errors import DataError
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from recipes.data.in_memory import EvaluationData
     from recipes.data.splits import DataInfo, Splits
@@ -29,11 +30,14 @@ class TextClassification:
     the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities` (B, classes) float32 (of several
     labels `labels` (B, V) string, "" where one is not there, and `probabilities`; of a number `value` (B,) float32),
     and `known_words` (B,) int32, how many of the words that were read are known: `serving_default` takes `text` (B,)
-    string in UTF-8, `token_ids` takes `token_ids` (B, T) int32.
+    string in UTF-8, `token_ids` takes `token_ids` (B, T) int32. `classify`, of a number `regress`, takes tf.Examples
+    with the feature "text"; see `tf_examples`.
 
     Args:
         sequence_length: How many of a text's last words a model without a run reads.
     """
+
+    name = "text_classification"
 
     def __init__(self, sequence_length: int) -> None:
         self.sequence_length = sequence_length
@@ -109,7 +113,9 @@ class TextClassification:
         """Returns the model and its words, and the signatures that the class docstring lists."""
         import tensorflow as tf
 
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.kinds.classes import numbers_of
+        from recipes.kinds.tf_examples import example_signatures
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
@@ -117,22 +123,29 @@ class TextClassification:
         token_ids = padded_ids(tokenizer, texts, length).numpy()
         answer = numbers_of(served.predict(token_ids, verbose=0), source.info.task)
         classify = classify_ids_function(served, source.info)
+        ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
+
+        def classify_padded(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            one_if_empty = tf.cast(tf.shape(token_ids)[1] == 0, tf.int32)  # a recurrent network fails on no step
+            padded = tf.pad(token_ids, [[0, 0], [0, one_if_empty]])[:, -length:]
+            return with_one_if_empty(classify, padded)
+
+        classify_ids = graph_of(classify_padded, *ids_spec.values())
 
         def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-            one_if_empty = tf.cast(tf.shape(token_ids)[1] == 0, tf.int32)  # a recurrent network fails on no step
-            return classify(tf.pad(token_ids, [[0, 0], [0, one_if_empty]])[:, -length:])
+            return classify_ids(token_ids)
 
-        ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
+        def of_text(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return classify_ids(padded_ids(tokenizer, text, length))
+
+        what = "The number" if source.info.task == "regression" else "The labels and their probabilities"
+        text_spec = {"text": tf.TensorSpec((None,), tf.string)}
+        default = Signature(of_text, text_spec, {"text": texts}, answer, f"{what} of a text")
         signatures = {
-            "serving_default": Signature(
-                classify_texts_function(served, source.info, length),
-                {"text": tf.TensorSpec((None,), tf.string)},
-                {"text": texts},
-                answer,
-            ),
-            "token_ids": Signature(of_ids, ids_spec, {"token_ids": token_ids}, answer),
+            "serving_default": default,
+            "token_ids": Signature(of_ids, ids_spec, {"token_ids": token_ids}, answer, f"{what} of a text's token ids"),
         }
-        return [served, tokenizer.table], signatures
+        return [served, tokenizer.table], signatures | example_signatures(default, source.info)
 
     def networks(self, model: keras.Model, source: Source, count: int = 16) -> dict[str, Network]:
         """Returns {"model": `token_ids` (B, T) int32 to `probabilities` (B, V), or `value` (B,)}."""
@@ -162,16 +175,11 @@ class TextClassification:
 def classify_texts_function(
     model: keras.Model, info: DataInfo, sequence_length: int
 ) -> Callable[[Any], dict[str, Any]]:
-    """Returns the function (B,) strings -> what `name_function` answers, and "known_words"."""
-    import tensorflow as tf
-
+    """Returns the function (B,) strings, B at least 1, -> what `name_function` answers, and "known_words"."""
     tokenizer, classify_ids = info.known_tokenizer(), classify_ids_function(model, info)
 
     def classify(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        count = tf.shape(text)[0]
-        one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a recurrent network fails on an empty batch
-        token_ids = padded_ids(tokenizer, tf.concat([text, one_if_empty], 0), sequence_length)
-        return {key: value[:count] for key, value in classify_ids(token_ids).items()}
+        return classify_ids(padded_ids(tokenizer, text, sequence_length))
 
     return classify
 

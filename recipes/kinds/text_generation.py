@@ -29,13 +29,20 @@ class TextGeneration:
     """The kind of a model of (B, T) token ids to (B, T, V) logits of the next.
 
     `predict` takes prompts and answers with the "text" that begins with each, and a "note" where the model knows no
-    character of a prompt. Signatures of an export: `serving_default` takes `prompt` (B,) string and answers with `text`
-    (B,) string, the prompt and 200 tokens at a temperature of 0.8; `generate` takes besides them the scalars `length`
-    int32, `temperature` float32, `top_k` int32 (0: all), `top_p` float32 (1: all) and `seed` int32.
+    character of a prompt. Signatures of an export:
+
+    - `serving_default` takes `prompt` (B,) string and answers with `text` (B,) string, the prompt and 200 tokens at a
+      temperature of 0.8, and `known_characters` (B,) int32, how many characters of the prompt are known.
+    - `generate` takes besides, one of each row, `length` int32, `temperature` float32, `top_k` int32 (0: all), `top_p`
+      float32 (1: all) and `seed` int32. A row's answer follows from that row alone.
+    - `token_ids` takes `token_ids` (B, T) int32, of at most as many tokens as a training example, and answers with
+      `logits` (B, T, V) float32 of the next.
 
     Args:
         decoder: What makes a step of the model; see `decoding.Decoder`.
     """
+
+    name = "text_generation"
 
     def __init__(self, decoder: Callable[..., Any]) -> None:
         self.decoder = decoder
@@ -147,32 +154,12 @@ class TextGeneration:
         """Returns the model and its characters, and the signatures that the class docstring lists."""
         import tensorflow as tf
 
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer = in_float32(model), source.info.known_tokenizer()
-
-        def generate(prompt: Any, length: Any, **sampling: Any) -> dict[str, tf.Tensor]:
-            message = f"length is out of range; expected 0 to {MOST}"
-            in_range = [tf.debugging.assert_greater_equal(length, 0, message)]
-            in_range += [tf.debugging.assert_less_equal(length, MOST, message)]
-            with tf.control_dependencies(in_range):
-                length = tf.identity(length)
-            return {"text": self.continue_texts(served, tokenizer, prompt, length, **sampling)}
-
-        def generate_endpoint(
-            prompt: Any, length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any
-        ) -> dict[str, tf.Tensor]:
-            return generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-
-        def default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"text": self.continue_texts(served, tokenizer, prompt, 200, temperature=0.8)}
-
-        def expected(length: int, **sampling: Any) -> dict[str, np.ndarray]:
-            texts = ["".join(self.stream(served, tokenizer, prompt, length, **sampling)) for prompt in prompts]
-            return {"text": np.array([text.encode() for text in texts], object)}
-
-        prompts = [text.decode()[:8] for text in tokenizer.decode(source.examples(2)).numpy()] + [""]
-        sampling: dict[str, Any] = {"temperature": np.float32(0.8), "top_k": 5, "top_p": np.float32(0.9), "seed": 3}
+        examples = source.examples(2)
+        window = examples.shape[1]
         prompt_spec = {"prompt": tf.TensorSpec((None,), tf.string)}
         dtypes = {
             "length": tf.int32,
@@ -181,14 +168,63 @@ class TextGeneration:
             "top_p": tf.float32,
             "seed": tf.int32,
         }
-        scalar_specs = {name: tf.TensorSpec((), dtype) for name, dtype in dtypes.items()}
+        specs = prompt_spec | {name: tf.TensorSpec((None,), dtype) for name, dtype in dtypes.items()}
+
+        def continue_each(prompt: Any, length: Any, *sampling: Any) -> dict[str, tf.Tensor]:
+            options = dict(zip(list(dtypes)[1:], sampling, strict=True))
+            text = self.continue_texts(served, tokenizer, prompt, length, **options)
+            return {"text": text, "known_characters": tokenizer.count_known(prompt)}
+
+        continue_all = graph_of(lambda *rows: with_one_if_empty(continue_each, *rows), *specs.values())
+
+        def generate(
+            prompt: Any, length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any
+        ) -> dict[str, tf.Tensor]:
+            numbers = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+            return continue_all(prompt, *checked_sampling(prompt, numbers).values())
+
+        def default(prompt: tf.Tensor) -> dict[str, tf.Tensor]:
+            usual = {"length": 200, "temperature": 0.8, "top_k": 0, "top_p": 1.0, "seed": 0}
+            of_each = [tf.fill(tf.shape(prompt), tf.constant(usual[name], dtype)) for name, dtype in dtypes.items()]
+            return continue_all(prompt, *of_each)
+
+        def logits(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            length = tf.shape(token_ids)[1]
+            message = f"token_ids has more columns than the {window} tokens that the model reads"
+            with tf.control_dependencies([tf.debugging.assert_less_equal(length, window, message)]):
+                one_if_empty = tf.cast(length == 0, tf.int32)  # a recurrent network fails on no step
+                padded = tf.pad(token_ids, [[0, 0], [0, one_if_empty]])
+            answer = with_one_if_empty(lambda token_ids: {"logits": served(token_ids, training=False)}, padded)
+            return {"logits": answer["logits"][:, :length]}
+
+        def expected(prompts: list[str], length: int, rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+            texts = [
+                "".join(self.stream(served, tokenizer, prompt, length, **row))
+                for prompt, row in zip(prompts, rows, strict=True)
+            ]
+            return {"text": np.array([text.encode() for text in texts], object)}
+
+        prompts = [text.decode()[:8] for text in tokenizer.decode(examples).numpy()] + [""]
+        rows: list[dict[str, Any]] = [
+            {"temperature": 0.8, "top_k": 5, "top_p": 0.9, "seed": 3 + number} for number in range(len(prompts))
+        ]
+        asked: dict[str, Any] = {"prompt": prompts, "length": [20] * len(prompts)}
+        asked |= {name: [row[name] for row in rows] for name in rows[0]}
+        ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
+        of_ids = {"logits": keras.ops.convert_to_numpy(served(examples, training=False))}
         signatures = {
-            "serving_default": Signature(default, prompt_spec, {"prompt": prompts}, expected(200, temperature=0.8)),
+            "serving_default": Signature(
+                default,
+                prompt_spec,
+                {"prompt": prompts},
+                expected(prompts, 200, [{"temperature": 0.8}] * len(prompts)),
+                "The prompt and 200 characters after it, at a temperature of 0.8",
+            ),
             "generate": Signature(
-                generate_endpoint,
-                prompt_spec | scalar_specs,
-                {"prompt": prompts, "length": 20, **sampling},
-                expected(20, **sampling),
+                generate, specs, asked, expected(prompts, 20, rows), "The prompt and as many characters as length says"
+            ),
+            "token_ids": Signature(
+                logits, ids_spec, {"token_ids": examples}, of_ids, "Logits of the token after each token"
             ),
         }
         return [served, tokenizer.table], signatures
@@ -222,21 +258,19 @@ class TextGeneration:
         Args:
             model: (B, T) token ids to (B, T, V) logits of the next.
             tokenizer: Of its token ids.
-            prompts: (B,) string.
-            length: How many tokens to add.
-            **sampling: `seed`, `temperature`, `top_k`, `top_p`; see `decoding.sample_token`.
+            prompts: (B,) string, B at least 1.
+            length: How many tokens to add, to all or to each, (B,).
+            **sampling: `seed`, `temperature`, `top_k`, `top_p`, of all or of each; see `decoding.sample_token`.
         """
         import tensorflow as tf
 
         from recipes.kinds.decoding import sample_tokens
 
-        count = tf.shape(prompts)[0]
-        one_if_empty = tf.fill((tf.cast(count == 0, tf.int32),), "")  # a loop over no text fails
-        prompt_ids = encode_prompts(tokenizer, tf.concat([prompts, one_if_empty], 0))
+        prompt_ids = encode_prompts(tokenizer, prompts)
         initial_state, step = self.decoder(model)
         token_ids = sample_tokens(step, initial_state(prompt_ids.nrows(tf.int32)), prompt_ids, length, **sampling)
         is_new = tf.ragged.range(token_ids.row_lengths()) >= prompt_ids.row_lengths()[:, tf.newaxis]
-        return tf.strings.join([prompts, tokenizer.decode(tf.ragged.boolean_mask(token_ids, is_new))[:count]])
+        return tf.strings.join([prompts, tokenizer.decode(tf.ragged.boolean_mask(token_ids, is_new))])
 
     def stream(
         self, model: keras.Model, tokenizer: Tokenizer, prompt: str, length: int, seed: int = 0, **sampling: Any
@@ -285,6 +319,39 @@ def encode_prompts(tokenizer: Tokenizer, prompts: Any) -> tf.RaggedTensor:
     empty = tf.cast(token_ids.row_lengths() == 0, tf.int64)
     instead = tf.RaggedTensor.from_row_lengths(tf.repeat(line_break, tf.reduce_sum(empty)), empty)
     return tf.concat([token_ids, instead], 1)
+
+
+def checked_sampling(prompt: Any, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Returns the numbers of each row as they are; stops a graph where rows are missing, or a number means nothing.
+
+    Args:
+        prompt: (B,) string.
+        numbers: `length`, `temperature`, `top_k`, `top_p` and `seed`, (B,) each.
+    """
+    import tensorflow as tf
+
+    from recipes.data.batch_rows import check_rows
+
+    with tf.control_dependencies(
+        [
+            tf.debugging.assert_equal(tf.shape(value), tf.shape(prompt), f"expected a {name} for each prompt, (B,)")
+            for name, value in numbers.items()
+        ]
+    ):
+        numbers = {name: tf.identity(value) for name, value in numbers.items()}
+    length, temperature, top_k, top_p = (numbers[name] for name in ("length", "temperature", "top_k", "top_p"))
+    ranges = {
+        "length": ((length >= 0) & (length <= MOST), f"0 to {MOST}"),
+        "temperature": ((temperature >= 0) & tf.math.is_finite(temperature), "0 or more"),
+        "top_k": (top_k >= 0, "0, which is all, or more"),
+        "top_p": ((top_p > 0) & (top_p <= 1), "more than 0, at most 1"),
+    }
+    checks = [
+        check_rows(is_right, f"{name} of row {{}} of the batch is {{}}; expected {expected}", numbers[name])
+        for name, (is_right, expected) in ranges.items()
+    ]
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in numbers.items()}
 
 
 def check_sampling(length: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> None:

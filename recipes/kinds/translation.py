@@ -29,18 +29,27 @@ class Translation:
     """The kind of a model of [source (B, S), target (B, T)] token ids to (B, T, V) logits of the next.
 
     `predict` answers with the "translation" of a text and its "log_probability", divided by a power of the length, and
-    with a "note" where the model knows no piece of the text. The signature of an export, `serving_default`, takes
-    `text` (B,) string and answers with `translation` (B,) string and `log_probability` (B,) float32. The beam search is
-    in the graph.
+    with a "note" where the model knows no piece of the text. Signatures of an export, with the beam search in the
+    graph:
+
+    - `serving_default` takes `text` (B,) string and answers with `translation` (B,) string, `log_probability` (B,)
+      float32, and `known_pieces` (B,) int32, how many of the pieces that were read are known.
+    - `alignment` takes the same and answers besides with `source_pieces` (B, S) string, `target_pieces` (B, T) string,
+      "(end)" after the last and "" after that, and `attention` (B, T, S) float32: where each piece of the translation
+      looks, 0 where one of the two is "".
+    - `token_ids` takes `token_ids` (B, S) int32, pieces, END and 0 for padding, and answers with `translation_ids`
+      (B, T) int32 likewise, and `log_probability`.
 
     Args:
         decoder: What makes a step of the model; see `decoding.Decoder`.
-        align: (model, source ids (1, S), target ids (1, T)) -> the attention weights of each target piece, (T, S); all
-            0 for none.
+        align: (model, source ids (B, S), target ids (B, T)) -> the attention weights of each target piece, (B, T, S)
+            float32; all 0 for none.
         sequence_length: The most pieces of a source that a model without a run reads.
     """
 
-    def __init__(self, decoder: Callable[..., Any], align: Callable[..., np.ndarray], sequence_length: int) -> None:
+    name = "translation"
+
+    def __init__(self, decoder: Callable[..., Any], align: Callable[..., Any], sequence_length: int) -> None:
         self.decoder, self.align, self.sequence_length = decoder, align, sequence_length
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
@@ -166,21 +175,100 @@ class Translation:
         return self.attention_of(model, run_of(model).info.known_tokenizer(), text, translation)
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
-        """Returns the model and its pieces, and the signature that the class docstring describes."""
+        """Returns the model and its pieces, and the signatures that the class docstring describes."""
         import tensorflow as tf
 
+        from recipes.data.batch_rows import graph_of, with_one_if_empty
         from recipes.verbs.export import Signature, in_float32
 
         served, tokenizer, length = in_float32(model), source.info.known_tokenizer(), self.length_of(model)
+        ids_spec = {"token_ids": tf.TensorSpec((None, None), tf.int32)}
+        text_spec = {"text": tf.TensorSpec((None,), tf.string)}
+
+        encode = graph_of(lambda text: source_ids(tokenizer, text, length), *text_spec.values())
+        search = graph_of(
+            lambda source: self.search(served, source, length, BEAM_WIDTH, LENGTH_PENALTY), *ids_spec.values()
+        )
+
+        def translate_ids(source: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+            target, score = search(source)
+            known_pieces = tf.math.count_nonzero(tokenizer.is_known(source), 1, dtype=tf.int32)
+            answer = {"translation": tokenizer.decode(target), "log_probability": score, "known_pieces": known_pieces}
+            return target, answer
+
+        def translate_some(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            _, answer = translate_ids(encode(text))
+            return answer
+
+        def align_some(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            source = encode(text)
+            target, answer = translate_ids(source)
+            return {
+                **answer,
+                "source_pieces": pieces_of(tokenizer, source),
+                "target_pieces": pieces_of(tokenizer, target),
+                "attention": self.attention_in_graph(served, source, target),
+            }
+
+        def search_some(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            target, score = search(token_ids)
+            return {"translation_ids": target, "log_probability": score}
 
         def translate(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            translation, scores = self.translate_in_graph(served, tokenizer, text, length, BEAM_WIDTH, LENGTH_PENALTY)
-            return {"translation": translation, "log_probability": scores}
+            return with_one_if_empty(translate_some, text)
+
+        def alignment(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            return with_one_if_empty(align_some, text)
+
+        def of_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+            one_if_empty = tf.cast(tf.shape(token_ids)[1] == 0, tf.int32)  # an encoder fails on no piece
+            return with_one_if_empty(search_some, tf.pad(token_ids, [[0, 0], [0, one_if_empty]])[:, : length + 1])
 
         texts = tokenizer.decode(source.examples(8)).numpy()
-        answer = {name: value.numpy() for name, value in translate(tf.constant(texts)).items()}
-        spec = {"text": tf.TensorSpec((None,), tf.string)}
-        return [served, tokenizer.table], {"serving_default": Signature(translate, spec, {"text": texts}, answer)}
+        token_ids = source_ids(tokenizer, texts[:2], length)
+        questions = {"serving_default": texts, "alignment": texts[:2], "token_ids": token_ids.numpy()}
+        functions = {"serving_default": translate, "alignment": alignment, "token_ids": of_ids}
+        meanings = {
+            "serving_default": "A text's translation",
+            "alignment": "A text's translation, and which pieces of the text each of its pieces attends to",
+            "token_ids": "The pieces of a translation, of the pieces of a text",
+        }
+        signatures = {}
+        for name, function in functions.items():
+            spec = ids_spec if name == "token_ids" else text_spec
+            answer = {output: value.numpy() for output, value in function(tf.constant(questions[name])).items()}
+            [argument] = spec
+            signatures[name] = Signature(function, spec, {argument: questions[name]}, answer, meanings[name])
+        return [served, tokenizer.table], signatures
+
+    def search(
+        self, model: keras.Model, source: Any, sequence_length: int, beam_width: int, length_penalty: float
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns (the pieces of each translation, (B, T) int32, its log-probability, (B,) float32).
+
+        In TensorFlow operations alone. END is part of a translation, PAD follows; of an empty source it is PAD alone.
+        The log-probability is divided by a power of the length; see `decoding.beam_search`.
+
+        Args:
+            model: The translator.
+            source: (B, S) int32: pieces, END, and PAD for padding; B and S at least 1.
+            sequence_length: The most pieces of a translation.
+            beam_width: See `decoding.beam_search`.
+            length_penalty: Likewise.
+        """
+        import tensorflow as tf
+
+        from recipes.data.tokenizers import END, PAD, START
+        from recipes.kinds.decoding import beam_search
+
+        encode, step = self.decoder(model)
+        length = tf.minimum(tf.math.count_nonzero(source, 1, dtype=tf.int32) + MORE, sequence_length)
+        start = tf.fill((tf.shape(source)[0],), START)
+        beams, scores = beam_search(
+            step, encode(source), start, length, beam_width, length_penalty
+        )  # (B, K, T), (B, K)
+        is_empty = (source[:, 0] == END) | (source[:, 0] == PAD)  # and its translation too
+        return tf.where(is_empty[:, tf.newaxis], PAD, beams[:, 0]), tf.where(is_empty, 0.0, scores[:, 0])
 
     def networks(self, model: keras.Model, source: Source, count: int = 8) -> dict[str, Network]:
         """Returns {"model": `source` (B, S) and `target` (B, T) int32 to `logits` (B, T, V) of the next piece}."""
@@ -221,24 +309,22 @@ class Translation:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns (the translations, their log-probabilities), (B,) string to (B,) string and (B,) float32.
 
-        In TensorFlow operations alone. The log-probability is divided by a power of the length; see
-        `decoding.beam_search`.
+        In TensorFlow operations alone; see `search`.
         """
+        source = source_ids(tokenizer, texts, sequence_length)
+        target, scores = self.search(model, source, sequence_length, beam_width, length_penalty)
+        return tokenizer.decode(target), scores
+
+    def attention_in_graph(self, model: keras.Model, source: Any, target: Any) -> tf.Tensor:
+        """Returns the attention weights, (B, T, S) float32: 0 at the padding of (B, S) sources and (B, T) targets."""
         import tensorflow as tf
 
-        from recipes.data.sentence_pairs import with_end
         from recipes.data.tokenizers import END, PAD, START
-        from recipes.kinds.decoding import beam_search
 
-        encode, step = self.decoder(model)
-        source = with_end(tokenizer, texts, sequence_length).to_tensor(PAD)  # (B, S)
-        length = tf.minimum(tf.math.count_nonzero(source, 1, dtype=tf.int32) + MORE, sequence_length)
-        start = tf.fill((tf.shape(source)[0],), START)
-        beams, scores = beam_search(
-            step, encode(source), start, length, beam_width, length_penalty
-        )  # (B, K, T), (B, K)
-        is_empty = source[:, 0] == END  # and its translation too
-        return tf.where(is_empty, "", tokenizer.decode(beams[:, 0])), tf.where(is_empty, 0.0, scores[:, 0])
+        start = tf.fill((tf.shape(target)[0], 1), START)
+        before = tf.concat([start, tf.where(target == END, PAD, target)[:, :-1]], 1)  # as in training
+        is_piece = (target != PAD)[:, :, tf.newaxis] & (source != PAD)[:, tf.newaxis]
+        return tf.where(is_piece, self.align(model, source, before), 0.0)
 
     def translate_all(
         self,
@@ -273,7 +359,7 @@ class Translation:
 
         length = self.length_of(model)
         target, source = (with_end(tokenizer, [side], length).to_tensor(PAD) for side in (translation, text))
-        weights = self.align(model, source, tf.concat([[[START]], target[:, :-1]], 1))
+        weights = self.align(model, source, tf.concat([[[START]], target[:, :-1]], 1)).numpy()[0]
         target_pieces, source_pieces = (
             [piece.decode() or "(end)" for piece in tokenizer.texts_of(token_ids[0]).numpy()]
             for token_ids in (target, source)
@@ -294,6 +380,23 @@ def _graph_of(kind: Translation, model: keras.Model, tokenizer: Tokenizer, *sear
         lambda texts: kind.translate_in_graph(model, tokenizer, texts, *search),
         input_signature=[tf.TensorSpec((None,), tf.string)],
     )
+
+
+def source_ids(tokenizer: Tokenizer, texts: Any, sequence_length: int) -> Any:
+    """Returns the pieces of each text, at most so many, and END: (B,) string to (B, S) int32, padded with 0."""
+    from recipes.data.sentence_pairs import with_end
+    from recipes.data.tokenizers import PAD
+
+    return with_end(tokenizer, texts, sequence_length).to_tensor(PAD)
+
+
+def pieces_of(tokenizer: Tokenizer, token_ids: Any) -> Any:
+    """Returns the text of each piece, (B, T) int32 to (B, T) string: "(end)" of END, "" of padding."""
+    import tensorflow as tf
+
+    from recipes.data.tokenizers import END
+
+    return tf.where(token_ids == END, "(end)", tokenizer.texts_of(token_ids))
 
 
 def check_beam(beam_width: Any, length_penalty: Any) -> None:

@@ -69,11 +69,19 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     part = path.with_name(f"{PART}{os.getpid()}-{path.name}")
     try:
         write(part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or which names a folder has, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_parts(folder: Path) -> None:

@@ -195,7 +195,10 @@ def model_calls(models: Models, allow_reload: bool) -> dict[str, Call]:
 
 
 def check(models: Models, request: Any, deadline: float | None) -> Any:
-    """Answers grpc.health.v1's Check: SERVING once every model has a version that can be asked."""
+    """Answers the Check of grpc.health.v1: SERVING once every model has a version that can be asked.
+
+    Watch is not there: each of its streams would hold a thread; clients then fall back to Check.
+    """
     if request.service not in HEALTH_SERVICES:
         raise ServingError(Code.NOT_FOUND, f"unknown service {request.service!r}")
     return HEALTH["HealthCheckResponse"](status=SERVING if models.is_ready() else NOT_SERVING)

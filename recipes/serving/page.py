@@ -10,7 +10,7 @@ from typing import Any
 from recipes.serving.http_messages import Request, Response
 from recipes.serving.limits import Limits
 from recipes.serving.models import ModelSpec
-from recipes.serving.signatures import CLASSIFY, REGRESS, Signature, TensorInfo
+from recipes.serving.signatures import CLASSIFY, DEFAULT, REGRESS, Signature, TensorInfo
 from recipes.serving.status import ServingError
 
 #: Path -> the file in the folder page, and its type. These hold nothing of the models: they need no token.
@@ -28,7 +28,8 @@ HEADERS = (
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'",  # no text can become markup, not even by mistake
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -72,8 +73,9 @@ def describe_models(models: Any) -> list[dict[str, Any]]:
     """Returns what is known of each model, ready for JSON.
 
     Each is {"name", "labels": {label: version}, "versions": [{"version", "state", "message"}], highest first,
-    "serving": the version that answers or None, "signatures": of that version, "manifest": its recipe.json or None}. A
-    signature is {"method": "predict", "classify" or "regress", "inputs" and "outputs": {name: {"dtype", "shape"}}}.
+    "serving": the version that answers or None, "signatures": of that version, the default first, "manifest": its
+    recipe.json without the checksums, or None}. A signature is {"method": "predict", "classify" or "regress", "inputs"
+    and "outputs": {name: {"dtype", "shape"}}}.
     """
     return [_describe_model(models, name) for name in models.names()]
 
@@ -97,7 +99,8 @@ def _describe_model(models: Any, name: str) -> dict[str, Any]:
             description["serving"] = served.version
     except ServingError:  # none is AVAILABLE
         return description
-    description["signatures"] = {key: _describe_signature(signature) for key, signature in signatures.items()}
+    names = sorted(signatures, key=lambda key: (key != DEFAULT, key))
+    description["signatures"] = {key: _describe_signature(signatures[key]) for key in names}
     if manifest is not None:
         description["manifest"] = {key: value for key, value in manifest.items() if key != "sha256"}
     return description

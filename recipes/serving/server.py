@@ -21,10 +21,11 @@ from typing import Any
 
 import uvicorn
 
-from recipes.serving import open_inference, page
+from recipes.serving import open_inference, openapi, page
 from recipes.serving.batching import BatchingParameters
 from recipes.serving.engine import Engine
 from recipes.serving.grpc_services import grpc_server
+from recipes.serving.http_connections import Connection
 from recipes.serving.inference import Inference
 from recipes.serving.limits import Limits
 from recipes.serving.metrics import Metrics
@@ -71,6 +72,8 @@ def check(options: Options) -> None:
     """
     if (options.certificate is None) != (options.key is None):
         raise invalid("TLS needs both, a certificate and its key")
+    if options.rest_port == options.grpc_port != 0:
+        raise invalid(f"REST and gRPC both have the port {options.rest_port}; expected two ports")
     missing = [name for name, value in (("TLS", options.certificate), ("bearer tokens", options.tokens)) if not value]
     if missing and not is_loopback(options.host) and not options.insecure:
         raise ServingError(
@@ -114,7 +117,7 @@ class Server:
             poll_seconds=options.poll_seconds,
         )
         self.inference = Inference(self.models, options.limits, metrics)
-        pages = (open_inference.answer, page.answer)
+        pages = (open_inference.answer, page.answer, openapi.answer)
         self._rest = Rest(self.inference, pages=pages, tokens=options.tokens, cross_origin=options.cross_origin)
         self._uvicorn = uvicorn.Server(_uvicorn_config(self._rest, options))
         credentials = _grpc_credentials(options)
@@ -134,16 +137,21 @@ class Server:
     def _bind_grpc(self, credentials: Any) -> int:
         options = self._options
         host = f"[{options.host}]" if ":" in options.host else options.host
-        address = f"{host}:{options.grpc_port}"
-        advice = "pass another --host, --grpc-port or --grpc-socket"
+        address = place = f"{host}:{options.grpc_port}"
         try:
             if options.grpc_socket:
-                self._grpc.add_insecure_port(f"unix:{options.grpc_socket}")
+                place = f"unix:{options.grpc_socket}"
+                self._grpc.add_insecure_port(place)
+                place = address
             if credentials is None:
                 return self._grpc.add_insecure_port(address)
             return self._grpc.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise ServingError(Code.UNAVAILABLE, f"{error}; {advice}") from None
+        except RuntimeError:  # whose message says no more
+            raise ServingError(
+                Code.UNAVAILABLE,
+                f"gRPC cannot listen on {place}: it is taken, or not this machine's; pass another --host, --grpc-port "
+                "or --grpc-socket",
+            ) from None
 
     def start(self) -> None:
         """Loads the models and listens; is not ready before they answer."""
@@ -231,6 +239,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # at once: until then another server may take the same port
     except OSError as error:
         listening.close()
         raise ServingError(
@@ -241,8 +250,12 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _uvicorn_config(app: Any, options: Options) -> uvicorn.Config:
     try:
+        if options.key is not None and b"ENCRYPTED" in options.key.read_bytes():
+            raise invalid(f"{options.key} is locked by a pass phrase; 'openssl pkey -in FILE -out NEW' takes it off")
         config = uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import tensorflow as tf
@@ -96,12 +97,12 @@ def checked_shape(
         ValueError: A dimension is negative, or there are more dimensions or elements than allowed. Dimensions of 0
             count as 1, so that the others of an empty tensor are limited too.
     """
-    if unknown or any(dim < 0 for dim in dims):
+    if unknown or min(dims, default=0) < 0:
         raise ValueError(f"shape {'unknown' if unknown else dims[:40]} is not known; expected dimensions of 0 or more")
     if len(dims) > limits.rank:
         raise ValueError(f"{len(dims)} dimensions; expected at most {limits.rank}")
     allowed = limits.elements if elements is None else elements
-    if math.prod(dim or 1 for dim in dims) > max(allowed, 1):
+    if math.prod(dims if 0 not in dims else [dim or 1 for dim in dims]) > max(allowed, 1):
         raise ValueError(f"shape {dims} has more elements than the {allowed} left of {limits.elements} in a request")
     return tuple(dims)
 
@@ -203,19 +204,28 @@ def fill_tensor_proto(proto: tensor_pb2.TensorProto, array: np.ndarray, *, conte
     number = TENSOR_DTYPES.get(array.dtype)
     if number is None:
         raise invalid(f"Failed to write a tensor of dtype {array.dtype}")
-    proto.dtype = number
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
     field, _ = FIELDS[number]
-    if content and array.dtype != object:
+    start = _dtype_and_shape(number, array.shape)
+    if content and not array.dtype.hasobject:
+        proto.MergeFromString(start)
         proto.tensor_content = little_endian_bytes(array)
     elif field in PACKED_TAGS:  # ten times as fast as extend() for thousands of values
         values = little_endian_bytes(array)
-        if values:
-            proto.MergeFromString(PACKED_TAGS[field] + _varint(len(values)) + values)
+        proto.MergeFromString(start + PACKED_TAGS[field] + _varint(len(values)) + values)
     else:
+        proto.MergeFromString(start)
         flat = array.ravel()
         getattr(proto, field).extend((flat.view(np.uint16) if number in BITS else flat).tolist())
+
+
+@lru_cache(1024)
+def _dtype_and_shape(number: int, shape: tuple[int, ...]) -> bytes:
+    """Returns a TensorProto without values on the wire; most answers of a model have one of a few shapes."""
+    proto = tensor_pb2.TensorProto(dtype=number)
+    proto.tensor_shape.SetInParent()
+    for size in shape:
+        proto.tensor_shape.dim.add().size = size
+    return proto.SerializeToString()
 
 
 def little_endian_bytes(array: np.ndarray) -> bytes:

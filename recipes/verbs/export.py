@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -15,18 +15,18 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-import recipes
 from recipes.data.splits import DataInfo
 from recipes.devices.keras_fixes import all_layers
 from recipes.devices.workers import is_chief
 from recipes.errors import ExportError
+from recipes.runs.atomic_files import sync, write_json
 from recipes.runs.run_folder import Run, recipe_name
 from recipes.verbs.frozen import freeze_weights
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
 
-TOLERANCE = 1e-5  # between the SavedModel and the model it was made from, of an output's greatest value or of 1
+METHODS = {name: f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")}
 
 
 class Source(Protocol):
@@ -38,12 +38,18 @@ class Source(Protocol):
 
 
 class Signature(NamedTuple):
-    """One way to ask an exported model, with a question whose answer is known."""
+    """One way to ask an exported model, with a question whose answer is known.
+
+    Inputs and outputs have a row for each example, (B, ...), and a row of the answer follows from that row of the
+    question alone: a server may put several requests into one batch. An empty batch has an empty answer.
+    """
 
     function: Callable[..., dict[str, tf.Tensor]]
     inputs: dict[str, tf.TensorSpec]  # by argument name
     question: dict[str, Any]  # example values of the inputs
     answer: dict[str, np.ndarray]  # of the trained model, for some or all of the outputs
+    meaning: str = ""  # what it answers, in one line
+    method: str = "predict"  # of TensorFlow Serving: or "classify", "regress"
 
 
 def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path, freeze: bool = False) -> Path:
@@ -55,8 +61,10 @@ def export_recipe(recipe: Recipe, model: keras.Model, path: str | Path, freeze: 
     # The names of labels, and examples to check the answers with: of the run that a model of fit carries, else of the
     # default data.
     source: Source = run or recipe.load_data(recipe.config_class())
-    models, signatures = recipe.kind.signatures(model, source)
-    return export_signatures(models, source.info, folder, signatures, run=run, freeze=freeze)
+    with without_cudnn(model):
+        models, signatures = recipe.kind.signatures(model, source)
+        kind = getattr(recipe.kind, "name", "other")
+        return export_signatures(models, source.info, folder, signatures, run=run, kind=kind, freeze=freeze)
 
 
 def export_signatures(
@@ -66,13 +74,15 @@ def export_signatures(
     signatures: dict[str, Signature],
     *,
     run: Run | None = None,
+    kind: str = "other",
     freeze: bool = False,
 ) -> Path:
-    """Writes `<folder>/<version>/` with the given signatures, and returns it.
+    """Writes `<folder>/<version>/` with some signatures, and returns it.
 
     The exported model should compute in float32 whatever precision it was trained in (`in_float32`): its weights are
-    float32 already, and a server may have no bfloat16 arithmetic. `assets.extra/recipe.json` says what it is and what
-    it was trained on.
+    float32 already, and a server may have no bfloat16 arithmetic. Beside it, in assets.extra, are recipe.json, which
+    says what it is and what it was trained on, the requests that a server warms up with, and a tokenizer. All of it is
+    on the disk before the folder has its name.
 
     Args:
         models: What the signatures compute with: models, and tables of a tokenizer.
@@ -80,11 +90,18 @@ def export_signatures(
         folder: The base path that a server watches.
         signatures: By name.
         run: The model's run.
+        kind: What kind of model it is, such as "image_classification".
         freeze: Whether weights are constants.
 
     Raises:
-        ExportError: If the SavedModel does not answer as it should, or cannot be written. Nothing is published.
+        ExportError: If the SavedModel does not answer as it should, holds what servers refuse, or cannot be written.
+            Nothing is published.
     """
+    from recipes.verbs.export_manifest import write_manifest
+    from recipes.verbs.saved_model_checks import check_answers, check_graph
+    from recipes.verbs.warmup_requests import small_request, write_requests
+
+    signatures = {name: _with_arrays(signature) for name, signature in signatures.items()}
     folder = Path(folder)
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"
     _remove_parts_of_the_dead(folder)
@@ -93,8 +110,15 @@ def export_signatures(
         _save(models, signatures, part)
         if freeze:
             freeze_weights(part)
-        check_export(part, signatures)
-        _write_metadata(info, run, part)
+        check_graph(part)
+        requests = {name: small_request(signature.question) for name, signature in signatures.items()}
+        check_answers(part, signatures, requests)
+        extra = part / "assets.extra"
+        extra.mkdir(exist_ok=True)
+        write_requests(extra, folder.name, requests)
+        if info.tokenizer:
+            write_json(extra / "tokenizer.json", info.tokenizer.to_json())
+        write_manifest(part, kind, info, run, signatures)
         published = _publish(part, folder)
     except (OSError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or str(error)
@@ -103,6 +127,14 @@ def export_signatures(
         shutil.rmtree(part, ignore_errors=True)
     print(f"exported to {published}")
     return published
+
+
+def _with_arrays(signature: Signature) -> Signature:
+    """Returns a signature whose question is arrays of its inputs' dtypes; texts are objects of bytes."""
+    question = {
+        name: tf.constant(values, signature.inputs[name].dtype).numpy() for name, values in signature.question.items()
+    }
+    return signature._replace(question=question)
 
 
 def in_float32(model: keras.Model) -> keras.Model:
@@ -115,7 +147,27 @@ def in_float32(model: keras.Model) -> keras.Model:
         recursive=True,
     )
     copy.set_weights(model.get_weights())
+    for layer, original in zip(all_layers(copy), all_layers(model), strict=True):
+        if hasattr(layer, "use_cudnn"):
+            layer.use_cudnn = original.use_cudnn  # which is no part of a layer's config
     return copy
+
+
+@contextmanager
+def without_cudnn(model: keras.Model) -> Iterator[None]:
+    """Has a model's recurrent layers make graphs of operations that run on any machine, not on NVIDIA's GPUs alone.
+
+    The graphs that it has already, of training, stay as they are.
+    """
+    layers = [layer for layer in all_layers(model) if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in layers]
+    try:
+        for layer in layers:
+            layer.use_cudnn = False
+        yield
+    finally:
+        for layer, use_cudnn in zip(layers, before, strict=True):
+            layer.use_cudnn = use_cudnn
 
 
 def _with_float32(config: Any) -> Any:
@@ -125,34 +177,6 @@ def _with_float32(config: Any) -> Any:
     return type(config)(map(_with_float32, config)) if isinstance(config, (list, tuple)) else config
 
 
-def check_export(path: Path, signatures: dict[str, Signature]) -> None:
-    """Refuses a SavedModel whose answers to known questions differ by more than TOLERANCE.
-
-    Raises:
-        ExportError: Names the signature, the output and the difference.
-    """
-    loaded = tf.saved_model.load(str(path))
-    for name, signature in signatures.items():
-        if not signature.answer:
-            continue
-        answers = loaded.signatures[name](**{key: tf.constant(value) for key, value in signature.question.items()})
-        for output, expected in signature.answer.items():
-            if answers[output].dtype == tf.string:
-                for exported, trained in zip(answers[output].numpy().flat, expected.flat, strict=True):
-                    if exported != trained:
-                        raise ExportError(
-                            f"the exported signature {name!r} answers {exported!r} in {output!r}, the trained model "
-                            f"{trained!r}. Nothing was published"
-                        )
-                continue
-            difference = float(np.abs(answers[output].numpy() - expected).max())
-            if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-                raise ExportError(
-                    f"the exported signature {name!r} differs from the trained model by {difference:.2g} in "
-                    f"{output!r}; expected at most {TOLERANCE} of its greatest. Nothing was published"
-                )
-
-
 def _save(models: Sequence[Any], signatures: dict[str, Signature], path: Path) -> None:
     archive = keras.export.ExportArchive()
     for model in models:
@@ -160,23 +184,21 @@ def _save(models: Sequence[Any], signatures: dict[str, Signature], path: Path) -
     for name, signature in signatures.items():
         specs = [tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in signature.inputs.items()]
         archive.add_endpoint(name, signature.function, input_signature=specs)
-    archive.write_out(str(path), verbose=False)
-
-
-def _write_metadata(info: DataInfo, run: Run | None, path: Path) -> None:
-    """Writes assets.extra/recipe.json, which TensorFlow Serving leaves alone."""
-    metadata: dict[str, Any] = {
-        "recipe": path.parent.name,
-        "recipes_version": recipes.__version__,
-        "label_names": info.label_names,
-        "image_shape": info.follows.get("image_shape"),
-        "data": info.to_json(),
-        "run": run.folder.name if run else None,
-        "test": run.metrics.get("test") if run else None,
-    }
-    extra = path / "assets.extra"
-    extra.mkdir(exist_ok=True)
-    (extra / "recipe.json").write_text(json.dumps(metadata, indent=2) + "\n")
+    try:
+        archive.write_out(str(path), verbose=False)
+    except AssertionError as error:
+        if "untracked" not in str(error):
+            raise
+        raise ExportError(
+            "a signature uses a lookup table or a variable that is not saved with it; return it beside the models from "
+            "`signatures`. Nothing was published"
+        ) from error
+    special = {name: signature.method for name, signature in signatures.items() if signature.method != "predict"}
+    if special:
+        names = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
+        for name, method in special.items():
+            names.replace_method_name(name, METHODS[method])
+        names.save()
 
 
 def _remove_parts_of_the_dead(folder: Path) -> None:
@@ -188,9 +210,11 @@ def _remove_parts_of_the_dead(folder: Path) -> None:
 
 
 def _publish(part: Path, folder: Path) -> Path:
-    """Renames a finished export to the next free version."""
+    """Renames a finished export, on the disk by then, to the next free version."""
+    for path in [*part.rglob("*"), part]:
+        sync(path)
     while True:
-        versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+        versions = [int(path.name) for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
         target = folder / str(max(versions, default=0) + 1)
         try:
             part.rename(target)
@@ -198,4 +222,5 @@ def _publish(part: Path, folder: Path) -> Path:
             if not target.exists():  # not another export that took the number first
                 raise
         else:
+            sync(folder)
             return target

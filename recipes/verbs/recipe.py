@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Kind(Protocol):
-    """What recipes of one kind share: how they score, report, predict, and which signatures they export."""
+    """What recipes of one kind share: how they score, report, predict, and which signatures they export.
+
+    Its `name`, such as "image_classification", stands in the manifest of its exports; "other" where it has none.
+    """
 
     def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
         """Returns the figures on the test split. Further keyword arguments are options of the verb `evaluate`."""
@@ -262,7 +265,8 @@ class Recipe:
         """Writes `<path>/<recipe>/<version>/`, a SavedModel for TensorFlow Serving; returns that folder.
 
         It takes raw bytes of images or strings, and answers with labels or text: docs/serving.md lists the signatures.
-        Each is asked what the trained model is asked before the folder gets its name.
+        Each is asked what the trained model is asked, and the graph is searched for what servers refuse, before the
+        folder gets its name.
 
         LiteRT and ONNX go to `<path>/<recipe>/litert/<version>/` and so on, where a server does not look: networks from
         tensors to tensors, run and compared with the model on examples; docs/other_formats.md says what they take.
@@ -279,8 +283,8 @@ class Recipe:
 
         Raises:
             ConfigError: An unknown format, or an option that another format has.
-            ExportError: If what was written does not answer as the model does, or the format cannot hold it; nothing
-                is published then.
+            ExportError: If what was written does not answer as the model does, a server would refuse it, or the format
+                cannot hold it; nothing is published then.
             RunError: There is no such run.
         """
         options = {"int8": int8, "freeze": freeze, "data": data is not None}

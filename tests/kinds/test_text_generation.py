@@ -164,12 +164,37 @@ def test_texts_that_are_none_are_refused(writer, data, message):
 def test_prompts_are_served(writer, fitted, exported):
     model = fitted(writer)
     signatures = tf.saved_model.load(str(exported(writer))).signatures
-    texts = signatures["serving_default"](prompt=tf.constant(["The ", "", "\u65e5"]))["text"].numpy()
-    assert [len(text.decode()) for text in texts] == [204, 200, 201]
-    scalars = {"length": 12, "temperature": np.float32(0.8), "top_k": 0, "top_p": np.float32(1), "seed": 4}
-    asked = {name: tf.constant(value) for name, value in scalars.items()}
-    [text] = signatures["generate"](prompt=tf.constant(["The "]), **asked)["text"].numpy()
-    assert text.decode() == "".join(writer.generate("The ", 12, seed=4, model=model))
-    assert signatures["generate"](prompt=tf.constant([], tf.string), **asked)["text"].shape == (0,)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="length is out of range; expected 0 to 10000"):
-        signatures["generate"](prompt=tf.constant(["The "]), **{**asked, "length": tf.constant(-1)})
+    answer = signatures["serving_default"](prompt=tf.constant(["The ", "", "\u65e5"]))
+    assert [len(text.decode()) for text in answer["text"].numpy()] == [204, 200, 201]
+    assert answer["known_characters"].numpy().tolist() == [4, 0, 0]
+    rows = {
+        "prompt": ["The ", "a", ""],
+        "length": [12, 40, 0],
+        "temperature": [0.8, 0.0, 1.5],
+        "top_k": [0, 1, 3],
+        "top_p": [1.0, 0.5, 0.9],
+        "seed": [4, 4, -7],
+    }
+
+    def generate(rows):
+        dtypes = {"prompt": tf.string, "temperature": tf.float32, "top_p": tf.float32}
+        asked = {name: tf.constant(values, dtypes.get(name, tf.int32)) for name, values in rows.items()}
+        return [text.decode() for text in signatures["generate"](**asked)["text"].numpy()]
+
+    together = generate(rows)
+    for row, text in enumerate(together):
+        alone = {name: values[row] for name, values in rows.items()}
+        assert generate({name: [value] for name, value in alone.items()}) == [text], "of its own row alone"
+        prompt, length = alone.pop("prompt"), alone.pop("length")
+        assert text == "".join(writer.generate(prompt, length, **alone, model=model))
+    assert generate({name: [] for name in rows}) == []
+    for name, value, message in (
+        ("length", -1, "length of row 1 of the batch is -1; expected 0 to 10000"),
+        ("temperature", -0.5, "temperature of row 1 of the batch is -0.5.*; expected 0 or more"),
+        ("top_k", -2, "top_k of row 1 of the batch is -2; expected 0"),
+        ("top_p", 0.0, "top_p of row 1 of the batch is 0.*; expected more than 0, at most 1"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            generate(rows | {name: [rows[name][0], value, rows[name][2]]})
+    with pytest.raises(tf.errors.InvalidArgumentError, match="expected a seed for each prompt"):
+        generate(rows | {"seed": [1]})

@@ -26,7 +26,9 @@ TOKEN = "secret"
 
 def signature(inputs, outputs, method=PREDICT):
     """Returns a Signature of {"name": (dtype, shape)}."""
-    infos = [{name: TensorInfo(f"{name}:0", *tensor) for name, tensor in some.items()} for some in (inputs, outputs)]
+    infos = [
+        {name: TensorInfo(f"{name}:0", *tensor) for name, tensor in sorted(some.items())} for some in (inputs, outputs)
+    ]
     return Signature("", *infos, method, {})
 
 
@@ -83,6 +85,13 @@ SIGNATURES = {
             {"vector": (tf.float32, (None, 8)), "neighbours": PIECES, "similarity": (tf.float32, (None, 10))},
         )
     },
+    "tags": {
+        "serving_default": signature({"text": STRINGS}, {"labels": PIECES, "probabilities": (tf.float32, (None, 3))})
+    },
+    "prices": {
+        "serving_default": signature({"x": (tf.bool, (None,)), "y": INTS}, {"value": FLOATS}),
+        "regress": signature({"inputs": STRINGS}, {"outputs": FLOATS}),
+    },
     "half_plus_two": {"serving_default": signature({"x": (tf.float32, None)}, {"y": (tf.float32, None)})},
     HOSTILE: {HOSTILE: signature({HOSTILE: (tf.float32, (None, 2))}, {HOSTILE: STRINGS})},
     "broken": {},
@@ -97,6 +106,7 @@ MANIFESTS = {
         "test": {"accuracy": 0.9731},
         "sha256": {"saved_model.pb": "0"},
     },
+    "tags": {"kind": "text_classification", "label_names": ["a", "b", "c"]},
     "reviews": {"kind": "text classification", "label_names": ["negative", HOSTILE], "data": {"name": "imdb_reviews"}},
 }
 
@@ -176,6 +186,8 @@ def alignment_answer(row):
 
 def generate_answer(row):
     time.sleep(0.05)
+    if row["seed"] == 17:
+        raise ValueError("17 is not lucky")
     return {"text": row["prompt"] + f"{row['seed']:>3} {'and so on ' * 9}"[: row["length"]]}
 
 
@@ -209,6 +221,8 @@ ANSWERS = {
     "faces": face_answer,
     "codes": lambda row: {"code": [0.5] * 4, "image": code_image(row)} if "image_bytes" in row else code_image(row),
     "words": word_answer,
+    "tags": lambda row: {"labels": ["a", "", "c"], "probabilities": [0.7, 0.2, 0.9]},
+    "prices": lambda row: row["y"] + 0.5 * row["x"],
 }
 
 
@@ -248,6 +262,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if method == "classify":
                 content = {"results": [[["seven", 0.75], ["one", 0.25]]]}
+            elif method == "regress":
+                content = {"results": [42.5]}
             else:
                 content = predict(name.partition("/")[0] if name != HOSTILE else name, body)
             self.send(200, json.dumps(content, indent=4).encode())

@@ -213,7 +213,7 @@ def test_the_clients_deadline_is_the_models(inference, monkeypatch, stub):
     monkeypatch.setattr(inference, "predict", spy)
     stub.Predict(predict_request({"x": np.float32(2)}), timeout=20)
     stub.Predict(predict_request({"x": np.float32(2)}))
-    assert 0 < deadlines[0] - time.monotonic() < 20
+    assert 0 < deadlines[0] - time.monotonic() < 25  # grpc rounds up
     assert deadlines[1] is None
 
 

@@ -357,6 +357,50 @@ def test_any_other_signature_takes_json(visit, page, server):
     )
 
 
+def test_several_labels_and_numbers(visit, page, server):
+    visit("tags")
+    page.type("anything")
+    page.ask()
+    assert page.answer(".headline")[0].text == "a, c"
+    assert page.texts(".bars .name") == ["c", "a", "b"]
+    assert page.texts(".bars .chosen .name") == ["c", "a"]
+    visit("prices")
+    page.one("form input[type=checkbox]").click()
+    page.type("1200", "#input-y")
+    page.ask()
+    assert page.answer(".headline")[0].text == "1,201"  # four digits
+    assert server.posts[1][1] == {"instances": [{"x": True, "y": 1200}]}
+    page.choose("regress")
+    page.type('{"x": [1.5]}')
+    page.ask()
+    assert page.answer(".headline")[0].text == "42.5"
+    assert server.posts[2][0] == "/v1/models/prices:regress"
+
+
+@pytest.mark.parametrize("how", ["drop", "paste"])
+def test_an_image_is_dropped_or_pasted(browser, visit, page, server, photo, how):
+    visit("captions")
+    event = {
+        "drop": "document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer: data}))",
+        "paste": "document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))",
+    }
+    file = "new File([Uint8Array.from(arguments[0])], 'photo.png', {type: 'image/png'})"
+    browser.execute_script(
+        f"const data = new DataTransfer(); data.items.add({file}); {event[how]}", list(photo.read_bytes())
+    )
+    page.answer(".strip canvas")
+    assert base64.b64decode(server.posts[0][1]["instances"][0]["image_bytes"]["b64"]) == photo.read_bytes()
+
+
+def test_what_was_written_stays_when_the_server_fails(visit, page, server):
+    visit("plays")
+    page.type("15", "#input-seed")
+    page.type("ROMEO:")
+    page.ask()
+    assert page.answer(".answer .notice")[0].text == "17 is not lucky"
+    assert page.one(".written").text.startswith("ROMEO: 15 and so on and so 16 and so on")
+
+
 def test_a_token_is_asked_for_and_kept_in_memory(browser, page, server):
     server.token = canned_server.TOKEN
     browser.get("about:blank")

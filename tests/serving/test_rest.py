@@ -57,7 +57,7 @@ def app(inference):
             {"signature_name": "regress_x_to_y", "context": {"x": 2.0}, "examples": [{"z": "cat"}, {"x": 80.0}]},
             {"results": [3, 42]},
         ),
-        ("/v1/models/counter:predict", {"signature_name": "get_counter", "inputs": {}}, {"outputs": 0}),
+        ("/v1/models/counter:predict", {"signature_name": "reset_counter", "inputs": {}}, {"outputs": 0}),
     ],
 )
 def test_answers(app, target, body, answer):

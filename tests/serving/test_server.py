@@ -216,6 +216,12 @@ def test_the_command_serves_until_sigterm_and_loses_no_request(root):
         (["nothing"], "there is no models/nothing/<version>/saved_model.pb; models there: m", 1),
         (["cifar_convnet"], "recipes fit cifar_convnet trains it", 1),
         (["a=nowhere"], "expected NAME=FOLDER, with a folder that is there", 1),
+        (
+            ["--root", "models/m"],
+            "models/m holds the versions of one model; 'recipes serve NAME=models/m' serves them",
+            1,
+        ),
+        (["--root", "models/m/123/saved_model.pb"], "saved_model.pb is no folder", 1),
         (["m", "--host", "0.0.0.0"], "no TLS and no bearer tokens", 1),
         (["m", "--model-config-file", "x"], "leave out the names", 2),
         (["--model-config-file", "x"], "x cannot be read", 1),
@@ -231,3 +237,13 @@ def test_what_the_command_refuses(root, arguments, message, status, capsys, monk
     monkeypatch.chdir(root.parent)
     assert main(["serve", "--root", "models", *arguments]) == status
     assert message in capsys.readouterr().err
+
+
+def test_a_root_that_is_away_for_a_moment_changes_nothing(root):
+    from recipes.cli.serve import Serve, _source
+
+    wanted = _source(Serve(root=root))
+    assert [config.name for config in wanted()] == ["m"]
+    root.rename(root.with_name("away"))
+    assert wanted() is None
+    assert [config.name for config in _source(Serve(names=("m",), root=root))()] == ["m"]

@@ -6,7 +6,7 @@ const SHOWN_BARS = 10;
 const THRESHOLD = 0.5; // an example has the labels of this probability and more
 const NUMBER = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const PERCENT = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-const UNKNOWN_WORDS = "The model knows none of these words: its answer says nothing of this text.";
+const KNOWN = ["known_words", "known_pieces", "known_characters"]; // how many of what a text is made of a model knows
 
 // The outputs that a drawing needs, and the drawing: (outputs, context) -> {nodes, summary: in words}.
 const DRAWINGS = [
@@ -29,9 +29,9 @@ export function drawAnswer(outputs, context) {
   const drawing = DRAWINGS.find(([names]) => names.every((name) => name in outputs));
   if (!drawing) return images(outputs, context);
   const drawn = drawing[1](outputs, context);
-  const { known_words: known } = outputs;
-  if (known === 0) drawn.nodes.push(notice(UNKNOWN_WORDS));
-  else if (known !== undefined) drawn.nodes.push(h("p.hint", `Words read and known to the model: ${known}`));
+  const known = KNOWN.find((name) => outputs[name] === 0);
+  const what = known?.replace("known_", "");
+  if (known) drawn.nodes.push(notice(`The model knows none of these ${what}: its answer says nothing of this text.`));
   return drawn;
 }
 
@@ -118,14 +118,15 @@ function canvasOf(imageData) {
 
 /** A translation, and a table of how much each of its pieces (rows) attends to each piece of the source (columns). */
 function alignment({ translation, source_pieces: sourcePieces, target_pieces: targetPieces, attention }) {
-  const columns = untilEmpty(sourcePieces);
+  const shown = (pieces) => untilEmpty(pieces).map((piece) => piece.replaceAll("▁", "·")); // SentencePiece's space
+  const columns = shown(sourcePieces);
   const cell = (weight) => {
     const node = h("td", { title: PERCENT.format(weight) }, h("span.unseen", PERCENT.format(weight)));
     node.style.setProperty("--weight", weight);
     return node;
   };
   const head = h("tr", h("td"), columns.map((piece) => h("th", { scope: "col" }, h("span", piece))));
-  const rows = untilEmpty(targetPieces).map((piece, i) =>
+  const rows = shown(targetPieces).map((piece, i) =>
     h("tr", h("th", { scope: "row" }, piece), columns.map((_, j) => cell(attention[i][j]))));
   const grid = h("div.scroll", { tabIndex: 0 }, h("table.alignment", h("thead", head), h("tbody", rows)));
   const hint = "The stronger the colour, the more a piece of the translation (row) attends to the source's (column).";
@@ -145,20 +146,18 @@ function neighbours({ neighbours: near, similarity }, { inputs, onword }) {
 
 /** Images among the outputs: encoded ones, else arrays, beside what they were made from; null where there is none. */
 function images(outputs, { source, inputs }) {
-  const pictures = [];
-  for (const [name, value] of Object.entries(outputs)) {
-    const title = "seed" in inputs ? `seed ${inputs.seed}` : name;
-    if (name.endsWith("_bytes") && typeof value?.b64 === "string") {
-      pictures.push(figure(h("img", { src: `data:image/png;base64,${value.b64}`, alt: title }), title));
-    }
-  }
-  for (const [name, value] of Object.entries(pictures.length ? {} : outputs)) {
-    const isImage = typeof value?.[0]?.[0]?.[0] === "number" && [1, 3].includes(value[0][0].length);
-    if (!isImage) continue;
-    const drawn = canvasOf(imageDataOf(value));
-    if (source) pictures.push(figure(resized(source, drawn), "input"));
-    pictures.push(figure(drawn, source ? "output" : name));
-  }
+  const nameOf = (name) => ("seed" in inputs ? `seed ${inputs.seed}` : name.replace(/_bytes$/, ""));
+  const isFile = ([name, value]) => name.endsWith("_bytes") && typeof value?.b64 === "string";
+  const isArray = ([, value]) => typeof value?.[0]?.[0]?.[0] === "number" && [1, 3].includes(value[0][0].length);
+  const ofFile = ([name, { b64 }]) =>
+    figure(h("img", { src: `data:image/png;base64,${b64}`, alt: nameOf(name) }), nameOf(name));
+  const ofArray = ([name, pixels]) => {
+    const drawn = canvasOf(imageDataOf(pixels));
+    return source ? [figure(resized(source, drawn), "input"), figure(drawn, "output")] : [figure(drawn, nameOf(name))];
+  };
+  const files = Object.entries(outputs).filter(isFile);
+  const arrays = Object.entries(outputs).filter(isArray); // the same images, of which the size is known
+  const pictures = files.length && !(source && arrays.length) ? files.map(ofFile) : arrays.flatMap(ofArray);
   return pictures.length ? { nodes: [h("div.pictures", pictures)], summary: "An image." } : null;
 }
 

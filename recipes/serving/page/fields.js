@@ -14,10 +14,14 @@ const NUMBERS = { // input: [title, hint, first value]
   top_p: ["Top p", "1: all tokens", 1],
   seed: ["Seed", "any whole number", 0],
 };
+const ORDER = [...Object.keys(TITLES), ...Object.keys(NUMBERS)];
 const MOST_FILLED = 4096; // values of a tensor that are filled in beforehand
 
 /** Returns whether examples of a tensor are rows of a batch: its first dimension is open. */
 export const isBatched = ({ shape }) => shape !== null && shape[0] === null;
+
+/** Returns the names of inputs in the order of their fields: what is typed first, then what can be left as it is. */
+export const inOrder = (names) => [...names].sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
 
 /** Returns a tensor's shape as text: (B, 28, 28, 1), with ? for other open dimensions. */
 export function shapeText(shape) {

@@ -2,7 +2,7 @@
 
 import { continued, drawAnswer } from "./answers.js";
 import { announce, fold, h, notice } from "./elements.js";
-import { fieldFor, isBatched, jsonField } from "./fields.js";
+import { fieldFor, inOrder, isBatched, jsonField } from "./fields.js";
 import { hasToken, parse, request } from "./server.js";
 
 const PIECE = 20; // tokens of a request: a text is asked for in pieces, so that it is seen as it is written
@@ -12,7 +12,7 @@ const FIRST = ["generate", "alignment", "serving_default"]; // the signature tha
 
 /** Returns the form of a model: {node, update(model): takes in its versions, leave(): ends what the form has begun}. */
 export function tryIt(model) {
-  const names = Object.keys(model.signatures).sort((a, b) => (b === "serving_default") - (a === "serving_default"));
+  const names = Object.keys(model.signatures);
   const signature = h("select", names.map((name) => h("option", name)));
   const version = h("select");
   const choices = { Signature: signature, Version: version };
@@ -63,15 +63,17 @@ function formOf(signatureName, now, signal) {
   } else {
     const imageShape = model.manifest?.image_shape ?? model.signatures.image?.inputs.image?.shape?.slice(1);
     const onchange = () => form.requestSubmit();
-    for (const [name, tensor] of Object.entries(inputs)) {
-      fields[name] = fieldFor(name, tensor, { imageShape, onchange, signal });
+    for (const name of inOrder(Object.keys(inputs))) {
+      fields[name] = fieldFor(name, inputs[name], { imageShape, onchange, signal });
     }
   }
+  const meaning = model.manifest?.signatures?.[signatureName]?.meaning;
   const nodes = Object.values(fields).map(({ node }) => node);
   const hasLines = nodes.some((node) => node.querySelector("textarea")); // where Enter ends a line
   const stop = h("button", { type: "button", hidden: true }, "Stop");
   const send = h("button.primary", isStream ? "Write" : "Ask");
-  const form = h("form", nodes, h("p.actions", send, stop, hasLines ? h("span.hint", "Ctrl + Enter") : null));
+  const actions = h("p.actions", send, stop, hasLines ? h("span.hint", "Ctrl + Enter") : null);
+  const form = h("form", meaning ? h("p.meaning", meaning) : null, nodes, actions);
   const empty = h("p.hint", "The answer will stand here.");
   const answer = h("div.answer", { role: "region", "aria-label": "Answer" }, empty);
 

@@ -73,8 +73,9 @@ function modelLink(model, isChosen) {
 
 function heading({ name, serving, manifest }) {
   const facts = [];
-  const { name: data, stand_in_for: missing } = manifest?.data ?? {};
+  const { name: data, stand_in_for: missing, examples } = manifest?.data ?? {};
   if (data) facts.push(["Trained on", missing ? `${data}, a stand-in for ${missing}` : data]);
+  if (examples?.train) facts.push(["Training examples", examples.train.toLocaleString("en")]);
   for (const [key, title] of Object.entries(FIGURES)) {
     const value = manifest?.test?.[key];
     const text = key === "accuracy" ? `${(100 * value).toFixed(1)}%` : value?.toFixed?.(2);
