@@ -175,14 +175,18 @@ class Captioning:
 
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns the model, its words and its encoder, and the signatures that the class docstring lists."""
+        from recipes.data.batch_rows import with_one_if_empty
         from recipes.kinds.image_classification import image_signatures
         from recipes.verbs.export import in_float32
 
         served, tokenizer, encoder = in_float32(model), source.info.known_tokenizer(), self.encoder_for(model)
         size, search = self.size_of(model), (self.length_of(model), self.beam_width, self.length_penalty)
 
-        def caption(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        def caption_some(image: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.caption_in_graph(served, tokenizer, encode_image(encoder, image), *search)
+
+        def caption(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            return with_one_if_empty(caption_some, image)
 
         images = source.examples(8)
         if images.ndim != 4:
@@ -247,35 +251,30 @@ class Captioning:
     ) -> dict[str, tf.Tensor]:
         """Returns "caption" (B,), "log_probability" (B,), "words" (B, T) and "attention" (B, T, rows, columns).
 
-        In TensorFlow operations alone, of what the model reads, (B, ...). After a caption's last word, words are "" and
-        attention is 0.
+        In TensorFlow operations alone, of what the model reads, (B, ...), B at least 1. After a caption's last word,
+        words are "" and attention is 0.
         """
         import tensorflow as tf
 
-        from recipes.data.batch_rows import with_one_if_empty
         from recipes.data.tokenizers import END, PAD, START
         from recipes.kinds.decoding import beam_search
 
         encode, step = self.decoder(model)
-
-        def answer(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            start = tf.fill((tf.shape(inputs)[0],), START)
-            beams, scores = beam_search(step, encode(inputs), start, sequence_length, beam_width, length_penalty)
-            best = beams[:, 0]  # (B, T)
-            length = tf.math.count_nonzero(best, 1, dtype=tf.float32)
-            is_word = (best != PAD) & (best != END)
-            before = tf.concat([start[:, tf.newaxis], tf.where(is_word, best, PAD)[:, :-1]], 1)
-            attention = model([inputs, before], training=False)["looks"]  # (B, T, L)
-            attention = tf.where(is_word[..., tf.newaxis], attention, 0.0)
-            side = round(attention.shape[-1] ** 0.5)
-            return {
-                "caption": tokenizer.decode(best),
-                "log_probability": scores[:, 0] * ((5 + length) / 6) ** length_penalty,
-                "words": tokenizer.texts_of(best),
-                "attention": tf.reshape(attention, (-1, tf.shape(best)[1], side, side)),
-            }
-
-        return with_one_if_empty(answer, inputs)
+        start = tf.fill((tf.shape(inputs)[0],), START)
+        beams, scores = beam_search(step, encode(inputs), start, sequence_length, beam_width, length_penalty)
+        best = beams[:, 0]  # (B, T)
+        length = tf.math.count_nonzero(best, 1, dtype=tf.float32)
+        is_word = (best != PAD) & (best != END)
+        before = tf.concat([start[:, tf.newaxis], tf.where(is_word, best, PAD)[:, :-1]], 1)
+        attention = model([inputs, before], training=False)["looks"]  # (B, T, L)
+        attention = tf.where(is_word[..., tf.newaxis], attention, 0.0)
+        side = round(attention.shape[-1] ** 0.5)
+        return {
+            "caption": tokenizer.decode(best),
+            "log_probability": scores[:, 0] * ((5 + length) / 6) ** length_penalty,
+            "words": tokenizer.texts_of(best),
+            "attention": tf.reshape(attention, (-1, tf.shape(best)[1], side, side)),
+        }
 
     def caption_all(
         self,
