@@ -158,9 +158,6 @@ class Server:
         self._thread.start()
         self._grpc.start()
         self.models.start()
-        gc.collect()
-        gc.freeze()  # what is loaded stays: looking through it again would hold up large requests
-        gc.set_threshold(100_000, 50, 100)  # the lists of a large JSON body are read in a quarter of the time
 
     def _serve_rest(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -215,6 +212,9 @@ def serve(
         server = Server(source, options)
         try:
             server.start()
+            gc.collect()
+            gc.freeze()  # what is loaded stays: looking through it again would hold up large requests
+            gc.set_threshold(100_000, 50, 100)  # the lists of a large JSON body are read in a quarter of the time
             if not ended.is_set():
                 announce(server)
             ended.wait()

@@ -91,7 +91,7 @@ def _run(engine: Engine, limits: Limits, name: str, inputs: dict[str, np.ndarray
         raise invalid(
             f"warm-up of {engine.path}: {signature.name} takes {sorted(signature.inputs)}; got {sorted(inputs)}"
         )
-    try:  # with the time limit of requests: another one has a graph of its own, made and optimized when first asked
+    try:
         engine.run(signature, {**signature.defaults, **inputs}, timeout=limits.timeout)
     except ServingError as error:
         if error.code != Code.DEADLINE_EXCEEDED:

@@ -26,7 +26,7 @@ from recipes.devices.workers import is_chief
 from recipes.errors import ConfigError, ExportError
 from recipes.runs.run_folder import recipe_name
 from recipes.verbs.evaluate import data_of_run, refuse_changed_data
-from recipes.verbs.export import Source, _publish, _remove_parts_of_the_dead
+from recipes.verbs.export import Source, _publish, _remove_parts_of_the_dead, without_cudnn
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -107,23 +107,25 @@ def export_network(
     convert, suffix = _converter(file_format)
     splits = _splits_of(recipe, model, data) if int8 else None
     source: Source = run or splits or recipe.load_data(recipe.config_class())
-    files, lines, description = {}, [], {}
-    for name, network in recipe.kind.networks(model, source, EXAMPLES).items():
-        converted = convert(network)
-        difference = greatest_difference(converted, file_format)
-        figures: dict[str, Any] = {"greatest_difference": difference, "tolerance": TOLERANCE}
-        line = f"differs from the model by at most {difference:.1e} of its greatest value"
-        if splits is not None:
-            representative = recipe.kind.networks(model, _Training(splits), REPRESENTATIVE)[name]
-            asked = recipe.kind.networks(model, splits, MOST_TEST_EXAMPLES)[name]
-            smaller = convert(network, representative.padded() if network.length else representative)
-            figures, line = int8_figures(smaller, asked, splits, len(converted.content))
-            converted = smaller
-        file = f"{name}{suffix}"
-        files[file] = converted.content
-        lines.append(f"{file}: {_megabytes(len(converted.content))}, takes {converted.takes}; {line}")
-        description[file] = {**_description(converted), **figures}
-    published = _write(folder, files, {"format": folder.name, "files": description}, source, run)
+    files: dict[str, bytes] = {}
+    described: dict[str, Any] = {}
+    lines: list[str] = []
+    with without_cudnn(model):
+        for name, network in recipe.kind.networks(model, source, EXAMPLES).items():
+            converted = convert(network)
+            difference = greatest_difference(converted, file_format)
+            figures: dict[str, Any] = {"greatest_difference": difference, "tolerance": TOLERANCE}
+            line = f"differs from the model by at most {difference:.1e} of its greatest value"
+            if splits is not None:
+                examples = recipe.kind.networks(model, _Training(splits), REPRESENTATIVE)[name]
+                smaller = convert(network, examples.padded() if network.length else examples)
+                test = recipe.kind.networks(model, splits, MOST_TEST_EXAMPLES)[name]
+                figures, line = int8_figures(smaller, test, splits, len(converted.content))
+                converted = smaller
+            files[f"{name}{suffix}"] = converted.content
+            described[f"{name}{suffix}"] = {**_description(converted), **figures}
+            lines.append(f"{name}{suffix}: {_megabytes(len(converted.content))}, takes {converted.takes}; {line}")
+    published = _write(folder, files, {"format": folder.name, "files": described}, source, run)
     for line in lines:
         print(f"exported {published}/{line}")
     return published
@@ -167,7 +169,8 @@ def int8_figures(converted: Converted, test: Network, splits: Splits, float_byte
     expected, answers = answers_of(test, test.examples), converted.run(test.examples)
     count = len(next(iter(test.examples.values())))
     name, agree = min(
-        ((name, agreement(name, value, answers[name])) for name, value in expected.items()), key=lambda pair: pair[1]
+        ((name, agreement(name, value, answers[name], splits.info.task)) for name, value in expected.items()),
+        key=lambda pair: pair[1],
     )
     if not agree >= AGREEMENT:
         raise ExportError(
@@ -185,12 +188,15 @@ def int8_figures(converted: Converted, test: Network, splits: Splits, float_byte
     return figures, line
 
 
-def agreement(name: str, expected: np.ndarray, answers: np.ndarray) -> float:
+def agreement(name: str, expected: np.ndarray, answers: np.ndarray, task: str = "classification") -> float:
     """Returns how far two networks agree in an output, 1 for wholly.
 
-    Of probabilities and logits: the share of examples, or positions, whose likeliest class or token is the same. Of
-    other numbers: 1 less the root mean square of their difference, divided by the deviation of what is expected.
+    Of probabilities and logits: the share of examples, or positions, whose likeliest class or token is the same; of
+    several labels, the share of labels that both say are there, or are not. Of other numbers: 1 less the root mean
+    square of their difference, divided by the deviation of what is expected.
     """
+    if name == "probabilities" and task == "multi_label":
+        return float(((expected >= 0.5) == (answers >= 0.5)).mean())
     if name in ("probabilities", "logits"):
         return float((expected.argmax(-1) == answers.argmax(-1)).mean())
     return 1 - float(np.sqrt(np.square(expected - answers).mean()) / max(float(expected.std()), 1e-12))

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -25,8 +26,10 @@ def freeze_weights(path: Path) -> None:
             inputs = [given.name for one in signatures.values() for given in one.inputs.values()]
             nodes = sorted({name.partition(":")[0] for name in (*outputs, *inputs, init) if name})
             constants = v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), nodes)
-        for node in (*constants.node, *(node for function in constants.library.function for node in function.node_def)):
-            node.attr.pop("_output_shapes", None)  # of the variables' handles, where there are values now
+        keep_called_functions(constants)
+        for part in (constants.node, *(function.node_def for function in constants.library.function)):
+            for node in part:
+                node.attr.pop("_output_shapes", None)  # of the variables' handles, where there are values now
         with quiet_tensorflow(), tf.Graph().as_default() as graph, v1.Session() as session:
             tf.import_graph_def(constants, name="")
             builder = v1.saved_model.Builder(str(frozen))
@@ -37,3 +40,23 @@ def freeze_weights(path: Path) -> None:
         frozen.rename(path)
     finally:
         shutil.rmtree(frozen, ignore_errors=True)
+
+
+def keep_called_functions(graph: Any) -> None:
+    """Takes the functions out of a GraphDef that none of its nodes calls, such as those that read variables."""
+    functions = {function.signature.name: function for function in graph.library.function}
+    called: set[str] = set()
+    left = list(graph.node)
+    while left:
+        node = left.pop()
+        values = node.attr.values()
+        names = {
+            node.op,
+            *(value.func.name for value in values),
+            *(one.name for value in values for one in value.list.func),
+        }
+        for name in (names & functions.keys()) - called:
+            called.add(name)
+            left += functions[name].node_def
+    for name in functions.keys() - called:
+        graph.library.function.remove(functions[name])

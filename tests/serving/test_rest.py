@@ -7,13 +7,13 @@ import time
 
 import numpy as np
 import pytest
-from serving.asgi import ask
 
 from recipes.serving.http_messages import Response
 from recipes.serving.inference import Inference
 from recipes.serving.limits import Limits
 from recipes.serving.rest import Rest
 from recipes.serving.status import Code, ServingError
+from serving.asgi import ask
 
 RESERVED = "%21%23%24%25%26%27%28%29%2A%2B%2C%2F%3A%3B%3D%3F%40%5B%5D"
 M = "/v1/models/half_plus_two"
