@@ -334,7 +334,7 @@ def read_predict_json(body):
     """Reads a predict request for a signature of random inputs, and writes what was read as the answer."""
     names, dtypes = random.choice(["x", "x", "x", "xy"]), random.choice([JSON_DTYPES, [tf.float32], [tf.string]])
     infos = {name: TensorInfo(f"{name}:0", random.choice(dtypes), None) for name in names}
-    request = json_tensors.parse_predict(body)
+    request = json_tensors.parse_predict(body, LIMITS)
     json_tensors.encode(json_tensors.decode(request, infos, LIMITS), request.format)
 
 
@@ -362,7 +362,8 @@ def codecs():
         "infer, binary": binary_infer,
         "predict, JSON": of_json(predict_json, read_predict_json),
         "classify, JSON": of_json(
-            examples_json, lambda body: json_examples.decode_examples(json_tensors.parse_object(body), "classify")
+            examples_json,
+            lambda body: json_examples.decode_examples(json_tensors.parse_object(body, LIMITS), "classify"),
         ),
     }
 

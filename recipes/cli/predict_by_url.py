@@ -20,7 +20,7 @@ ROWS, BYTES = 16, 4 << 20  # of one request, at most; a larger input goes by its
 FLOATS = ("DT_FLOAT", "DT_DOUBLE")
 INTEGERS = ("DT_INT8", "DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT32", "DT_INT64", "DT_UINT64")
 
-#: The outputs of our exports as `predict` has them, in this order; those of other models come after.
+#: The outputs of our exports, in the order that `predict` has; those of other models come after, by their names.
 ORDER = (
     *("label", "labels", "value", "caption", "translation", "text", "vector", "neighbours", "similarity", "code"),
     *("probability", "log_probability", "probabilities", "words", "attention", "image"),
@@ -60,7 +60,8 @@ def predict_by_url(name: str, options: Predict, inputs: list[Any]) -> Iterator[t
         for one, value in batch:
             answer = value if isinstance(value, DataError) else next(answers)
             if isinstance(answer, RequestError):
-                yield one, DataError(f"{one_line(one)} was refused by the server: {answer}")
+                why = str(answer).removeprefix("assertion failed: [")  # as TensorFlow's own messages begin
+                yield one, DataError(f"{one_line(one)} was refused by the server: {why.removesuffix(']')}")
             else:
                 yield one, answer if isinstance(answer, DataError) else _as_predicted(answer, one, value, label_names)
 
@@ -91,12 +92,12 @@ def _signature_of(model: RemoteModel) -> Signature:
     """Returns the signature that is asked: the default one, of one input."""
     signatures = model.signatures()
     if SIGNATURE not in signatures:
-        others = ", ".join(name for name in signatures if not name.startswith("__"))
+        others = ", ".join(sorted(name for name in signatures if not name.startswith("__")))
         what = f"{model.name} at {model.url} has no signature {SIGNATURE!r}"
         raise RecipeError(f"{what}, which is asked; it has {others or 'none'}")
     signature = signatures[SIGNATURE]
     if len(signature.inputs) != 1:
-        names = ", ".join(signature.inputs) or "none"
+        names = ", ".join(sorted(signature.inputs)) or "none"
         raise RecipeError(
             f"{model.name} at {model.url} takes the inputs {names}; expected a model of one. docs/serving.md shows how "
             "to ask others, with curl"
@@ -165,7 +166,7 @@ def _as_predicted(
     outputs: dict[str, Any], name: str, value: Any, label_names: list[str] | None
 ) -> dict[str, Any] | DataError:
     """Returns the outputs of a signature as `predict` answers: labels by name, without padding."""
-    answer = {key: outputs[key] for key in sorted(outputs, key=lambda key: (*ORDER, key).index(key))}
+    answer = {key: outputs[key] for key in sorted(outputs, key=lambda key: ((*ORDER, key).index(key), key))}
     for key in [key for key in answer if key.startswith("known_")]:
         count, what = answer.pop(key), key.removeprefix("known_").removesuffix("s")
         has_none_to_know = what != "word" and not str(value).strip()

@@ -91,16 +91,23 @@ def serve(arguments: Sequence[str]) -> int:
 def _check(asked: Serve) -> None:
     if asked.model_config_file is not None and asked.names:
         raise UsageError("--model-config-file names the models itself; leave out the names")
-    for name, value, least in (
-        ("rest-port", asked.rest_port, 0),
-        ("grpc-port", asked.grpc_port, 0),
-        ("latest", asked.latest, 0),
-        ("poll-seconds", asked.poll_seconds, 0),
-        ("requests", asked.requests, 1),
-        ("timeout", asked.timeout, 0.001),
+    for name, value, least, most in (
+        ("rest-port", asked.rest_port, 0, 65535),
+        ("grpc-port", asked.grpc_port, 0, 65535),
+        ("latest", asked.latest, 0, 1_000_000),
+        ("poll-seconds", asked.poll_seconds, 0, 86_400),
+        ("requests", asked.requests, 1, 10_000),
+        ("timeout", asked.timeout, 0.001, 86_400),
     ):
-        if not value >= least or (name.endswith("port") and value > 65535):
-            raise UsageError(f"--{name} is {value}; expected {least} or more")
+        if not least <= value <= most:
+            raise UsageError(f"--{name} is {value}; expected {least} to {most}")
+    named = [name.partition("=")[0] for name in asked.names]
+    for name in named:
+        if named.count(name) > 1:
+            raise UsageError(f"the model {one_line(name)} is named twice; expected each name once")
+        if "/" in name:
+            advice = f"NAME={name} serves that folder under a name of its own"
+            raise UsageError(f"{one_line(name)} is no name of a model in {one_line(asked.root)}; {one_line(advice)}")
 
     if asked.model_config_file is not None:
         return
@@ -151,6 +158,9 @@ def _source(asked: Serve) -> Callable[[], list[ModelConfig] | None]:
     for name, folder in named.items():
         if not name or not Path(folder).is_dir():
             raise DataError(f"{one_line(f'{name}={folder}')}: expected NAME=FOLDER, with a folder that is there")
+        if (Path(folder) / "saved_model.pb").exists():
+            above = f"{name}={Path(folder).absolute().parent}"
+            raise DataError(f"{one_line(folder)} is one version; expected the folder that holds it: {one_line(above)}")
     elsewhere = [ModelConfig(name, Path(folder), asked.latest) for name, folder in sorted(named.items())]
     names = [name for name in asked.names if "=" not in name]
 

@@ -69,7 +69,7 @@ def read_batching_parameters(path: Path) -> BatchingParameters:
         raise invalid(f"{path} cannot be read: {error}") from None
     known = BatchingParameters.__dataclass_fields__
     values: dict[str, Any] = {}
-    entry = re.compile(r"\s*(\w+)\s*:?\s*(?:\{\s*value\s*:\s*(-?\w+)\s*;?\s*\}|(-?\w+))\s*[,;]?")
+    entry = re.compile(r"\s*(\w+)\s*(?::?\s*\{\s*value\s*:\s*(-?\w+)\s*;?\s*\}|:\s*(-?\w+))\s*[,;]?")
     place = 0
     while text[place:].strip():
         match = entry.match(text, place)

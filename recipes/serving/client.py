@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 LOOK_SECONDS, ASK_SECONDS = 10.0, 120.0  # for an answer: about a model, and of it
 RETRIES, FIRST_WAIT, LONGEST_WAIT = 5, 0.5, 30.0  # of what is busy or gone for a moment; seconds, doubled each time
 LONGEST_ANSWER = 256 << 20  # bytes
+LONGEST_MESSAGE = 1000  # characters
 LARGE = 1 << 20  # bytes of a body that a server may break off to receive
 
 #: Statuses that speak of what was asked: others may be answered. Besides, 504: fewer at once may be done in time.
@@ -36,7 +37,7 @@ class RequestError(Exception):
     Args:
         message: With what to do.
         status: Of HTTP; 0: there was no answer.
-        wait: Seconds that the server asks to wait before the next request; None: it says nothing.
+        wait: Seconds that the server asks to wait before the next request.
         is_passing: Whether the same request may be answered later.
         is_of_the_inputs: Whether other inputs, or fewer at once, may be answered.
     """
@@ -46,7 +47,7 @@ class RequestError(Exception):
         message: str,
         status: int = 0,
         *,
-        wait: float | None = None,
+        wait: float = 0.0,
         is_passing: bool = False,
         is_of_the_inputs: bool = False,
     ) -> None:
@@ -194,7 +195,7 @@ class RemoteModel:
             except RequestError as error:
                 if not error.is_passing:
                     raise
-                time.sleep(min(LONGEST_WAIT, FIRST_WAIT * 2**attempt if error.wait is None else error.wait))
+                time.sleep(min(LONGEST_WAIT, max(FIRST_WAIT * 2**attempt, error.wait)))
         return self._ask_once(path, body)
 
     def _ask_once(self, path: str, body: bytes | None) -> Any:
@@ -232,7 +233,7 @@ class RemoteModel:
             message = json.loads(error.read(LARGE))["error"]
         except (ValueError, KeyError, TypeError, RecursionError, OSError, http.client.HTTPException):
             message = None
-        message = str(message) if message else f"HTTP {status} {error.reason}"
+        message = " ".join(str(message).split())[:LONGEST_MESSAGE] if message else f"HTTP {status} {error.reason}"
         if status in (401, 403):
             what = "refuses the token" if self.sends_token else "asks for a token"
             return RequestError(
@@ -358,9 +359,9 @@ def _decoded(value: Any, name: str, dtype: str) -> Any:
     return value
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """Returns the seconds of a Retry-After header; None of none, or of a date."""
-    return float(retry_after) if retry_after and retry_after.isdecimal() else None
+def _seconds(retry_after: str | None) -> float:
+    """Returns the seconds of a Retry-After header; 0 of none, or of a date."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
 
 
 def _cut(value: Any) -> str:

@@ -46,14 +46,16 @@ class PredictBody(NamedTuple):
     value: Any  # of "instances" or "inputs"
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, limits: Limits) -> Any:
     """Returns the value of a JSON document; NaN, Infinity and -Infinity are numbers.
 
     Raises:
-        ServingError: It is none.
+        ServingError: It is none, or holds too many lists.
     """
     if not body.strip():
         raise invalid("JSON Parse error: The document is empty")
+    if (lists := body.count(b"[") + body.count(b"{")) > limits.lists:
+        raise invalid(f"the document holds {lists:,} lists and objects; expected at most {limits.lists:,}")
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -69,13 +71,13 @@ def parse(body: bytes) -> Any:
         raise invalid(f"JSON Parse error: Invalid value: {str(error)[:LONGEST_ECHO]}") from None
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, limits: Limits) -> dict[str, Any]:
     """Returns a JSON document that is an object.
 
     Raises:
         ServingError: It is none.
     """
-    document = parse(body)
+    document = parse(body, limits)
     if not isinstance(document, dict):
         raise invalid(f"Malformed request: the JSON document Is not object: it is {_type_of(document)}")
     return document
@@ -89,13 +91,13 @@ def signature_name_of(document: Mapping[str, Any]) -> str:
     return name
 
 
-def parse_predict(body: bytes) -> PredictBody:
+def parse_predict(body: bytes, limits: Limits) -> PredictBody:
     """Returns the parts of a predict request.
 
     Raises:
         ServingError: It is no JSON object with one of "instances" and "inputs".
     """
-    document = parse_object(body)
+    document = parse_object(body, limits)
     name = signature_name_of(document)
     if "instances" in document and "inputs" in document:
         raise invalid("Not formatted correctly: expected only one of 'instances' and 'inputs' keys")

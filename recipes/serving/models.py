@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,6 +110,7 @@ class Models:
         self._source, self._load, self._poll_seconds = source, load, poll_seconds
         self._batching = batching
         self._models: dict[str, _Model] = {}
+        self._from_source: list[ModelConfig] = []
         self._changed = threading.Condition()
         self._stopped = threading.Event()
         self._loaders = ThreadPoolExecutor(4, "load")
@@ -204,9 +205,7 @@ class Models:
         Raises:
             ServingError: A label names a version that is not AVAILABLE.
         """
-        self._set(self._source() or [])
-        self._poll_all()
-        self._set_labels([model.config for model in self._models.values()])
+        self.poll()
         if self._poll_seconds:
             self._poller = threading.Thread(target=self._keep_polling, name="poll", daemon=True)
             self._poller.start()
@@ -214,34 +213,45 @@ class Models:
     def poll(self) -> None:
         """Looks once: takes in changed models, loads and unloads; returns when all of that is done or has failed."""
         configs = self._source()
-        if configs is not None:
+        if configs is not None and list(configs) != self._from_source:
+            self._from_source = list(configs)
             self._set(configs)
         self._poll_all()
-        if configs is not None:
-            self._set_labels(configs)
+        if not self._stopped.is_set():
+            self._set_labels()
 
     def reload(self, config: Sequence[ModelConfig]) -> None:
-        """Serves exactly these models from now on; returns when they are loaded.
+        """Serves exactly these models until the source tells of others than before; returns when they are loaded.
 
         Raises:
             ServingError: A version could not be loaded, or a label names one that is not AVAILABLE: the model's labels
                 then stay as they were.
         """
-        self._source = lambda: None
+        before = {name: dict(model.labels) for name, model in self._models.items()}
         self._set(config)
         self._poll_all()
-        self._set_labels(config)
+        try:
+            self._set_labels()
+        except ServingError:
+            with self._changed:
+                for name, model in self._models.items():
+                    model.config = replace(model.config, labels=before.get(name, {}))
+            raise
         for one in config:
             for version in self._models[one.name].versions.values():
                 if version.error and version.number in one.wanted():
                     raise version.error
 
     def _keep_polling(self) -> None:
+        last = ""
         while not self._stopped.wait(self._poll_seconds):
             try:
                 self.poll()
+                last = ""
             except Exception as error:  # the next look may do better
-                log.error("%s", error)
+                if str(error) != last:
+                    log.error("%s", error)
+                last = str(error)
 
     def _set(self, configs: Sequence[ModelConfig]) -> None:
         with self._changed:
@@ -255,22 +265,25 @@ class Models:
             for version in list(model.versions.values()):
                 self._unload(version)
 
-    def _set_labels(self, configs: Sequence[ModelConfig]) -> None:
+    def _set_labels(self) -> None:
+        """Gives every model the labels of its config; one that has a label of no AVAILABLE version keeps its own."""
         refused = None
         with self._changed:
-            for config in configs:
-                model = self._models[config.name]
-                try:
-                    for label, number in config.labels.items():
-                        if number not in model.versions or model.versions[number].state != AVAILABLE:
-                            raise ServingError(
-                                Code.FAILED_PRECONDITION,
-                                f"Request to assign label to version {number} of model {config.name}, which is not "
-                                f"currently available for inference (label {label!r})",
-                            )
-                    model.labels = dict(config.labels)
-                except ServingError as error:
-                    refused = error
+            for name, model in self._models.items():
+                missing = [
+                    (label, number)
+                    for label, number in model.config.labels.items()
+                    if number not in model.versions or model.versions[number].state != AVAILABLE
+                ]
+                if not missing:
+                    model.labels = dict(model.config.labels)
+                elif model.labels != model.config.labels:
+                    label, number = missing[0]
+                    refused = ServingError(
+                        Code.FAILED_PRECONDITION,
+                        f"Request to assign label to version {number} of model {name}, which is not currently "
+                        f"available for inference (label {label!r})",
+                    )
         if refused:
             raise refused
 
@@ -290,6 +303,8 @@ class Models:
                         model.versions[number] = version
                 version.path = path
                 if version.state in (START, END) and version.may_be_tried():
+                    if self._stopped.is_set():  # the end does not wait for what nobody will ask
+                        return
                     self._load_version(model, version)
             is_ready = any(
                 number in wanted and version.state == AVAILABLE for number, version in model.versions.items()
@@ -338,7 +353,7 @@ class Models:
                 del model.versions[number]
 
     def stop(self) -> None:
-        """Is no longer ready, and looks for no new versions; what is loaded still answers."""
+        """Is no longer ready, and loads no more versions; what is loaded still answers."""
         self._stopped.set()
 
     def close(self) -> None:

@@ -85,7 +85,7 @@ def _route(inference: Inference, limits: Limits, request: Request, path: str, qu
     if target:
         return _of_model(inference, limits, request, target, query)
     if path == "/v2/repository/index":
-        only_ready = bool(request.body) and parse_object(request.body).get("ready") is True
+        only_ready = bool(request.body) and parse_object(request.body, limits).get("ready") is True
         return _json(list(repository_index(models, only_ready)))
     if path == "/v2/health/live":
         return _json({"live": True})
@@ -117,7 +117,7 @@ def _of_model(inference: Inference, limits: Limits, request: Request, target: re
 
 def _infer(inference: Inference, limits: Limits, spec: ModelSpec, request: Request) -> Response:
     header, binary = _parts(request)
-    document = parse_object(header)
+    document = parse_object(header, limits)
     parameters = _parameters(document, "the request")
     wanted = _objects(document, "outputs") if "outputs" in document else []
     names = [_text(output, "name", "an output") for output in wanted]

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import re
+import threading
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
@@ -64,6 +65,7 @@ class Rest:
         self._inference, self._limits = inference, inference.limits
         self._pages, self._tokens, self._cross_origin = pages, frozenset(tokens), cross_origin
         self._threads = ThreadPoolExecutor(inference.limits.requests, "rest")
+        self._lock, self._held = threading.Lock(), 0  # bytes of bodies
         self.is_closing = False  # connections are closed after their next answer
 
     async def __call__(
@@ -93,52 +95,80 @@ class Rest:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request = Request(scope["method"], path + (f"?{query}" if query else ""), headers, b"", deadline)
+        is_open = OPEN.fullmatch(path)
         try:
-            if not OPEN.fullmatch(path):
+            if not is_open:
                 check_token(headers.get("authorization"), self._tokens)
+            if is_open or path == METRICS:  # quick, and asked of a server that is full, too
+                return self._answer(request, path)
             self._inference.admit()
         except ServingError as error:
+            if error.code != Code.UNAVAILABLE:
+                return _error(error.code.http, error.message)
             # TensorFlow Serving's clients know 503 as "no such model yet"; 429 says that there is too much to do.
-            return _error(429 if error.code == Code.UNAVAILABLE else error.code.http, error.message)
+            return _error(429, error.message)._replace(headers=(("Retry-After", "1"),))
         work: Future[Response] | None = None
+        held = [0]  # bytes of its body
         try:
-            body = await asyncio.wait_for(self._read_body(headers, receive), self._limits.timeout)
-            request = Request(scope["method"], path + (f"?{query}" if query else ""), headers, body, deadline)
+            body = await asyncio.wait_for(self._read_body(headers, receive, held), self._limits.timeout)
+            request = request._replace(body=body)
             work = self._threads.submit(self._answer, request, path)
             return await asyncio.wait_for(
                 asyncio.shield(asyncio.wrap_future(work)), max(0.001, deadline - time.monotonic())
             )
         except BodyLimitError:
             return self._too_large()
+        except ServingError as error:
+            return _error(error.code.http, error.message)
         except TimeoutError:
             if work is None:
                 return _error(408, f"the request did not arrive within {self._limits.timeout:g} s")
             return _error(504, f"the request was not answered within {self._limits.timeout:g} s")
         finally:  # a thread that is still at work keeps its place
-            if work is None:
-                self._inference.release()
-            else:
-                work.add_done_callback(lambda _: self._inference.release())
 
-    async def _read_body(self, headers: dict[str, str], receive: Callable[[], Awaitable[Message]]) -> bytes:
+            def leave(_: object = None) -> None:
+                self._inference.release()
+                self._hold(-held[0])
+
+            if work is None:
+                leave()
+            else:
+                work.add_done_callback(leave)
+
+    async def _read_body(
+        self, headers: dict[str, str], receive: Callable[[], Awaitable[Message]], held: list[int]
+    ) -> bytes:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > self._limits.body_bytes:
             raise BodyLimitError
-        parts, size = [], 0
+        parts = []
         while True:
             message = await receive()
             parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._limits.body_bytes:
+            if held[0] + len(parts[-1]) > self._limits.body_bytes:
                 raise BodyLimitError
+            self._hold(len(parts[-1]))
+            held[0] += len(parts[-1])
             if not message.get("more_body", False):
                 return b"".join(parts)
 
+    def _hold(self, size: int) -> None:
+        """Counts bytes of bodies, all requests together; refuses more than the limit."""
+        with self._lock:
+            if size > 0 and self._held + size > self._limits.all_body_bytes:
+                raise ServingError(Code.RESOURCE_EXHAUSTED, "the server is at work on large requests; ask again later")
+            self._held += size
+
     def _answer(self, request: Request, path: str) -> Response:
         """Returns the response to a request, whatever happens."""
+        unpacked = 0
         try:
             if request.headers.get("content-encoding", "").strip().lower() == "gzip":
-                request = request._replace(body=_unpacked(request.body, self._limits.body_bytes))
+                body = _unpacked(request.body, self._limits.body_bytes)
+                self._hold(len(body))
+                unpacked = len(body)
+                request = request._replace(body=body)
             return self._route(request, path)
         except ServingError as error:
             return _error(error.code.http, error.message)
@@ -147,6 +177,8 @@ class Rest:
         except Exception:
             log.exception("%s %s failed", request.method, path)
             return _error(500, "the server failed; its log says how")
+        finally:
+            self._hold(-unpacked)
 
     def _route(self, request: Request, path: str) -> Response:
         if path.startswith("/v1/"):
@@ -188,7 +220,7 @@ class Rest:
     def _ask(self, method: str, spec: ModelSpec, request: Request) -> Response:
         inference, deadline = self._inference, request.deadline
         if method == "predict":
-            predict = json_tensors.parse_predict(request.body)
+            predict = json_tensors.parse_predict(request.body, self._limits)
             answer = inference.predict(
                 spec,
                 predict.signature_name,
@@ -197,7 +229,7 @@ class Rest:
                 deadline=deadline,
             )
             return Response(200, json_tensors.encode(answer.outputs, predict.format))
-        document = json_tensors.parse_object(request.body)
+        document = json_tensors.parse_object(request.body, self._limits)
         name = json_tensors.signature_name_of(document)
         examples = json_examples.decode_examples(document, method)
         if method == "classify":

@@ -158,8 +158,6 @@ class Server:
         self._thread.start()
         self._grpc.start()
         self.models.start()
-        gc.collect()
-        gc.freeze()  # what is loaded stays: looking through it again would hold up large requests
 
     def _serve_rest(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -202,12 +200,23 @@ def serve(
         ServingError: As of `Server`.
     """
     ended = threading.Event()
-    before = {one: signal.signal(one, lambda *_: ended.set()) for one in (signal.SIGTERM, signal.SIGINT)}
+    server: Server | None = None
+
+    def end(*_: Any) -> None:
+        ended.set()
+        if server is not None:  # it may still be loading models
+            server.models.stop()
+
+    before = {one: signal.signal(one, end) for one in (signal.SIGTERM, signal.SIGINT)}
     try:
         server = Server(source, options)
         try:
             server.start()
-            announce(server)
+            gc.collect()
+            gc.freeze()  # what is loaded stays: looking through it again would hold up large requests
+            gc.set_threshold(100_000, 50, 100)  # the lists of a large JSON body are read in a quarter of the time
+            if not ended.is_set():
+                announce(server)
             ended.wait()
         finally:
             server.stop()

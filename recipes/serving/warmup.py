@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from recipes.serving.limits import Limits
 from recipes.serving.metrics import Metrics
 from recipes.serving.signatures import DEFAULT
 from recipes.serving.status import Code, ServingError, invalid
+
+log = logging.getLogger(__name__)
 
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST = 1000  # records
@@ -61,14 +64,14 @@ def _replay(engine: Engine, record: bytes, limits: Limits) -> None:
     if kind == "predict_log":
         request = log.predict_log.request
         inputs = {name: to_array(name, tensor, limits) for name, tensor in request.inputs.items()}
-        _run(engine, request.model_spec.signature_name, inputs)
+        _run(engine, limits, request.model_spec.signature_name, inputs)
     elif kind in ("classify_log", "regress_log"):
         request = getattr(log, kind).request
-        _run(engine, request.model_spec.signature_name, _examples_of(request.input))
+        _run(engine, limits, request.model_spec.signature_name, _examples_of(request.input))
     elif kind == "multi_inference_log":
         request = log.multi_inference_log.request
         for task in request.tasks:
-            _run(engine, task.model_spec.signature_name, _examples_of(request.input))
+            _run(engine, limits, task.model_spec.signature_name, _examples_of(request.input))
     else:
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
 
@@ -79,7 +82,7 @@ def _examples_of(request_input: object) -> dict[str, np.ndarray]:
     return {"inputs": np.array(examples_of(request_input), object)}
 
 
-def _run(engine: Engine, name: str, inputs: dict[str, np.ndarray]) -> None:
+def _run(engine: Engine, limits: Limits, name: str, inputs: dict[str, np.ndarray]) -> None:
     signature = engine.signatures.get(name or DEFAULT)
     if signature is None:
         raise ServingError(Code.FAILED_PRECONDITION, f"warm-up of {engine.path}: there is no signature {name!r}")
@@ -88,4 +91,9 @@ def _run(engine: Engine, name: str, inputs: dict[str, np.ndarray]) -> None:
         raise invalid(
             f"warm-up of {engine.path}: {signature.name} takes {sorted(signature.inputs)}; got {sorted(inputs)}"
         )
-    engine.run(signature, {**signature.defaults, **inputs})
+    try:
+        engine.run(signature, {**signature.defaults, **inputs}, timeout=limits.timeout)
+    except ServingError as error:
+        if error.code != Code.DEADLINE_EXCEEDED:
+            raise
+        log.warning("warm-up of %s: %s took more than %g s", engine.path, signature.name, limits.timeout)

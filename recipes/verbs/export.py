@@ -147,9 +147,10 @@ def in_float32(model: keras.Model) -> keras.Model:
         recursive=True,
     )
     copy.set_weights(model.get_weights())
-    for layer, original in zip(all_layers(copy), all_layers(model), strict=True):
-        if hasattr(layer, "use_cudnn"):
-            layer.use_cudnn = original.use_cudnn  # which is no part of a layer's config
+    use_cudnn = {layer.name: layer.use_cudnn for layer in all_layers(model) if hasattr(layer, "use_cudnn")}
+    for layer in all_layers(copy):
+        if layer.name in use_cudnn:
+            layer.use_cudnn = use_cudnn[layer.name]  # which is no part of a layer's config
     return copy
 
 

@@ -297,7 +297,7 @@ def test_bad_usage(capsys, arguments, message):
             "asks for a token: who?. It is read from the variable RECIPES_TOKEN",
         ),
         ((404, {}, b"<html>"), "serves no model 'm': HTTP 404"),
-        ((501, {}, {"error": "half"}), "answered 501: half"),
+        ((501, {}, {"error": "half\nrecipes: \x1b[2J" + "a" * 5000}), "answered 501: half recipes: \\x1b[2Jaaa"),
     ],
 )
 def test_odd_answers(capsys, answer, message):

@@ -11,6 +11,7 @@ from recipes.data.splits import DataInfo, Splits
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.classes import name_function, named_answers, refuse_unknown_classes
 from recipes.kinds.label_figures import exhibits, figures, label_table, of_each_label
+from recipes.kinds.tf_examples import serialized_example
 from recipes.optimization.losses import objective
 
 RNG = np.random.default_rng(0)
@@ -103,6 +104,8 @@ def test_images_with_a_number_from_fit_to_export(tmp_path, capsys):
     assert follows["target_std"] == pytest.approx(BRIGHTNESS.std(), rel=0.2)
     served = tf.saved_model.load(str(mnist_dense.export(model, path=tmp_path / "exports")))
     answer = served.signatures["image_uint8"](image=tf.constant(IMAGES[:3]))["value"]
+    examples = [serialized_example("image_bytes", tf.io.encode_png(image).numpy()) for image in IMAGES[:3]]
+    np.testing.assert_allclose(served.signatures["regress"](inputs=tf.constant(examples))["outputs"], answer, rtol=1e-4)
     np.testing.assert_allclose(answer, values[:3], rtol=1e-4)
 
 
@@ -119,6 +122,12 @@ def test_texts_with_several_labels_and_weights_from_fit_to_export(tmp_path):
     assert imdb_transformer.evaluate(model, (texts[:4], [["good"]] * 4))["accuracy"] <= 1
     served = tf.saved_model.load(str(imdb_transformer.export(model, path=tmp_path / "exports")))
     answer = served.signatures["serving_default"](text=tf.constant(texts[:2]))
+    examples = [serialized_example("text", text) for text in texts[:2]]
+    by_class = served.signatures["classify"](inputs=tf.constant(examples))
+    np.testing.assert_allclose(by_class["scores"], -np.sort(-answer["probabilities"].numpy()), atol=1e-6)
+    assert sorted(by_class["classes"].numpy()[0].tolist()) == sorted(
+        name.encode() for name in model.run.info.label_names
+    )
     assert answer["probabilities"][0].numpy() == pytest.approx(list(row["probabilities"].values()), abs=1e-5)
 
 

@@ -14,7 +14,7 @@ from recipes.data.sentence_pairs import find_pairs
 from recipes.data.tokenizers import END, START
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.decoding import beam_search
-from recipes.kinds.translation import bleu, sentences
+from recipes.kinds.translation import bleu, sentences, source_ids
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
 
 
@@ -73,13 +73,35 @@ def test_a_beam_of_one_is_greedy(translator):
 @one_by_default
 def test_sentences_are_served_as_they_are_translated(translator, fitted, exported):
     model = fitted(translator)
-    served = tf.saved_model.load(str(exported(translator))).signatures["serving_default"]
+    signatures = tf.saved_model.load(str(exported(translator))).signatures
+    served = signatures["serving_default"]
     odd = ["She sold ten books.", "", "\u65e5\u672c \U0001f600", "very " * 300]
     answer = served(text=tf.constant(odd))
     alone = [served(text=tf.constant([text]))["translation"].numpy()[0].decode() for text in odd]
     assert [text.decode() for text in answer["translation"].numpy()] == alone == translator.translate(odd, model=model)
     assert alone[1] == ""
     assert (answer["log_probability"].numpy() <= 0).all()
+    assert (answer["known_pieces"].numpy() > 0).tolist() == [True, False, False, True]
+
+    aligned = {name: value.numpy() for name, value in signatures["alignment"](text=tf.constant(odd)).items()}
+    assert aligned["translation"].tolist() == answer["translation"].numpy().tolist()
+    tokenizer = model.run.info.tokenizer
+    source = source_ids(tokenizer, odd, translator.TINY.sequence_length)
+    target = signatures["token_ids"](token_ids=source)["translation_ids"]
+    assert tokenizer.decode(target).numpy().tolist() == aligned["translation"].tolist()
+    assert aligned["target_pieces"].shape == target.shape
+    is_piece = aligned["target_pieces"] != b""
+    np.testing.assert_array_equal(is_piece, target != 0)
+    assert is_piece[:, 0].tolist() == [True, False, True, True]
+    np.testing.assert_allclose(aligned["attention"].sum(-1), is_piece, atol=1e-5)
+    assert (
+        aligned["attention"][np.broadcast_to((source == 0).numpy()[:, None], aligned["attention"].shape)] == 0
+    ).all()
+    assert [piece.decode() for piece in aligned["source_pieces"][1]][:2] == ["(end)", ""]
+    start = tf.fill((len(odd), 1), START)
+    before = tf.concat([start, tf.where(target == END, 0, target)[:, :-1]], 1)
+    weights = np.where(is_piece[..., None], translator.align(model, source, before), 0)
+    np.testing.assert_allclose(aligned["attention"], weights, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])

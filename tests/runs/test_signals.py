@@ -13,7 +13,7 @@ from conftest import strip_report
 from recipes import mnist_dense
 from recipes.runs import finish, run_folder
 from recipes.runs.signals import ENDED_BY_SIGTERM
-from recipes.verbs import export
+from recipes.verbs import saved_model_checks
 
 TINY = mnist_dense.TINY
 
@@ -73,7 +73,7 @@ def test_in_an_export_nothing_is_left(monkeypatch, capsys, fitted):
     from recipes.cli import main
 
     folder = fitted(mnist_dense).run.folder
-    monkeypatch.setattr(export, "check_export", terminate)
+    monkeypatch.setattr(saved_model_checks, "check_answers", terminate)
     said = ended(capsys, main, ["export", "mnist_dense", "--run", str(folder)])
     assert "nothing is left half written" in said
     assert not list(Path("saved_models").rglob("*.*"))

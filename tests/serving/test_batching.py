@@ -158,6 +158,7 @@ def test_a_parameters_file(tmp_path):
     [
         ("max_batch_size { value: x }", "max_batch_size is 'x'"),
         ("maxbatch { value: 1 }", "'maxbatch' is no batching parameter"),
+        ("thread_pool_name { value: 'a' }", "'thread_pool_name' is no batching parameter"),
         ("max_batch_size { value: 0 }", "expected 1 or more"),
         ("max_batch_size { value: 4 } allowed_batch_sizes: 2", "the last max_batch_size, 4"),
         ("}{", "'}{' is no batching parameter"),

@@ -115,6 +115,25 @@ def test_a_connection_that_asks_nothing_is_closed(port, monkeypatch):
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_server_that_is_full_still_tells_how_it_is(half_plus_two):
+    options = Options(rest_port=0, grpc_port=0, poll_seconds=0, limits=Limits(requests=1))
+    server = Server(lambda: [ModelConfig("m", half_plus_two)], options)
+    server.start()
+    try:
+        with connected(server.rest_port) as connection:
+            connection.sendall(ASK[:-1])
+            while not (answer := answer_to(server.rest_port, closing(ASK))).startswith(b"HTTP/1.1 429 "):
+                time.sleep(0.01)
+            assert b"retry-after: 1\r\n" in answer.lower()
+            for path in (b"healthz", b"readyz", b"v2/health/ready", b"monitoring/prometheus/metrics"):
+                asked = closing(HEALTH.replace(b"healthz", path))
+                assert answer_to(server.rest_port, asked).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(ASK[-1:])
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+    finally:
+        server.stop()
+
+
 def test_two_ports_are_two(port):
     with pytest.raises(ServingError, match="REST and gRPC both have the port 8599; expected two ports"):
         check(Options(rest_port=8599, grpc_port=8599))

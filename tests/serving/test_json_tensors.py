@@ -20,7 +20,7 @@ LIMITS = Limits()
 
 def decoded(body, limits=LIMITS, **dtypes):
     inputs = {name: TensorInfo(f"{name}:0", tf.dtypes.as_dtype(dtype), None) for name, dtype in dtypes.items()}
-    request = parse_predict(body if isinstance(body, bytes) else body.encode())
+    request = parse_predict(body if isinstance(body, bytes) else body.encode(), limits)
     return decode(request, inputs, limits), request.format
 
 
@@ -90,11 +90,12 @@ def test_a_number_out_of_a_small_type_is_refused_and_not_wrapped():
         ('{"instances": [[[[1]]]]}', "at most 3 dimensions; got 4"),
         ('{"instances": [1, 2, 3, 4, 5, 6, 7, 8, 9]}', "at most 8 elements"),
         ('{"inputs": [[1, 2, 3, 4, 5], [6, 7, 8, 9, 0]]}', "at most 8 elements"),
+        ('{"inputs": [[],[],[],[],[],[],[],[],[],[]]}', "holds 12 lists and objects; expected at most 10"),
     ],
 )
 def test_what_is_too_large_is_refused(body, message):
     with pytest.raises(ServingError, match=message):
-        decoded(body, Limits(elements=8, rank=3), x="int32")
+        decoded(body, Limits(elements=8, rank=3, lists=10), x="int32")
 
 
 def test_bytes_that_are_no_text_are_named():

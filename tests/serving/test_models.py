@@ -157,6 +157,19 @@ def test_labels_are_of_versions_that_are_served(tmp_path):
     with pytest.raises(ServingError, match="assign label to version 9 of model m, which is not currently available"):
         house.models.reload([ModelConfig("m", house.base, 2, labels={"stable": 9})])
     assert house.models.labels("m") == {"stable": 1, "canary": 2}
+    assert house.poll() == [], "what was refused is not tried later"
+
+
+def test_a_label_waits_for_its_version(tmp_path):
+    house = House(tmp_path / "m", latest=2)
+    house.add("1")
+    house.poll()
+    house.config["labels"] = {"canary": 2}
+    with pytest.raises(ServingError, match="which is not currently available"):
+        house.models.poll()
+    house.add("2")
+    house.poll()
+    assert house.models.labels("m") == {"canary": 2}
 
 
 def test_a_reload_serves_exactly_the_new_models_and_tells_what_failed(house, tmp_path):
@@ -168,6 +181,11 @@ def test_a_reload_serves_exactly_the_new_models_and_tells_what_failed(house, tmp
         house.models.reload([ModelConfig("n", other.base)])
     assert house.models.names() == ["n"]
     assert not house.engines["1"].is_open
+    house.poll()
+    assert house.models.names() == ["n"], "the source says what it said before"
+    house.config["latest"] = 2
+    house.poll()
+    assert house.models.names() == ["m"]
 
 
 def test_every_model_of_a_root(tmp_path):
@@ -217,3 +235,21 @@ def test_a_wrong_model_config_file(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ServingError, match=message):
         models_of(read_model_config(path))
+
+
+def test_an_end_while_models_are_loaded_waits_for_no_more_of_them(tmp_path):
+    names = [f"m{number}" for number in range(20)]
+    for name in names:
+        (tmp_path / name / "1").mkdir(parents=True)
+    loaded = []
+
+    def load(_, path):
+        loaded.append(path)
+        models.stop()
+        return Engine(path)
+
+    configs = [ModelConfig(name, tmp_path / name, labels={"stable": 1}) for name in names]
+    models = Models(lambda: configs, load, poll_seconds=0)
+    models.start()
+    assert 1 <= len(loaded) <= 4
+    models.close()

@@ -4,13 +4,13 @@ import copy
 import json
 
 import pytest
-from canned_server import HOSTILE, INFERENCE
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from recipes.serving import openapi
 from recipes.serving.http_messages import Request
 from recipes.serving.limits import Limits
+from serving.canned_server import HOSTILE, INFERENCE
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from canned_server import HOSTILE, INFERENCE, MANIFESTS, signature
 
 from recipes.serving import page
 from recipes.serving.http_messages import Request
 from recipes.serving.limits import Limits
 from recipes.serving.signatures import CLASSIFY, PREDICT, REGRESS
+from serving.canned_server import HOSTILE, INFERENCE, MANIFESTS, signature
 
 FOLDER = Path(page.__file__).parent / "page"
 

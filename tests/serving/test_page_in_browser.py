@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import time
 
-import canned_server
 import numpy as np
 import pytest
 from PIL import Image
+
+from serving import canned_server
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed: pip install -e '.[test]'")
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException  # noqa: E402
@@ -252,7 +253,7 @@ def test_a_caption_has_the_image_under_the_attention_of_each_word(visit, page, p
     seen = light[int(1.2 * height / 8) : int(1.8 * height / 8), int(2.2 * width / 8) : int(2.8 * width / 8)].mean()
     unseen = light[-height // 8 :, -width // 8 :].mean()
     assert seen > 0.8
-    assert unseen < 0.4
+    assert unseen < 0.5
 
 
 def test_a_translation_has_its_alignment(visit, page, server):

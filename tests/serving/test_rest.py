@@ -7,13 +7,13 @@ import time
 
 import numpy as np
 import pytest
-from serving.asgi import ask
 
 from recipes.serving.http_messages import Response
 from recipes.serving.inference import Inference
 from recipes.serving.limits import Limits
 from recipes.serving.rest import Rest
 from recipes.serving.status import Code, ServingError
+from serving.asgi import ask
 
 RESERVED = "%21%23%24%25%26%27%28%29%2A%2B%2C%2F%3A%3B%3D%3F%40%5B%5D"
 M = "/v1/models/half_plus_two"
@@ -194,6 +194,18 @@ def test_large_bodies_are_refused_packed_or_not(inference):
     app.close()
 
 
+def test_all_bodies_together_are_held_within_a_limit(inference):
+    app = Rest(with_limits(inference, all_body_bytes=1000))
+    large = b'{"inputs": [' + b" " * 1000 + b"]}"
+    for body, headers in ((large, ()), (gzip.compress(large), [("content-encoding", "gzip")])):
+        response = ask(app, "POST", f"{M}:predict", body, headers, pieces=5)
+        assert response.status == 429
+        assert "at work on large requests" in response.error
+    assert app._held == 0
+    assert ask(app, "POST", f"{M}:predict", {"inputs": 2}).status == 200
+    app.close()
+
+
 def test_a_server_that_has_enough_to_do_says_so_at_once(inference):
     gate = threading.Event()
 
@@ -211,6 +223,7 @@ def test_a_server_that_has_enough_to_do_says_so_at_once(inference):
     response = ask(app, "POST", f"{M}:predict", {"inputs": 2})
     assert response.status == 429
     assert "takes no more" in response.error
+    assert ask(app, "GET", "/healthz").status == 200, "whoever restarts it for this makes it worse"
     gate.set()
     for thread in waiting:
         thread.join()

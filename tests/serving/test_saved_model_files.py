@@ -148,6 +148,16 @@ def test_every_kind_of_warmup_request_is_answered(engine):
     assert warm_up(engine, Limits()) == 0
 
 
+def test_the_first_request_finds_the_graph_that_warmup_made(engine):
+    """TensorFlow prepares a graph for each set of inputs and outputs, whatever the time limit."""
+    write_warmup(engine.path, predict_log(x=[1.0]))
+    warm_up(engine, Limits())
+    prepared = dict(engine._plans)
+    for timeout in (None, 1, 5.5, 30):
+        engine.run(engine.signatures["serving_default"], {"x": np.float32([2.0])}, timeout=timeout)
+    assert engine._plans == prepared
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -155,7 +165,7 @@ def test_every_kind_of_warmup_request_is_answered(engine):
         (prediction_log_pb2.PredictionLog(session_run_log={}), "Unsupported log_type for warmup"),
         (predict_log("nowhere", x=[1.0]), "there is no signature 'nowhere'"),
         (predict_log(z=[1.0]), r"takes \['x'\]; got \['z'\]"),
-        (predict_log(x=["text"]), "Type mismatch"),
+        (predict_log(x=["text"]), "to be float but string is provided"),
     ],
 )
 def test_a_version_whose_warmup_fails_is_not_served(engine, record, message):

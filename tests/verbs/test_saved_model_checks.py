@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from recipes.errors import ExportError
-from recipes.verbs.export import Signature, export_signatures, without_cudnn
+from recipes.verbs.export import Signature, export_signatures, in_float32, without_cudnn
 from recipes.verbs.saved_model_checks import check_answers, check_graph
 
 ROWS = tf.TensorSpec((None,), tf.float32)
@@ -114,6 +114,10 @@ def test_a_recurrent_layer_is_exported_without_what_gpus_alone_have(tmp_path, mo
         check_graph(save(tmp_path / "with"))
     with without_cudnn(model):
         check_graph(save(tmp_path / "without"))
+        layer = keras.layers.Bidirectional(keras.layers.LSTM(3, dtype="mixed_bfloat16"), dtype="mixed_bfloat16")
+        half = keras.Sequential([keras.Input((4, 2)), layer])
+        with without_cudnn(half):
+            assert in_float32(half).layers[0].forward_layer.use_cudnn is False
     assert model.layers[0].forward_layer.use_cudnn == "auto", "training is as it was"
 
 

@@ -4,6 +4,7 @@ import { fold, h, notice } from "./elements.js";
 
 const SHOWN_BARS = 10;
 const THRESHOLD = 0.5; // an example has the labels of this probability and more
+const SHADE = 190; // of 255: what is over a place that a word does not look at
 const NUMBER = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 const PERCENT = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const KNOWN = ["known_words", "known_pieces", "known_characters"]; // how many of what a text is made of a model knows
@@ -99,7 +100,7 @@ function attended(source, weights) {
   const height = source ? Math.round((width * source.naturalHeight) / source.naturalWidth) : width;
   const largest = Math.max(...weights.flat(), 1e-9);
   const shade = new ImageData(weights[0].length, weights.length);
-  weights.flat().forEach((weight, i) => (shade.data[4 * i + 3] = 215 * (1 - weight / largest)));
+  weights.flat().forEach((weight, i) => (shade.data[4 * i + 3] = SHADE * (1 - weight / largest)));
   const canvas = h("canvas", { width, height });
   const context = canvas.getContext("2d");
   context.fillStyle = "white";

@@ -141,6 +141,7 @@ async function post({ path, signature, fields, answer, signal }, body, draw) {
   const drawn = draw(parse(text));
   const command = curl(`${path}:${signature.method}`, body, fields);
   answer.replaceChildren(...(drawn?.nodes ?? []), details(text, command, took, drawn === null));
+  bringIntoView(answer);
   announce(drawn?.summary ?? `The answer: ${text.slice(0, 200)}`);
 }
 
@@ -153,6 +154,7 @@ async function writeText(question) {
   const draw = (...after) => answer.replaceChildren(continued(values.prompt, text), ...after);
   announce("Writing.");
   draw();
+  bringIntoView(answer);
   answer.firstChild.append(h("span.caret"));
   try {
     for (let done = 0; done < values.length; done += PIECE) {
@@ -171,6 +173,11 @@ async function writeText(question) {
   const after = response ? [details(response, command, performance.now() - start)] : [];
   draw(...(isFailure ? [notice(problem.message, { role: "alert" })] : []), ...after);
   announce(problem === null ? `Written: ${text.slice(0, 500)}` : "Stopped.");
+}
+
+/** Scrolls to an answer that stands below what is seen, as on a narrow screen. */
+function bringIntoView(answer) {
+  if (answer.getBoundingClientRect().top > 0.8 * innerHeight) answer.scrollIntoView();
 }
 
 /** Returns the values of the fields, by input. */
@@ -219,8 +226,8 @@ function details(text, command, took, isOpen = false) {
   };
   const json = fold("Answer as JSON", h("pre", { tabIndex: 0 }, cut(text)));
   json.open = isOpen;
-  const time = h("p.hint", `${took.toFixed(took < 10 ? 1 : 0)} ms round trip`);
-  return h("div.details", time, json, fold("The same with curl", shown, copy));
+  const time = took < 1000 ? `${took.toFixed(took < 10 ? 1 : 0)} ms` : `${(took / 1000).toFixed(1)} s`;
+  return h("div.details", h("p.hint", `${time} round trip`), json, fold("The same with curl", shown, copy));
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
