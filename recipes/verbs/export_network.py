@@ -22,6 +22,7 @@ import tensorflow as tf
 
 import recipes
 from recipes.data.splits import Splits
+from recipes.devices.keras_fixes import quiet_tensorflow
 from recipes.devices.workers import is_chief
 from recipes.errors import ConfigError, ExportError
 from recipes.runs.run_folder import recipe_name
@@ -110,7 +111,7 @@ def export_network(
     files: dict[str, bytes] = {}
     described: dict[str, Any] = {}
     lines: list[str] = []
-    with without_cudnn(model):
+    with quiet_tensorflow(), without_cudnn(model):  # it warns of graphs that are made again
         for name, network in recipe.kind.networks(model, source, EXAMPLES).items():
             converted = convert(network)
             difference = greatest_difference(converted, file_format)
