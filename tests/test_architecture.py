@@ -171,10 +171,10 @@ def test_importing_a_recipe_loads_few_modules_of_ours():
     assert {name: modules for name, modules in loaded.items() if len(modules) > most[name]} == {}
 
 
-def test_what_is_private_to_keras_and_tensorflow_is_used_in_one_file():
+def test_what_is_private_to_keras_and_tensorflow_is_used_in_one_file_of_training_and_one_of_serving():
     private = re.compile(r"keras\.src|tensorflow\.python|\._symbolic_build|\._flatten_layers")
     users = [path.name for path in PACKAGE.rglob("*.py") if private.search(path.read_text())]
-    assert users == ["keras_fixes.py"]
+    assert sorted(users) == ["engine.py", "keras_fixes.py"]  # the server imports nothing of ours but its own folder
 
 
 def test_faces_are_empty():
