@@ -24,7 +24,8 @@ from recipes.serving.client import RemoteModel
 from recipes.serving.engine import Engine
 from recipes.serving.limits import Limits
 from recipes.serving.model_config import ModelConfig
-from recipes.serving.server import Options, Server
+from recipes.serving.options import Options
+from recipes.serving.server import Server
 from recipes.serving.warmup import warm_up
 from recipes.settings import comments, meanings, read_config, with_changes
 from recipes.verbs.recipe import Recipe

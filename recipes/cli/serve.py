@@ -20,7 +20,8 @@ from recipes.runs.run_list import list_runs
 
 if TYPE_CHECKING:
     from recipes.serving.model_config import ModelConfig
-    from recipes.serving.server import Options, Server
+    from recipes.serving.options import Options
+    from recipes.serving.server import Server
 
 EXTRA = ("grpc", "httptools", "orjson", "tensorflow_serving", "uvicorn")
 
@@ -69,19 +70,22 @@ def serve(arguments: Sequence[str]) -> int:
     """Serves until SIGTERM or Ctrl-C, and returns 0."""
     asked = tyro.cli(Serve, args=list(arguments), prog="recipes serve")
     _check(asked)
-    if asked.model_config_file is None:
-        _export_what_is_missing(asked)
+    _load_extra()
     from recipes.cli import _load_tensorflow
-
-    _load_tensorflow()
-    _load_server()
-    from recipes.serving import server
+    from recipes.serving.options import check
     from recipes.serving.status import ServingError
 
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("recipes.serving").setLevel(logging.INFO)
     try:
-        requests = server.serve(_source(asked), _options(asked), _announce)
+        options, source = _options(asked), _source(asked)
+        check(options)
+        if asked.model_config_file is None:
+            _export_what_is_missing(asked)
+        _load_tensorflow()  # after all that can be refused without it
+        from recipes.serving.server import serve as serve_models
+
+        requests = serve_models(source, options, _announce)
     except ServingError as error:
         raise RecipeError(error) from None
     print(f"stopped after {requests:,} requests")
@@ -138,7 +142,7 @@ def _export_what_is_missing(asked: Serve) -> None:
             raise RecipeError(f"{name} could not be exported; leave it out, or mend that first")
 
 
-def _load_server() -> None:
+def _load_extra() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors come as exceptions; set it to see the rest
     try:
         for module in EXTRA:
@@ -176,7 +180,7 @@ def _source(asked: Serve) -> Callable[[], list[ModelConfig] | None]:
 def _options(asked: Serve) -> Options:
     from recipes.serving.batching import BatchingParameters, read_batching_parameters
     from recipes.serving.limits import Limits
-    from recipes.serving.server import Options
+    from recipes.serving.options import Options
     from recipes.serving.tokens import read_tokens
 
     batching = BatchingParameters() if asked.enable_batching else None

@@ -14,13 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recipes.serving.engine import Engine
-from recipes.serving.signatures import Signature
 from recipes.serving.status import Code, ServingError, invalid
+
+if TYPE_CHECKING:
+    from recipes.serving.engine import Engine
+    from recipes.serving.signatures import Signature
 
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays, float | None], Arrays]  # (inputs, timeout) -> outputs

@@ -102,16 +102,16 @@ class Rest:
                 check_token(headers.get("authorization"), self._tokens)
             if is_open or path == METRICS:  # quick, and asked of a server that is full, too
                 return self._answer(request, path)
-            self._inference.admit()
+            with self._inference.admitted():
+                pass  # a full server reads no body
         except ServingError as error:
-            if error.code != Code.UNAVAILABLE:
-                return _error(error.code.http, error.message)
-            # TensorFlow Serving's clients know 503 as "no such model yet"; 429 says that there is too much to do.
-            return _error(429, error.message)._replace(headers=(("Retry-After", "1"),))
+            return _refusal(error)
         work: Future[Response] | None = None
-        held = [0]  # bytes of its body
+        held, has_place = [0], False  # bytes of its body
         try:
             body = await asyncio.wait_for(self._read_body(headers, receive, held), self._limits.timeout)
+            self._inference.admit()  # now: a client that sends slowly takes nobody's place
+            has_place = True
             request = request._replace(body=body)
             work = self._threads.submit(self._answer, request, path)
             return await asyncio.wait_for(
@@ -120,7 +120,7 @@ class Rest:
         except BodyLimitError:
             return self._too_large()
         except ServingError as error:
-            return _error(error.code.http, error.message)
+            return _refusal(error)
         except TimeoutError:
             if work is None:
                 return _error(408, f"the request did not arrive within {self._limits.timeout:g} s")
@@ -128,8 +128,9 @@ class Rest:
         finally:  # a thread that is still at work keeps its place
 
             def leave(_: object = None) -> None:
-                self._inference.release()
                 self._hold(-held[0])
+                if has_place:
+                    self._inference.release()
 
             if work is None:
                 leave()
@@ -294,15 +295,26 @@ def _error(status: int, message: str) -> Response:
     return Response(status, json.dumps({"error": message}, indent=1).encode())
 
 
+def _refusal(error: ServingError) -> Response:
+    """Returns the response to a request that is not looked at."""
+    if error.code != Code.UNAVAILABLE:
+        return _error(error.code.http, error.message)
+    # TensorFlow Serving's clients know 503 as "no such model yet"; 429 says that there is too much to do.
+    return _error(429, error.message)._replace(headers=(("Retry-After", "1"),))
+
+
 def _unpacked(body: bytes, most: int) -> bytes:
     """Returns a gzip body unpacked, and never more than `most` bytes of it."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = unpacker.decompress(body, most + 1)
-    except zlib.error as error:
-        raise invalid(f"the body is no gzip, as its Content-Encoding says: {error}") from None
-    if len(unpacked) > most:
-        raise BodyLimitError
-    if not unpacker.eof:
-        raise invalid("the gzip body ends before its end")
+    unpacked = b""
+    while body:  # a gzip file may be several, one after another
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            unpacked += unpacker.decompress(body, most + 1 - len(unpacked))
+        except zlib.error as error:
+            raise invalid(f"the body is no gzip, as its Content-Encoding says: {error}") from None
+        if len(unpacked) > most:
+            raise BodyLimitError
+        if not unpacker.eof:
+            raise invalid("the gzip body ends before its end")
+        body = unpacker.unused_data
     return unpacked

@@ -20,7 +20,8 @@ from recipes.cli import main
 from recipes.serving import client
 from recipes.serving.limits import Limits
 from recipes.serving.model_config import ModelConfig
-from recipes.serving.server import Options, Server
+from recipes.serving.options import Options
+from recipes.serving.server import Server
 
 LABELS = ("cat", "dog")
 NOTE = "it has no word that the model knows"

@@ -12,7 +12,8 @@ import pytest
 from recipes.serving import http_connections
 from recipes.serving.limits import Limits
 from recipes.serving.model_config import ModelConfig
-from recipes.serving.server import Options, Server, check
+from recipes.serving.options import Options, check
+from recipes.serving.server import Server
 from recipes.serving.status import ServingError
 
 ASK = b"POST /v1/models/m:predict HTTP/1.1\r\nContent-Length: 18\r\n\r\n" + b'{"instances": [2]}'

@@ -19,8 +19,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from recipes.serving.client import is_loopback
 from recipes.serving.model_config import models_in
-from recipes.serving.server import Options, Server, check, is_loopback
+from recipes.serving.options import Options, check
+from recipes.serving.server import Server
 from recipes.serving.status import ServingError
 
 TOKEN = "a-token-for-tests-only"
