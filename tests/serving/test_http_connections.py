@@ -121,16 +121,18 @@ def test_a_server_that_is_full_still_tells_how_it_is(half_plus_two):
     server = Server(lambda: [ModelConfig("m", half_plus_two)], options)
     server.start()
     try:
-        with connected(server.rest_port) as connection:
-            connection.sendall(ASK[:-1])
-            while not (answer := answer_to(server.rest_port, closing(ASK))).startswith(b"HTTP/1.1 429 "):
-                time.sleep(0.01)
+        with server.inference.admitted():
+            answer = answer_to(server.rest_port, closing(ASK))
+            assert answer.startswith(b"HTTP/1.1 429 ")
             assert b"retry-after: 1\r\n" in answer.lower()
             for path in (b"healthz", b"readyz", b"v2/health/ready", b"monitoring/prometheus/metrics"):
                 asked = closing(HEALTH.replace(b"healthz", path))
                 assert answer_to(server.rest_port, asked).startswith(b"HTTP/1.1 200 ")
-            connection.sendall(ASK[-1:])
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        with connected(server.rest_port) as slow:  # takes nobody's place before its body is there
+            slow.sendall(ASK[:-1])
+            assert answer_to(server.rest_port, closing(ASK)).startswith(b"HTTP/1.1 200 ")
+            slow.sendall(ASK[-1:])
+            assert slow.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
     finally:
         server.stop()
 
