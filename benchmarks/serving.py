@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py            # latency and throughput, memory
     python benchmarks/serving.py --load 60  # seconds of load, with new versions in it and SIGTERM at its end
+    python benchmarks/serving.py --hostile 20000  # damaged requests to a server, which must live and keep no file open
 
 Two recipes, built and not trained: the smallest (mnist_dense) shows what the server costs, cifar_convnet what a model
 makes of it. Each is asked one row a request, as an encoded image and as float32 pixels, by 1 and by 16 clients at once:
@@ -27,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -130,14 +132,7 @@ def _received(connection: socket.socket) -> bytes:
 
 def by_grpc(port: int, name: str, signature: str, inputs: dict[str, np.ndarray]) -> Ask:
     """Returns who asks over one channel."""
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2
-
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name, request.model_spec.signature_name = name, signature
-    for key, value in inputs.items():
-        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
-    body = request.SerializeToString()
+    body = _request_of(name, signature, inputs).SerializeToString()
     channel = grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.use_local_subchannel_pool", 1)])
     call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
@@ -145,6 +140,17 @@ def by_grpc(port: int, name: str, signature: str, inputs: dict[str, np.ndarray])
         call(body, timeout=60)
 
     return ask
+
+
+def _request_of(name: str, signature: str, inputs: dict[str, np.ndarray]) -> Any:
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = name, signature
+    for key, value in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+    return request
 
 
 def questions(root: Path, name: str) -> dict[str, tuple[str, dict[str, np.ndarray], bytes]]:
@@ -341,11 +347,72 @@ def load(root: Path, seconds: float) -> dict:
     }
 
 
+def hostile(root: Path, requests: int) -> dict:
+    """Returns what a server answered to damaged requests, by REST and by gRPC, and its open files before and after."""
+    server, name, random = ours(root), "mnist_dense", np.random.default_rng(0)
+    rest, rpc = server.ports()
+    (_, inputs, bytes_body), (_, _, float_body) = questions(root, name).values()
+    good = by_http(rest, f"/v1/models/{name}:predict", bytes_body)
+    good()
+    files = Path(f"/proc/{server.process.pid}/fd")
+    before, answers = len(list(files.iterdir())), {}
+    channel = grpc.insecure_channel(f"127.0.0.1:{rpc}")
+    call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    message = _request_of(name, "serving_default", inputs).SerializeToString()
+
+    def damaged(body: bytes) -> bytes:
+        changed = bytearray(body[: random.integers(1, len(body) + 1)] if random.random() < 0.5 else body)
+        for place in random.integers(0, len(changed), random.integers(0, 9)):
+            changed[place] = random.integers(0, 256)
+        return bytes(changed)
+
+    def whole(body: bytes) -> bytes:
+        return (
+            f"POST /v1/models/{name}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+
+    for number in range(requests):
+        kind = number % 4
+        if kind == 3:
+            try:
+                call(damaged(message), timeout=60)
+                answer = "gRPC OK"
+            except grpc.RpcError as error:
+                answer = f"gRPC {error.code().name}"
+        else:  # a damaged body, or damaged HTTP
+            body = bytes_body if kind else float_body
+            with socket.create_connection(("127.0.0.1", rest), 60) as connection:
+                connection.sendall(damaged(whole(body)) if kind == 2 else whole(damaged(body)))
+                connection.shutdown(socket.SHUT_WR)
+                try:
+                    first = connection.recv(1 << 16)
+                except ConnectionResetError:
+                    first = b""
+            answer = f"HTTP {first[9:12].decode()}" if first.startswith(b"HTTP/1.1 ") else "HTTP closed"
+        answers[answer] = answers.get(answer, 0) + 1
+    channel.close()
+    time.sleep(2)
+    good()
+    after = len(list(files.iterdir()))
+    lives = server.process.poll() is None
+    server.stop()
+    return {
+        "requests": requests,
+        "answers": dict(sorted(answers.items())),
+        "open_files_before": before,
+        "open_files_after": after,
+        "lives_and_answers": lives,
+        "stack_traces_in_its_log": server.text.count("Traceback"),
+    }
+
+
 def main() -> None:
     """Writes results/serving.json, or the part of it that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--load", type=float, default=0.0, help="seconds of load instead")
-    seconds = parser.parse_args().load
+    parser.add_argument("--hostile", type=int, default=0, help="damaged requests instead")
+    asked = parser.parse_args()
+    seconds = asked.load
     root = Path(tempfile.mkdtemp())
     exported(root)
     path = ROOT / "results" / "serving.json"
@@ -353,6 +420,9 @@ def main() -> None:
     if seconds:
         results["load"] = load(root, seconds)
         print(results["load"])
+    elif asked.hostile:
+        results["hostile"] = hostile(root, asked.hostile)
+        print(results["hostile"])
     else:
         results["memory_bytes"] = memory(root)
         print(results["memory_bytes"])

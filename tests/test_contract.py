@@ -301,7 +301,6 @@ def test_predict_names_every_input_that_cannot_be_read(image_classifier, fitted)
 def test_exported_equals_trained_from_raw_bytes(image_classifier, fitted, exported):
     model, folder = fitted(image_classifier), exported(image_classifier)
     assert folder.parts[-2:] == (image_classifier.__name__.split(".")[1], "1")
-    assert image_classifier.export(runs=runs_of(model), path=folder.parent.parent).name == "2"
     images = model.run.examples()
     logits = model.predict(images, verbose=0)
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.interpreter import Interpreter
+from conftest import runs_of
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import recipes
@@ -18,7 +19,6 @@ from recipes.errors import ConfigError, ExportError
 from recipes.verbs import export_network
 from recipes.verbs.export_litert import foreign_operations
 from recipes.verbs.export_onnx import scan_of_tensors
-from tests.conftest import runs_of
 
 #: One per kind that no other test has, in a format each; the other pairs where there is time.
 QUICK = [("imdb_transformer", "onnx"), ("shakespeare_lstm", "litert"), ("translate_seq2seq", "onnx")]
