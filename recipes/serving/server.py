@@ -35,6 +35,7 @@ from recipes.serving.warmup import warm_up
 
 log = logging.getLogger(__name__)
 
+KEPT_OPEN_SECONDS = 75  # that a connection waits for its next request: longer than load balancers do
 SLOW_SECONDS = 3.0  # that a client may take to read its last answer, or to say goodbye in TLS
 FAREWELL_SECONDS = 0.5  # in which connections that are there already get their last answer
 
@@ -214,6 +215,7 @@ def _uvicorn_config(app: Any, options: Options) -> uvicorn.Config:
             access_log=False,
             server_header=False,
             limit_concurrency=options.limits.connections,
+            timeout_keep_alive=KEPT_OPEN_SECONDS,
             timeout_graceful_shutdown=int(options.limits.timeout) + 1,
             ssl_certfile=options.certificate,
             ssl_keyfile=options.key,
