@@ -229,9 +229,9 @@ def _read_at_once(value: Any, info: TensorInfo, limits: Limits) -> np.ndarray | 
         return flat.reshape(shape)
     try:
         with np.errstate(over="ignore"):  # what is beyond float32 is infinite
-            if info.dtype in FLOATS:
-                return np.array(level, np.float64).astype(FLOATS[info.dtype]).reshape(shape)
-            return np.array(level, np.bool_ if info.dtype == tf.bool else INTEGERS[info.dtype]).reshape(shape)
+            dtype = np.float64 if info.dtype in FLOATS else info.dtype.as_numpy_dtype
+            flat = np.fromiter(level, dtype, len(level))
+            return flat.astype(info.dtype.as_numpy_dtype, copy=False).reshape(shape)
     except OverflowError:
         return None
 

@@ -109,14 +109,14 @@ class Rest:
         work: Future[Response] | None = None
         held, has_place = [0], False  # bytes of its body
         try:
-            body = await asyncio.wait_for(self._read_body(headers, receive, held), self._limits.timeout)
+            async with asyncio.timeout(self._limits.timeout):
+                body = await self._read_body(headers, receive, held)
             self._inference.admit()  # now: a client that sends slowly takes nobody's place
             has_place = True
             request = request._replace(body=body)
             work = self._threads.submit(self._answer, request, path)
-            return await asyncio.wait_for(
-                asyncio.shield(asyncio.wrap_future(work)), max(0.001, deadline - time.monotonic())
-            )
+            async with asyncio.timeout(max(0.001, deadline - time.monotonic())):
+                return await asyncio.wrap_future(work)
         except BodyLimitError:
             return self._too_large()
         except ServingError as error:
