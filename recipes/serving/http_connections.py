@@ -29,6 +29,15 @@ class Connection(HttpToolsProtocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answers a client that has sent its whole request and closed its half of the connection; TLS has no halves."""
+        cycle = self.cycle
+        waits = cycle is not None and not (cycle.response_complete or cycle.more_body)
+        if not waits or self.transport.get_extra_info("sslcontext"):
+            return False
+        cycle.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """Waits for the rest of a head, of which the first byte is there."""
         super().on_message_begin()

@@ -56,6 +56,17 @@ def test_requests_in_a_row_are_answered_in_order(port):
     assert answer.index(b"predictions") < answer.index(b"ok\n") < answer.index(b"404 Not Found")
 
 
+@pytest.mark.parametrize(("sent", "answered"), [(ASK, b"HTTP/1.1 200 "), (ASK[:-1], b"")])
+def test_a_client_that_closes_its_half_gets_the_answer_to_what_it_has_sent(port, sent, answered):
+    with connected(port) as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(1 << 16):
+            answer += part
+    assert answer[: len(b"HTTP/1.1 200 ")] == answered
+
+
 def test_head_has_no_body(port):
     assert answer_to(port, closing(HEALTH.replace(b"GET", b"HEAD"))).endswith(b"\r\n\r\n")
 
