@@ -98,7 +98,7 @@ class Echo:
     """An inference that answers with its inputs, whatever model and signature are asked."""
 
     models = SimpleNamespace()
-    admitted = None
+    admitted = admitted_call = None
 
     @staticmethod
     def predict(spec, signature_name, read, *, outputs=(), front="GRPC", deadline=None):

@@ -156,10 +156,10 @@ def prediction_calls(inference: Inference, limits: Limits) -> dict[str, Call]:
         return response
 
     return {
-        "Predict": Call(predict_pb2.PredictRequest, predict, inference.admitted),
-        "Classify": Call(classification_pb2.ClassificationRequest, classify, inference.admitted),
-        "Regress": Call(regression_pb2.RegressionRequest, regress, inference.admitted),
-        "MultiInference": Call(inference_pb2.MultiInferenceRequest, multi_inference, inference.admitted),
+        "Predict": Call(predict_pb2.PredictRequest, predict, inference.admitted_call),
+        "Classify": Call(classification_pb2.ClassificationRequest, classify, inference.admitted_call),
+        "Regress": Call(regression_pb2.RegressionRequest, regress, inference.admitted_call),
+        "MultiInference": Call(inference_pb2.MultiInferenceRequest, multi_inference, inference.admitted_call),
         "GetModelMetadata": Call(get_model_metadata_pb2.GetModelMetadataRequest, get_model_metadata),
     }
 

@@ -48,6 +48,7 @@ class Inference:
         self.models = models
         self.limits = limits or Limits()
         self.metrics = metrics or Metrics()
+        self.is_closing = False  # no new call of gRPC is taken
         self._free = threading.BoundedSemaphore(self.limits.requests)
 
     @contextmanager
@@ -62,6 +63,18 @@ class Inference:
             yield
         finally:
             self.release()
+
+    @contextmanager
+    def admitted_call(self) -> Iterator[None]:
+        """As `admitted`, for gRPC, whose own shutdown would cancel calls that it has not looked at yet.
+
+        Raises:
+            ServingError: UNAVAILABLE, also of a server on its way out.
+        """
+        if self.is_closing:
+            raise ServingError(Code.UNAVAILABLE, "the server is on its way out; ask another, or later")
+        with self.admitted():
+            yield
 
     def admit(self) -> None:
         """Takes a place, as `admitted` does; `release` gives it back."""

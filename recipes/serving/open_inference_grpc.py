@@ -107,7 +107,7 @@ def calls(inference: Inference, limits: Limits) -> dict[str, Call]:
         "RepositoryIndex": index,
     }
     return {name: Call(MESSAGES[f"{name}Request"], answer) for name, answer in answers.items()} | {
-        "ModelInfer": Call(MESSAGES["ModelInferRequest"], model_infer, inference.admitted)
+        "ModelInfer": Call(MESSAGES["ModelInferRequest"], model_infer, inference.admitted_call)
     }
 
 

@@ -111,11 +111,11 @@ class Server:
     def stop(self) -> None:
         """Answers what has been accepted, and closes everything."""
         self.models.stop()
-        self._rest.is_closing = True
-        stopped = self._grpc.stop(self._options.limits.timeout)
+        self._rest.is_closing = self.inference.is_closing = True
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._refuse_connections)
             time.sleep(FAREWELL_SECONDS)
+        stopped = self._grpc.stop(self._options.limits.timeout)
         self._uvicorn.should_exit = True
         if self._thread.ident:
             while self._uvicorn.server_state.tasks:
