@@ -13,7 +13,7 @@ that write prepared bytes: they share the two cores with the server, as LitServe
 
 import argparse
 import base64
-import importlib
+import importlib.metadata
 import json
 import os
 import re
@@ -430,7 +430,10 @@ def main() -> None:
         results["rows"] = [row for name in MODELS for row in compare(root, name, plain, batching)]
         plain.stop()
         batching.stop()
-    results["cores"] = os.cpu_count()
+    from recipes.devices.environment import environment
+
+    results |= {"command": "python benchmarks/serving.py", "date": time.strftime("%Y-%m-%d"), **environment()}
+    results["litserve"] = importlib.metadata.version("litserve")
     path.write_text(json.dumps(results, indent=1) + "\n")
     shutil.rmtree(root)
 
