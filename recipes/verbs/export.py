@@ -104,7 +104,7 @@ def export_signatures(
     signatures = {name: _with_arrays(signature) for name, signature in signatures.items()}
     folder = Path(folder)
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"
-    _remove_parts_of_the_dead(folder)
+    remove_parts_of_the_dead(folder)
     try:
         part.mkdir(parents=True)
         _save(models, signatures, part)
@@ -119,7 +119,7 @@ def export_signatures(
         if info.tokenizer:
             write_json(extra / "tokenizer.json", info.tokenizer.to_json())
         write_manifest(part, kind, info, run, signatures)
-        published = _publish(part, folder)
+        published = publish(part, folder)
     except (OSError, tf.errors.OpError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise ExportError(f"cannot write {folder}: {why}; nothing was published") from error
@@ -202,7 +202,7 @@ def _save(models: Sequence[Any], signatures: dict[str, Signature], path: Path) -
         names.save()
 
 
-def _remove_parts_of_the_dead(folder: Path) -> None:
+def remove_parts_of_the_dead(folder: Path) -> None:
     """Removes what exports that were killed have left half written."""
     for part in folder.glob(".part-*-*"):
         number = part.name.split("-")[1]
@@ -210,7 +210,7 @@ def _remove_parts_of_the_dead(folder: Path) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _publish(part: Path, folder: Path) -> Path:
+def publish(part: Path, folder: Path) -> Path:
     """Renames a finished export, on the disk by then, to the next free version."""
     for path in [*part.rglob("*"), part]:
         sync(path)

@@ -27,7 +27,7 @@ from recipes.devices.workers import is_chief
 from recipes.errors import ConfigError, ExportError
 from recipes.runs.run_folder import recipe_name
 from recipes.verbs.evaluate import data_of_run, refuse_changed_data
-from recipes.verbs.export import Source, _publish, _remove_parts_of_the_dead, without_cudnn
+from recipes.verbs.export import Source, publish, remove_parts_of_the_dead, without_cudnn
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -311,14 +311,14 @@ def _write(folder: Path, files: dict[str, bytes], description: dict[str, Any], s
     part = folder / f".part-{os.getpid()}-{time.time_ns()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_parts_of_the_dead(folder)
+        remove_parts_of_the_dead(folder)
         part.mkdir()
         for name, content in files.items():
             (part / name).write_bytes(content)
         (part / "recipe.json").write_text(json.dumps(about, indent=2) + "\n")
         if info.tokenizer:
             (part / "tokenizer.json").write_text(json.dumps(info.tokenizer.to_json(), indent=2) + "\n")
-        return _publish(part, folder)
+        return publish(part, folder)
     except OSError as error:
         raise ExportError(f"cannot write {folder}: {error.strerror}; nothing was published") from error
     finally:
