@@ -228,7 +228,7 @@ class Inference:
         inputs = {name: np.array(list(examples), object)}
         api = method.rpartition("/")[2]
         outputs = self._run(served, signature, inputs, (), deadline, api, front)
-        self.metrics.count("request_example_counts", len(examples), model=served.name)
+        self.metrics.count("request_example_count_total", len(examples), model=served.name)
         check = _checked_classes if method == CLASSIFY else _checked_values
         return Answer(served.name, served.version, signature.name, check(outputs, len(examples)))
 
