@@ -336,7 +336,9 @@ def test_ctrl_c_in_the_last_step_waits_for_the_validation_and_keeps_the_epoch():
     )
 
 
-@pytest.mark.parametrize(("first", "then"), [("mirrored", "single"), ("single", "mirrored")])
+@pytest.mark.parametrize(
+    ("first", "then"), [("mirrored", "single"), pytest.param("single", "mirrored", marks=pytest.mark.slow)]
+)
 def test_metrics_go_on_over_another_number_of_replicas(first, then):
     tiny = with_changes(TINY, dropout=0.0, strategy=first)
     whole = mnist_dense.fit(tiny, runs="whole").history.history

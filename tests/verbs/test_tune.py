@@ -48,7 +48,7 @@ def test_nan_in_the_last_step_of_a_trial_is_seen_too():
         tune(partial(rates, values=[1e30, 1e31]), config=replace(mnist_dense.TINY, **one_step), trials=2)
 
 
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("seed", [0, pytest.param(7, marks=pytest.mark.slow)])
 def test_a_search_of_one_seed_is_repeated(monkeypatch, seed):
     """Keras Tuner takes seed 0 for none."""
     monkeypatch.setattr(_Search, "_figure", lambda self, config: config.learning_rate)
