@@ -7,12 +7,16 @@ decode them all.
 from __future__ import annotations
 
 import io
+import threading
+import warnings
+from typing import Any
 
 import numpy as np
 
 from recipes.serving.status import invalid
 
 STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"RIFF", b"BM")  # of what TensorFlow decodes
+_PILLOW = threading.Lock()  # its limit, and Python's filters of warnings, are of the whole process
 
 
 def check_images(name: str, texts: np.ndarray, most: int) -> None:
@@ -33,24 +37,31 @@ def check_images(name: str, texts: np.ndarray, most: int) -> None:
 
 def _pixels_of(encoded: bytes, most: int) -> int:
     """Returns the number of pixels, 0 where it cannot be read; frames are counted until there are too many."""
-    import warnings
-
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, softer, limit
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG", "GIF", "WEBP", "BMP")) as image:
-                    size = frames = image.width * image.height
-                    while image.format == "GIF" and frames <= most:
-                        image.seek(image.tell() + 1)
-                        frames += size
-                    return frames
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
+        with _opened(encoded) as image:
+            size = pixels = image.width * image.height
+            while image.format == "GIF" and pixels <= most:
+                image.seek(image.tell() + 1)
+                pixels += size
+            return pixels
     except EOFError:  # after the last frame of a GIF
-        return frames
+        return pixels
+    except Image.DecompressionBombError:  # a later frame is larger than the first
+        return most + 1
     except Exception:  # no image after all, or a damaged one: the model says so
         return 0
+
+
+def _opened(encoded: bytes) -> Any:
+    """Returns an image whose header alone is read, whatever its size: Pillow's own, softer, limit is set aside."""
+    from PIL import Image
+
+    with _PILLOW, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG", "GIF", "WEBP", "BMP"))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

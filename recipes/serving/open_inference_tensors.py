@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from recipes.serving.limits import Limits
 from recipes.serving.models import Models, ModelSpec, Served
-from recipes.serving.signatures import Signature, TensorInfo
+from recipes.serving.signatures import DEFAULT, Signature, TensorInfo
 from recipes.serving.status import Code, ServingError, invalid
 from recipes.serving.tensor_protos import checked_shape, little_endian_array, little_endian_bytes
 
@@ -150,7 +150,7 @@ def metadata_signature(served: Served, name: str) -> Signature:
         ServingError: FAILED_PRECONDITION, if the model has no such signature.
     """
     signatures = served.engine.signatures
-    name = name or "serving_default"
+    name = name or DEFAULT
     if name not in signatures:
         raise ServingError(
             Code.FAILED_PRECONDITION,
@@ -174,7 +174,7 @@ def tensors_metadata(tensors: dict[str, TensorInfo]) -> list[dict[str, Any]]:
 
 def available_versions(models: Models, name: str) -> list[str]:
     """Returns the versions of a model that can be asked, newest first."""
-    return [str(status.version) for status in models.statuses(name) if status.state == "AVAILABLE"]
+    return [str(version) for version in models.available(name)]
 
 
 def repository_index(models: Models, only_ready: bool) -> Iterable[dict[str, str]]:

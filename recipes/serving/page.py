@@ -10,7 +10,7 @@ from typing import Any
 from recipes.serving.http_messages import Request, Response
 from recipes.serving.limits import Limits
 from recipes.serving.models import ModelSpec
-from recipes.serving.signatures import CLASSIFY, DEFAULT, REGRESS, Signature, TensorInfo
+from recipes.serving.signatures import CLASSIFY, DEFAULT, REGRESS, Signature, in_short
 from recipes.serving.status import ServingError
 
 #: Path -> the file in the folder page, and its type. These hold nothing of the models: they need no token.
@@ -107,13 +107,10 @@ def _describe_model(models: Any, name: str) -> dict[str, Any]:
 
 
 def _describe_signature(signature: Signature) -> dict[str, Any]:
-    def describe(tensors: dict[str, TensorInfo]) -> dict[str, Any]:
-        return {name: {"dtype": tensor.dtype.name, "shape": tensor.shape} for name, tensor in tensors.items()}
-
     return {
         "method": method_of(signature),
-        "inputs": describe(signature.inputs),
-        "outputs": describe(signature.outputs),
+        "inputs": in_short(signature.inputs),
+        "outputs": in_short(signature.outputs),
     }
 
 

@@ -127,6 +127,16 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) else None
 
 
+def sums_of_files(path: Path) -> dict[str, str]:
+    """Returns the SHA-256 of each file in a folder, in hexadecimal, by its path there; of the manifest none."""
+    sums = {}
+    for one in sorted(path.rglob("*")):
+        if one.is_file() and one != path / MANIFEST:
+            with one.open("rb") as file:
+                sums[one.relative_to(path).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return sums
+
+
 def check_files(path: Path) -> None:
     """Compares every file of a SavedModel with the SHA-256 of its manifest.
 
@@ -136,12 +146,8 @@ def check_files(path: Path) -> None:
     sums = (read_manifest(path) or {}).get("sha256")
     if not isinstance(sums, dict) or not sums:
         raise ServingError(Code.FAILED_PRECONDITION, f"{path / MANIFEST} holds no SHA-256 sums to check the files with")
-    files = {str(one.relative_to(path)) for one in path.rglob("*") if one.is_file()} - {str(MANIFEST)}
-    different = sorted(files ^ set(sums))
-    for name in sorted(files & set(sums)):
-        with (path / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sums[name]:
-                different.append(name)
+    there = sums_of_files(path)
+    different = sorted(name for name in there.keys() | sums.keys() if there.get(name) != sums.get(name))
     if different:
         raise ServingError(Code.DATA_LOSS, f"{path} is not what was exported: {', '.join(different[:5])} differ")
 

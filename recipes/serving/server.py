@@ -1,6 +1,6 @@
 """The server: models, REST and gRPC on their ports, and a quiet end.
 
-`serve` returns when the process is told to end: it is then no longer ready, answers what it has accepted, and closes.
+`serve` returns after SIGTERM or Ctrl-C: the server is then no longer ready, answers what it has accepted, and closes.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,14 @@ def signatures_of(meta_graph: Any) -> dict[str, Signature]:
             {key: tf.make_ndarray(value) for key, value in definition.defaults.items()},
         )
     return signatures
+
+
+def in_short(tensors: Mapping[str, TensorInfo]) -> dict[str, dict[str, Any]]:
+    """Returns {name: {"dtype": "float32", "shape": [None, 28, 28, 1]}}; a shape of unknown rank is None."""
+    return {
+        name: {"dtype": tensor.dtype.name, "shape": tensor.shape and list(tensor.shape)}
+        for name, tensor in tensors.items()
+    }
 
 
 def _tensor_info(tensor: Any) -> TensorInfo:

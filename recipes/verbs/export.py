@@ -21,12 +21,13 @@ from recipes.devices.workers import is_chief
 from recipes.errors import ExportError
 from recipes.runs.atomic_files import sync, write_json
 from recipes.runs.run_folder import Run, recipe_name
+from recipes.serving.signatures import CLASSIFY, PREDICT, REGRESS
 from recipes.verbs.frozen import freeze_weights
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
 
-METHODS = {name: f"tensorflow/serving/{name}" for name in ("predict", "classify", "regress")}
+METHODS = {"predict": PREDICT, "classify": CLASSIFY, "regress": REGRESS}
 
 
 class Source(Protocol):

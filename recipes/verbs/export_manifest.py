@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -16,13 +15,11 @@ import tensorflow as tf
 import recipes
 from recipes.data.splits import DataInfo
 from recipes.runs.run_folder import Run
-from recipes.serving.saved_model_files import read_meta_graph
-from recipes.serving.signatures import TensorInfo, signatures_of
+from recipes.serving.saved_model_files import MANIFEST, read_meta_graph, sums_of_files
+from recipes.serving.signatures import in_short, signatures_of
 
 if TYPE_CHECKING:
     from recipes.verbs.export import Signature
-
-FILE = "recipe.json"  # in assets.extra, which TensorFlow Serving leaves alone
 
 
 def write_manifest(
@@ -69,21 +66,6 @@ def write_manifest(
             }
             for name, signature in signatures.items()
         },
-        "sha256": checksums(path),
+        "sha256": sums_of_files(path),
     }
-    (path / "assets.extra" / FILE).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def in_short(tensors: Mapping[str, TensorInfo]) -> dict[str, dict[str, Any]]:
-    """Returns {name: {"dtype": "float32", "shape": [None, 28, 28, 1]}}; a shape of unknown rank is None."""
-    return {
-        name: {"dtype": tensor.dtype.name, "shape": tensor.shape and list(tensor.shape)}
-        for name, tensor in tensors.items()
-    }
-
-
-def checksums(path: Path) -> dict[str, str]:
-    """Returns the SHA-256 of each file in a folder, in hexadecimal, by its path there with "/"; recipe.json is none."""
-    own = path / "assets.extra" / FILE
-    files = sorted(file for file in path.rglob("*") if file.is_file() and file != own)
-    return {file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    (path / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

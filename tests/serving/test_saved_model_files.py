@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -96,6 +97,14 @@ def test_images_are_measured_before_they_are_decoded(image, pixels):
     with pytest.raises(ServingError, match=f"image 1 of 'image_bytes' has {pixels} pixels; expected at most 1,000"):
         check_images("image_bytes", np.array([small, image], object), 1000)
     check_images("image_bytes", np.array([[small, b"BM is how a text may begin", b"\xff\xd8\xff", b""]], object), 1000)
+
+
+def test_pillows_own_limit_is_as_before_however_many_requests_are_read_at_once():
+    images, before = np.array([encoded(30, 40, format="PNG")], object), Image.MAX_IMAGE_PIXELS
+    with ThreadPoolExecutor(8) as threads:
+        for _ in threads.map(lambda _: check_images("image_bytes", images, 10_000), range(400)):
+            pass
+    assert before == Image.MAX_IMAGE_PIXELS
 
 
 def write_warmup(path, *records):
