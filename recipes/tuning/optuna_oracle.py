@@ -60,7 +60,7 @@ class OptunaOracle(keras_tuner.Oracle):
         axes = [_axis(hp) for hp in space]
         distributions = {str(position): distribution for position, (distribution, _, _) in enumerate(axes)}
         with _quiet():
-            study = self._study(len(self.start_order))
+            study = self._study(axes, len(self.start_order))
             for _ in range(self._max_collisions):
                 asked = study.ask(distributions).params  # it counts as running, so the next one differs
                 proposed = keras_tuner.HyperParameters()
@@ -84,27 +84,27 @@ class OptunaOracle(keras_tuner.Oracle):
     def should_prune(self, trial: Any) -> bool:
         """Returns whether a trial should end here; never where no completed trial has gone on, for it may be done."""
         with _quiet():
-            study = self._study()
+            study = self._study([_axis(hp) for hp in self.hyperparameters.space])
             trials = study.get_trials(deepcopy=False)
             last = max((other.last_step or 0 for other in trials if other.state.name == "COMPLETE"), default=0)
             judged = trials[self.start_order.index(trial.trial_id)]
             return (judged.last_step or 0) < last and bool(self.pruner.prune(study, judged))
 
-    def _study(self, number: int = 0) -> Any:
-        """Returns Optuna's study of the trials so far, which samples for the trial of a number."""
+    def _study(self, axes: list[tuple], number: int = 0) -> Any:
+        """Returns Optuna's study of the trials so far, on the axes of the space, to sample the trial of a number."""
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         direction = "maximize" if self.objective.direction == "max" else "minimize"
         study = _optuna().create_study(sampler=self.make_sampler(seed), pruner=self.pruner, direction=direction)
-        study.add_trials([self._frozen(self.trials[trial_id]) for trial_id in self.start_order])
+        study.add_trials([self._frozen(self.trials[trial_id], axes) for trial_id in self.start_order])
         return study
 
-    def _frozen(self, trial: Any) -> Any:
+    def _frozen(self, trial: Any, axes: list[tuple]) -> Any:
         """Returns a trial as Optuna's; one that waits for another try counts as running."""
         states = {"COMPLETED": "PRUNED" if trial.message == PRUNED else "COMPLETE", "FAILED": "FAIL"}
         params, distributions = {}, {}
-        for position, hp in enumerate(self.hyperparameters.space):
+        for position, (hp, (distribution, _, place)) in enumerate(zip(self.hyperparameters.space, axes)):
             if trial.hyperparameters.is_active(hp) and hp.name in trial.hyperparameters.values:
-                distributions[str(position)], _, place = _axis(hp)
+                distributions[str(position)] = distribution
                 params[str(position)] = place(trial.hyperparameters.values[hp.name])
         name = self.objective.name
         figures = trial.metrics.get_history(name) if trial.metrics.exists(name) else []
