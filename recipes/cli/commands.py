@@ -74,16 +74,16 @@ def evaluate(recipe: ModuleType, options: Evaluate, settings: dict[str, Any]) ->
 
 def tune(recipe: ModuleType, options: Tune, settings: dict[str, Any]) -> int:
     """Searches."""
-    from recipes.runs.run_folder import recipe_name
-
+    if options.search is not None and not options.resume:
+        raise UsageError(f"--search {options.search} continues a search, and --no-resume starts one; leave out either")
+    how = {name: getattr(options, name) for name in ("trials", "tuner", "workers", "objective", "runs")}
     with messages_kept_apart(options.quiet, options.json):
-        best, figure = recipe.tune(recipe.Config(**settings), options.data, trials=options.trials, runs=options.runs)
-    searches = (options.runs / recipe_name(recipe.Config)).glob("tune-*/best.json")
-    objective = json.loads(max(searches, key=lambda path: path.stat().st_mtime).read_text())["objective"]
+        best = recipe.tune(recipe.Config(**settings), options.data, resume=options.search or options.resume, **how)
+    config, figure = best
     if options.json:
-        print_json({"objective": objective, "figure": figure, "config": asdict(best)})
+        print_json({"objective": best.objective, "figure": figure, "config": asdict(config), "search": best.folder})
     elif options.quiet:
-        print(f"best {objective} {figure:.4f}")
+        print(f"best {best.objective} {figure:.4f}")
     return 0
 
 

@@ -37,7 +37,7 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
     Raises:
         ConfigError: If workers were started with different settings or data.
     """
-    recipe, identity = recipe_name(config), _identity(config, splits.info)
+    recipe, identity = recipe_name(config), identity_of(config, splits.info)
     workers = Workers(tf.distribute.get_strategy())
     # How often to save is no part of the identity, but all workers must save at the same steps.
     own = {**identity, "checkpoint_steps": getattr(config, "checkpoint_steps", None)}
@@ -79,7 +79,7 @@ def _named(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
     precision = precision_of(folder, record)
     if precision is None:
         raise RunError(f"{folder / 'environment.json'} cannot be read, so its precision is unknown; start a new run")
-    differ = _differences(identity, record["identity"]) if record else ""
+    differ = differences(identity, record["identity"]) if record else ""
     if differ:
         print(f"note: since the run in {folder} was begun, this has changed: {differ}")
     number = 1 + max((record["number"] for _, record in earlier), default=0)
@@ -91,7 +91,7 @@ def _can_be_resumed(splits: Splits, identity: dict[str, Any]) -> bool:
     return bool(splits.can_be_resumed and identity["source"])
 
 
-def _identity(config: Any, info: DataInfo) -> dict[str, Any]:
+def identity_of(config: Any, info: DataInfo) -> dict[str, Any]:
     """Returns what makes two lines the same: settings, data and the recipe's source, as JSON gives them back."""
     settings = {name: value for name, value in asdict(config).items() if not name.startswith(WITHOUT_TRACE)}
     file = getattr(sys.modules[config.__module__], "__file__", None)
@@ -105,13 +105,13 @@ def _note_unfinished(earlier: list[tuple[Path, dict[str, Any]]], identity: dict[
     if not earlier or is_over(earlier[0][0]):
         return
     folder, record = earlier[0]
-    differ = _differences(identity, record["identity"])
+    differ = differences(identity, record["identity"])
     otherwise = "its data or recipe cannot be recognised" if resume else "resume=False"
     why = f"it differs ({differ})" if differ else otherwise
     print(f"note: the unfinished run in {folder} is not resumed: {why}. This is a new run")
 
 
-def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:
+def differences(here: dict[str, Any], there: dict[str, Any]) -> str:
     """Returns what two lines differ in, in words; nothing where they are the same."""
     names = [name for name in {**here, **there} if here.get(name) != there.get(name)]
     return ", ".join(f"{name} {there.get(name)!r} there, {here.get(name)!r} here" for name in names)
@@ -119,7 +119,7 @@ def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:
 
 def _agree(workers: Workers, own: dict[str, Any], chiefs: dict[str, Any]) -> None:
     """Refuses workers of different settings or data, on every one of them."""
-    differ = _differences(own, chiefs)
+    differ = differences(own, chiefs)
     if not workers.sum([bool(differ)])[0]:
         return
     if differ:

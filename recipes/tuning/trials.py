@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 #: The id of the training with the settings that a search starts from, beside the trials.
@@ -19,6 +20,7 @@ class TrialResult:
     changed: dict[str, Any] = field(default_factory=dict)  # settings that differ from those the search starts from
     figures: tuple[float, ...] = ()  # the objective after each epoch, from the first on
     figure: float | None = None  # that counts: of the last epoch, or of the best where early stopping restores it
+    before: int = 0  # epochs of these that were trained as the trial that this one continues
     cut: str = ""  # why it was ended before its epochs were through: "budget", "pruned"; "": it was not
     seconds: float = 0.0  # of training; of one that was promoted, since then
     error: str = ""  # why it has failed
@@ -27,6 +29,19 @@ class TrialResult:
     def epochs(self) -> int:
         """How many it was trained for."""
         return len(self.figures)
+
+
+class Best(tuple):
+    """The best settings of a search and their figure: `config, figure = tune()`; `objective` and `folder` besides."""
+
+    objective: str  # which figure: "val_accuracy"
+    folder: Path  # of the search
+
+    def __new__(cls, config: Any, figure: float, objective: str, folder: Path) -> Best:
+        """Returns the pair."""
+        pair = super().__new__(cls, (config, figure))
+        pair.objective, pair.folder = objective, folder
+        return pair
 
 
 @dataclass(frozen=True)

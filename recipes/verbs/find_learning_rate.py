@@ -25,7 +25,8 @@ from recipes.runs.atomic_files import save_picture, write_atomically
 from recipes.runs.rate_picture import draw_rates
 from recipes.runs.run_folder import command_name, new_folder, recipe_name
 from recipes.settings import with_changes
-from recipes.verbs.fit import caller_random_state, follow_stand_in, run_epochs
+from recipes.verbs.fit import caller_random_state, follow_stand_in
+from recipes.verbs.training_loop import run_epochs
 from recipes.verbs.training_settings import apply_training_settings, optimizers_of
 
 if TYPE_CHECKING:

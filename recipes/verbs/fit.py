@@ -6,35 +6,34 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from recipes.data.splits import DataInfo, Sizes, Splits, few_steps_note
 from recipes.devices.environment import environment
-from recipes.devices.keras_fixes import build_all, has_rate_schedule, workers_can_fit
+from recipes.devices.keras_fixes import has_rate_schedule
 from recipes.devices.precision import choose_precision, deterministic_ops
 from recipes.devices.strategies import describe_strategy, training_scope
 from recipes.devices.workers import Workers, lost_workers_explained
-from recipes.errors import ConfigError, DataError, NotFiniteError, printable
+from recipes.errors import ConfigError, NotFiniteError, printable
 from recipes.errors.hardware_errors import clear_errors
 from recipes.runs.atomic_files import write_atomically
-from recipes.runs.checkpoint_callback import CheckpointCallback, ClearPartialEpoch, signals_to
+from recipes.runs.checkpoint_callback import signals_to
 from recipes.runs.exhibits import Report
 from recipes.runs.finish import finish_run, keep_interrupted
 from recipes.runs.open_run import open_run
-from recipes.runs.progress import Progress, StopOnNaN, numbers
-from recipes.runs.report import HistoryFile
+from recipes.runs.progress import Progress
 from recipes.runs.run_folder import Run, locked_folder
 from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
 from recipes.verbs.resume import unfinished_run
-from recipes.verbs.training_settings import apply_training_settings, averaged_weights, early_stopping, in_order
+from recipes.verbs.training_loop import Board, TrainingLoop
+from recipes.verbs.training_settings import apply_training_settings
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -189,46 +188,29 @@ def _train(
     where: dict[str, Any],
 ) -> keras.Model:
     """Trains from the run's last checkpoint, or the beginning, to its end."""
-    if splits.train is not None:
-        build_all(model, splits.train.element_spec)
-    elif workers.count > 1:
-        raise ConfigError(f"{run.recipe} makes its own data as it trains, on one machine; expected strategy='single'")
-    else:
-        model.optimizer.build(model.trainable_variables)
-        callbacks = [EpochMeans(), *callbacks]
-    averaged, stopping = averaged_weights(run.config), early_stopping(run.config, objective)
-    judges = [callback for callback in (averaged, stopping) if callback]
-    history, curves = keras.callbacks.History(), HistoryFile(run.folder / "history.csv", run.writes)
-    steps = splits.steps_per_epoch if splits.can_be_resumed else None
-    saving = CheckpointCallback(
-        run.folder / "checkpoints", [*callbacks, history, curves, *judges], steps or 1, run.config, workers
-    )
+    loop = TrainingLoop(model, splits, run.folder, run.config, callbacks, objective, workers)
     if run.resumes:
-        saving.read()
-    position = (saving.epoch, saving.step)
-    progress = Progress(position, saving.seconds_before)
-    last = [history, curves]
+        loop.saving.read()
+    progress = Progress(loop.position, loop.saving.seconds_before)
+    shown: list[keras.callbacks.Callback] = []
     if run.writes:
-        _announce(run, where, position)
+        _announce(run, where, loop.position)
         if note := few_steps_note(splits, run.config.batch_size):
             print(note, flush=True)
-        last += [Board(str(run.folder / "tensorboard"), write_graph=False), progress]
+        shown = [Board(str(run.folder / "tensorboard"), write_graph=False), progress]
     else:
         print(f"worker {workers.index} of {workers.count} trains along; the chief reports", flush=True)
-    with signals_to(saving):
+    with signals_to(loop.saving):
         try:
-            epochs = saving.epoch if saving.stopped else run.config.epochs
-            every = in_order([*callbacks, *last], averaged, stopping)
-            everyone = [ClearPartialEpoch(saving), StopOnNaN(position), *every, *([saving] if steps else [])]
-            data = _share(splits, workers, model.distribute_strategy, saving.first_step)
-            run_epochs(model, replace(splits, train=data), epochs, everyone, position)
-            return finish_run(model, splits, run, curves, stopping, saving.seconds_in_all, workers, reports, figures)
+            loop.run(run.config.epochs, shown)
+            seconds = loop.saving.seconds_in_all
+            return finish_run(model, splits, run, loop.curves, loop.stopping, seconds, workers, reports, figures)
         except KeyboardInterrupt:
             progress.close()
-            if averaged:
-                averaged.put()
+            if loop.averaged:
+                loop.averaged.put()
             if run.writes and not run.metrics:  # else it was pressed when all was done but the last words
-                keep_interrupted(model, splits, run, steps is not None)
+                keep_interrupted(model, splits, run, loop.can_be_resumed)
             raise
         except NotFiniteError as error:  # a run that is resumed from the checkpoint would end there again
             if run.writes:
@@ -237,135 +219,6 @@ def _train(
             raise
         finally:
             progress.close()
-
-
-def run_epochs(
-    model: keras.Model,
-    splits: Splits,
-    epochs: int,
-    callbacks: list[keras.callbacks.Callback],
-    position: tuple[int, int] = (0, 0),
-) -> keras.callbacks.History:
-    """Returns the curves of `Model.fit` on the training split, validated after each epoch, in silence.
-
-    Args:
-        model: Compiled.
-        splits: The data; with a `train_step`, that trains in place of `Model.fit`.
-        epochs: In all.
-        callbacks: Keras callbacks.
-        position: (epochs, steps of the next) that an earlier part of the run has done; `splits.train` starts there.
-    """
-    if splits.train_step:
-        return run_own_loop(model, splits, epochs, callbacks, position)
-    with workers_can_fit(model.distribute_strategy):
-        return model.fit(
-            splits.train,
-            epochs=epochs,
-            initial_epoch=position[0],
-            steps_per_epoch=splits.steps_per_epoch,
-            validation_data=splits.validation,
-            callbacks=callbacks,
-            verbose=0,
-            shuffle=False,  # the split is shuffled already, and Keras warns about True
-        )
-
-
-def run_own_loop(
-    model: keras.Model,
-    splits: Splits,
-    epochs: int,
-    callbacks: list[keras.callbacks.Callback],
-    position: tuple[int, int] = (0, 0),
-) -> keras.callbacks.History:
-    """Returns the curves of a recipe that makes its own data: `splits.train_step` in place of `Model.fit`.
-
-    Callbacks see what they see of `Model.fit`: batches, epochs, and the means of an epoch's logs, with the figures of
-    the validation split where there is one.
-
-    Args:
-        model: Compiled.
-        splits: With a `train_step`, (model, step) -> logs, and `steps_per_epoch`.
-        epochs: Of `steps_per_epoch` steps each.
-        callbacks: Keras callbacks; an `EpochMeans` that a checkpoint holds may be among them.
-        position: (epochs, steps of the next) that an earlier part of the run has done.
-    """
-    steps = splits.steps_per_epoch
-    means = next((callback for callback in callbacks if isinstance(callback, EpochMeans)), None)
-    if means is None:
-        means = EpochMeans()
-        callbacks = [means, *callbacks]
-    assert splits.train_step is not None
-    if steps is None:
-        raise DataError("Splits with a train_step need steps_per_epoch, which says where an epoch ends")
-    every = keras.callbacks.CallbackList(
-        callbacks, add_history=True, model=model, epochs=epochs, steps=steps, verbose=0
-    )
-    model.stop_training = False
-    every.on_train_begin()
-    first_epoch, first_step = position
-    for epoch in range(first_epoch, epochs):
-        every.on_epoch_begin(epoch)
-        for number, step in enumerate(range(first_step if epoch == first_epoch else 0, steps)):
-            every.on_train_batch_begin(number)
-            logs = {name: float(value) for name, value in splits.train_step(model, epoch * steps + step).items()}
-            every.on_train_batch_end(number, logs)
-            if model.stop_training:
-                break
-        logs = means.result()
-        if splits.validation is not None:
-            figures = model.evaluate(splits.validation, return_dict=True, verbose=0, callbacks=every)
-            logs |= {f"val_{name}": float(value) for name, value in figures.items()}
-        every.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
-    every.on_train_end()
-    return model.history
-
-
-class Board(keras.callbacks.TensorBoard):
-    """Keras' own, of the numbers alone: a user's callback may log texts and arrays, too."""
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
-        super().on_epoch_end(epoch, numbers(logs))
-
-
-class EpochMeans(keras.callbacks.Callback):
-    """Means of an epoch's logs. Its attributes are part of a checkpoint, so a resumed epoch has the same means."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sums: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: D102
-        self.sums, self.counts = {}, {}
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: D102
-        for name, value in (logs or {}).items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def result(self) -> dict[str, float]:
-        """Returns the mean of each name that was logged in the epoch so far."""
-        return {name: total / self.counts[name] for name, total in self.sums.items()}
-
-
-def _share(splits: Splits, workers: Workers, strategy: tf.distribute.Strategy, first_step: int) -> Any:
-    """Returns the training data from a step on; on several workers, the part of each batch that is this one's."""
-    train_from = splits.train_from
-    if train_from is None or splits.train is None:
-        return splits.train  # a user's own: one worker, or shared out by TensorFlow
-    if workers.count == 1:
-        return train_from(first_step, 0, 1)
-    replicas = strategy.num_replicas_in_sync // workers.count
-
-    def mine(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        data = train_from(first_step, context.input_pipeline_id, context.num_input_pipelines)
-        if replicas == 1:
-            return data
-        return data.rebatch(data.element_spec[0].shape[0] // replicas, drop_remainder=True)
-
-    return strategy.distribute_datasets_from_function(mine)
 
 
 def _announce(run: Run, where: dict[str, Any], position: tuple[int, int]) -> None:

@@ -232,24 +232,43 @@ class Recipe:
         data: Any = None,
         *,
         trials: int = 20,
+        tuner: str = "bayesian",
+        workers: int = 1,
+        objective: tuple[str, str] | None = None,
         runs: str | Path = "runs",
+        resume: bool | str | Path = True,
         **changes: Any,
     ) -> tuple[Any, float]:
         """Returns (config, its figure on validation data) of the best trial of `search_space`: `fit(best)` trains it.
+
+        The settings that it starts from are trained, too, and win where no trial is better. Each trial is trained in a
+        process of its own; one that fails, or whose loss becomes NaN, never wins. docs/tuning.md says more.
 
         Args:
             config: What the trials start from; None: the recipe's defaults, `Config()`.
             data: Your own data; see the recipe's `load_data`.
             trials: How many settings to try.
+            tuner: Who proposes them: "bayesian" (a Gaussian process), "random", "hyperband" (many settings for a few
+                epochs, and the better ones for more) or "optuna" (TPE, and trials that lag behind end early), all of
+                Keras Tuner but the last, which needs Optuna.
+            workers: How many trials are trained at a time, each on its share of the processors or GPUs.
+            objective: The figure that tells a better trial, as training logs it, and "max" or "min"; None: the
+                recipe's own.
             runs: The search is kept in `<runs>/<recipe>/tune-<id>`, with the best config in best.json.
+            resume: Whether to continue the unfinished search of the same settings, data and space, where there is one,
+                inside its trials too; or the id or folder of a search.
             **changes: Settings to change by name: `tune(trials=5, epochs=3)`.
 
         Raises:
-            TrainingError: If every trial failed.
+            ConfigError: An unknown tuner, an objective that training does not log, trials or workers below 1.
+            DataError: No validation data is held out.
+            RunError: `resume` names a search with other settings, data or another space.
+            TrainingError: If every trial failed; names the first failure.
         """
         from recipes.verbs.tune import tune_recipe
 
-        return tune_recipe(self, self.config(config, changes), data, trials, runs)
+        config = self.config(config, changes)
+        return tune_recipe(self, config, data, trials, tuner, workers, objective, runs, resume)
 
     def export(
         self,

@@ -2,170 +2,317 @@
 
 from __future__ import annotations
 
-import csv
-import math
+import hashlib
+import json
+import queue
 import shlex
-from collections.abc import Callable
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from recipes.data.splits import DataInfo
-from recipes.devices.precision import choose_precision
-from recipes.devices.strategies import training_scope
 from recipes.devices.workers import refuse_several_machines
-from recipes.errors import DataError, RecipeError, TrainingError
+from recipes.errors import ConfigError, DataError, RunError, TrainingError, printable
 from recipes.errors.hardware_errors import clear_errors
-from recipes.runs.atomic_files import write_atomically, write_json
-from recipes.runs.progress import StopOnNaN
-from recipes.runs.run_folder import command_name, new_folder, recipe_name
+from recipes.runs.open_run import identity_of
+from recipes.runs.run_folder import command_name, recipe_name
+from recipes.runs.run_list import find_run
+from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import with_changes
-from recipes.verbs.fit import follow_stand_in, run_epochs
-from recipes.verbs.training_settings import apply_training_settings, averaged_weights, early_stopping, in_order
+from recipes.tuning.hparams_board import write_hparams
+from recipes.tuning.oracles import check_tuner, make_oracle
+from recipes.tuning.report import write_search_report
+from recipes.tuning.search_folder import mark_ended, open_search, write_best, write_trials
+from recipes.tuning.table import Table, shown_settings
+from recipes.tuning.trials import START, Best, SearchResult, TrialResult, best_of
+from recipes.tuning.workers import (
+    IDENTITY,
+    SEARCH,
+    Address,
+    OracleServer,
+    find_chief,
+    lost_chief_explained,
+    remote_oracle,
+    work,
+)
+from recipes.verbs.trainers import Trainer, open_trainer
+from recipes.verbs.trial import Search, TrialJob
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
 
 
-def tune_recipe(recipe: Recipe, config: Any, data: Any, trials: int, runs: str | Path) -> tuple[Any, float]:
-    """Returns (config, figure) of the best trial; also in `<runs>/<recipe>/tune-<id>/best.json`. See `Recipe.tune`.
+def tune_recipe(
+    recipe: Recipe,
+    config: Any,
+    data: Any,
+    trials: int,
+    tuner: str,
+    workers: int,
+    objective: tuple[str, str] | None,
+    runs: str | Path,
+    resume: bool | str | Path,
+) -> Best:
+    """Returns (config, figure) of the best trial; also in `<runs>/<recipe>/tune-<id>/best.json`. See `Recipe.tune`."""
+    _check(trials, workers, objective)
+    check_tuner(tuner)
+    refuse_several_machines("tune", config.strategy, ", and give each machine Keras Tuner's variables (docs/tuning.md)")
+    address = find_chief()
+    again = "the search is saved; run the same command again to continue it"
+    named = resume if isinstance(resume, bool) else find_run(resume, runs, recipe_name(config))
+    with ended_by_sigterm("nothing is searched yet; run the same command again") as reason, ExitStack() as stack:
+        trainer, info, has_validation = stack.enter_context(open_trainer(recipe, config, data, workers))
+        goal = tuple(objective) if objective else recipe.objective_on(info)
+        if not has_validation and goal[0].startswith("val_"):
+            raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
+        if info.stand_in_for:  # found out once, not in every trial
+            config = with_changes(config, dataset=info.name)
+        search = _Search(recipe, config, data, info, goal, tuner, trials, trainer, Path(runs) / recipe_name(config))
+        reason[0] = again
+        try:
+            if address and not address.is_chief:
+                return search.help(address)
+            return search.run(named, address)
+        except KeyboardInterrupt:
+            print(f"\ninterrupted: {again}", flush=True)
+            raise
 
-    Keras Tuner's Bayesian optimisation proposes the trials. A trial that fails or whose loss becomes NaN never wins;
-    trials.csv lists them all. best.json is written anew after each better trial, so a search that is interrupted keeps
-    its best trial.
 
-    Raises:
-        TrainingError: If every trial failed; names the first failure.
-        DataError: If no validation data is held out.
-    """
-    if not isinstance(trials, int) or isinstance(trials, bool) or trials < 1:
-        raise TrainingError(f"trials={trials!r}; expected a whole number, 1 or more")
-    refuse_several_machines("tune", config.strategy, ", and start one search")
-    splits = recipe.load_data(config, data)
-    info = splits.info
-    objective, _ = recipe.objective_on(info)
-    if splits.validation is None and objective.startswith("val_"):
-        raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
-    if info.stand_in_for:  # found out once, not in every trial
-        config = with_changes(config, dataset=info.name)
-    folder = new_folder(Path(runs) / recipe_name(config), prefix="tune-")
-    print(f"tuning {recipe_name(config)} on {info}: {trials} trials by {objective}, in {folder}")
-    search = _Search(recipe, config, data, info, folder, trials)
-    with clear_errors(config.batch_size, folder), FileLock(folder / ".lock"):  # a search that runs is not deleted
-        _tuner_class()(search, trials).search(verbose=0)
-    if search.best is None:
-        raise TrainingError(
-            f"all {len(search.failures)} trials failed, the first with: {search.failures[0]}. "
-            f"See {folder / 'trials.csv'}"
+def _check(trials: int, workers: int, objective: Any) -> None:
+    """Refuses numbers below 1, and an objective that is no name with its direction."""
+    for name, value in {"trials": trials, "workers": workers}.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"{name}={value!r}; expected a whole number, 1 or more")
+    is_pair = isinstance(objective, (tuple, list)) and len(objective) == 2
+    if objective is not None and not (is_pair and isinstance(objective[0], str) and objective[1] in ("max", "min")):
+        raise ConfigError(
+            f"objective={objective!r}; expected the name of a figure and its direction, as ('val_loss', 'min')"
         )
-    figure, best = search.best
-    print(f"best {objective} {figure:.4f}: {search.changed(best)}")
-    own = ["--data", str(data)] if isinstance(data, (str, Path)) else []
-    print(f"next: {shlex.join(['recipes', 'fit', command_name(config), '--config', str(folder / 'best.json'), *own])}")
-    return search.on_wanted_data(best), figure
 
 
 class _Search:
-    """The trials of one search, and the best of them."""
+    """A search on this machine: its own, or its part of one whose chief is elsewhere."""
 
-    def __init__(self, recipe: Recipe, config: Any, data: Any, info: DataInfo, folder: Path, trials: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        config: Any,
+        data: Any,
+        info: DataInfo,
+        objective: tuple[str, str],
+        tuner: str,
+        trials: int,
+        trainer: Trainer,
+        parent: Path,
+    ) -> None:
         self.recipe, self.config, self.data, self.info = recipe, config, data, info
-        self.folder, self.trials = folder, trials
-        self.objective, self.direction = recipe.objective_on(info)
-        self.best: tuple[float, Any] | None = None
-        self.failures: list[str] = []
-        self.rows: list[dict[str, Any]] = []
-
-    def run(self, trial_id: str, hyperparameters: Any) -> float:
-        """Trains one trial and returns its figure; raises what went wrong."""
-        keras.backend.clear_session()  # otherwise memory grows from trial to trial
-        error, figure, config = "", math.nan, self.config
-        try:
-            config = self.recipe.search_space(hyperparameters, self.config)
-            figure = self._figure(config)
-        except RecipeError as failure:
-            error = str(failure)
-        except Exception as failure:  # whatever a bad combination of settings makes Keras or TensorFlow raise
-            error = f"{type(failure).__name__}: {(str(failure).splitlines() or [''])[0]}"
-        self._record(trial_id, hyperparameters.values, config, figure, error)
-        if error:
-            raise TrainingError(error)
-        return figure
-
-    def _figure(self, config: Any) -> float:
-        splits = self.recipe.load_data(config, self.data)
-        config = follow_stand_in(config, splits.info)
-        keras.utils.set_random_seed(config.seed)
-        with training_scope(config):
-            keras.config.set_dtype_policy(choose_precision(config.precision).policy)
-            model = self.recipe.build(config, splits.info.sizes(self.recipe.sizes))
-            apply_training_settings(model, config, splits, (self.objective, self.direction))
-        averaged, stopping = averaged_weights(config), early_stopping(config, (self.objective, self.direction))
-        history = run_epochs(model, splits, config.epochs, in_order([StopOnNaN()], averaged, stopping)).history
-        if self.objective not in history:
-            raise TrainingError(f"unknown objective {self.objective!r}; expected one of {', '.join(history)}")
-        figure = float(history[self.objective][stopping.epoch - 1 if stopping else -1])
-        if not math.isfinite(figure):
-            raise TrainingError(f"{self.objective} is {figure}")
-        return figure
-
-    def _record(self, trial_id: str, values: dict, config: Any, figure: float, error: str) -> None:
-        better = not error and (
-            self.best is None or (figure > self.best[0] if self.direction == "max" else figure < self.best[0])
+        self.objective, self.tuner, self.trials, self.trainer, self.parent = objective, tuner, trials, trainer, parent
+        self.oracle = make_oracle(
+            tuner, objective, trials, config.seed, config.epochs, lambda hp: recipe.search_space(hp, config)
         )
-        if better:
-            self.best = figure, config
-            best = {"objective": self.objective, "figure": figure, "trial": trial_id, "data": self.info.to_json()}
-            write_json(self.folder / "best.json", {**best, "config": asdict(self.on_wanted_data(config))})
-        if error:
-            self.failures.append(error)
-        self.rows.append({"trial": trial_id, self.objective: figure, **values, "error": error})
-        write_atomically(self.folder / "trials.csv", self._write_rows)
-        result = f"failed: {error}" if error else f"{self.objective} {figure:.4f}"
-        print(f"trial {len(self.rows)}/{self.trials}  {result}  {self.changed(config)}", flush=True)
+        self.space = self.oracle.get_space().get_config()["space"]
+        identity = {**identity_of(config, info), "tuner": tuner, "objective": list(objective), "space": self.space}
+        if tuner == "hyperband":  # its brackets follow from it
+            identity["trials"] = trials
+        self.identity = json.loads(json.dumps(identity))
+        self.digest = _digest({**self.identity, "trials": trials})
+        self.trained: list[Path] = []  # folders of the trials that this machine has trained
 
-    def _write_rows(self, path: Path) -> None:
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self.rows)
+    def run(self, resume: bool | Path, address: Address | None) -> Best:
+        """Searches, and writes what comes of it; returns (config, figure) of the best trial."""
+        self.folder, continued = open_search(self.parent, self.identity, self.trials, resume)
+        began = time.monotonic()
+        with clear_errors(self.config.batch_size, self.folder), _locked(self.folder):
+            self.oracle.begin(self.folder, self.config.early_stopping is not None, self._ended)
+            done = [self.oracle.result(name) for name in self.oracle.ended]
+            planned = self.oracle.planned_epochs(self.config.epochs)
+            self.table = Table(self.objective, self.trials, planned, done)
+            self._announce(continued)
+            marks = {SEARCH: self.folder.name, IDENTITY: self.digest}
+            with OracleServer(self.oracle, address, marks) if address else ExitStack():
+                self._work(self.oracle, "chief" if address else "worker", address)
+            return self._finish(time.monotonic() - began)
 
-    def on_wanted_data(self, config: Any) -> Any:
+    def help(self, address: Address) -> Best:
+        """Trains trials for a chief that is elsewhere, until there are no more; returns the best that it knows."""
+        where = f"{address.host}:{address.port}"
+        print(printable(f"{address.name} trains for the chief at {where}, on {self.info}"), flush=True)
+        with lost_chief_explained(address):
+            oracle = remote_oracle(self.objective)
+            self._work(oracle, address.name, address)
+            [best] = oracle.get_best_trials(1) or [None]
+        for folder in self.trained:
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        if best is None or best.score is None:
+            raise TrainingError("no trial of the search has succeeded yet; see the chief's table")
+        config = self._wanted(self.recipe.search_space(best.hyperparameters, self.config))
+        return Best(config, best.score, self.objective[0], self.trained[-1].parent.parent)
+
+    def _announce(self, continued: bool) -> None:
+        at_a_time = f", {self.trainer.workers} at a time" * (self.trainer.workers > 1)
+        name, direction = self.objective
+        print(printable(f"tuning {recipe_name(self.config)} on {self.info}"))
+        print(f"{self.trials} settings by {self.tuner}{at_a_time}; objective: {name} ({direction})")
+        print(f"search folder: {self.folder}")
+        if continued:
+            done = len(self.oracle.ended)
+            print(f"continuing the search there, after {done} trials (resume=False, --no-resume, starts over)")
+        self.table.header()
+
+    def _work(self, oracle: Any, name: str, address: Address | None) -> None:
+        """Has this machine's workers train until there are no more trials."""
+        over, failures = threading.Event(), queue.Queue[BaseException]()
+
+        def one(worker: int) -> None:
+            with lost_chief_explained(address):
+                work(oracle, f"{name}-{worker}", lambda trial, tell: self._train(trial, tell, worker), over.is_set)
+
+        def in_thread(worker: int) -> None:
+            try:
+                one(worker)
+            except BaseException as failure:  # raised again in the main thread
+                failures.put(failure)
+
+        if self.trainer.workers == 1:
+            return one(0)
+        threads = [threading.Thread(target=in_thread, args=[n], daemon=True) for n in range(self.trainer.workers)]
+        try:
+            for thread in threads:
+                thread.start()
+            while any(thread.is_alive() for thread in threads) and failures.empty():
+                threads[0].join(0.2) if threads[0].is_alive() else time.sleep(0.2)
+            if not failures.empty():
+                raise failures.get()
+        finally:
+            over.set()
+            self.trainer.close()
+
+    def _train(self, trial: Any, tell: Callable[[Any], bool], worker: int) -> dict[str, Any]:
+        values = trial.hyperparameters.values
+        if values.get(IDENTITY, self.digest) != self.digest:
+            raise RunError(
+                "the chief searches with other settings, data, tuner or number of trials than this worker; start all "
+                "with the same command"
+            )
+        folder = self.parent / values.get(SEARCH, "") if SEARCH in values else self.folder
+        job = TrialJob(
+            trial.trial_id,
+            {} if trial.trial_id == START else trial.hyperparameters.get_config(),
+            values.get("tuner/epochs"),
+            values.get("tuner/trial_id", ""),
+        )
+        self.trained.append(folder / "trials" / job.id)
+        search = Search(asdict(self.config), self.data, self.objective, folder / "trials")
+        return self.trainer.train(search, job, worker, tell)
+
+    # ------------------------------------------------------------ what comes of it
+
+    def _ended(self, trial: TrialResult) -> None:
+        """Writes and prints what a trial has come to."""
+        start, results = self._results()
+        write_trials(self.folder / "trials.csv", self.objective[0], [*start, *results])
+        best = best_of([*start, *results], self.direction)
+        if best and best.id == trial.id:
+            about = self.info.to_json()
+            write_best(self.folder / "best.json", best, self.objective, about, self._wanted(self._config_of(best)))
+        write_hparams(self.folder, trial, self.objective[0])
+        if trial.cut != "budget":  # which may be promoted, and goes on from there
+            shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
+        self.table.row(trial)
+
+    def _results(self) -> tuple[list[TrialResult], list[TrialResult]]:
+        """Returns (START or nothing, the trials that have ended)."""
+        start = [self.oracle.result(START)] if START in self.oracle.ended else []
+        return start, self.oracle.results()
+
+    def _finish(self, seconds: float) -> Best:
+        """Writes the report; returns (config, figure) of the best."""
+        start, results = self._results()
+        failed = [trial for trial in results if trial.error]
+        if len(failed) == len(results):
+            first = failed[0].error if failed else "no trial at all: the space is empty"
+            raise TrainingError(
+                f"all {len(results)} trials failed, the first with: {first}. See {self.folder / 'trials.csv'}"
+            )
+        best = best_of([*start, *results], self.direction)
+        assert best is not None
+        assert best.figure is not None
+        config = self._wanted(self._config_of(best))
+        path = self.folder / "best.json"
+        defaults = self.recipe.config_class()
+        changes = {f.name: getattr(config, f.name) for f in fields(config)}
+        changes = {name: value for name, value in changes.items() if value != getattr(defaults, name)}
+        own = ["--data", str(self.data)] if isinstance(self.data, (str, Path)) else []
+        command = shlex.join(["recipes", "fit", command_name(config), "--config", str(path), *own])
+        result = SearchResult(
+            recipe=recipe_name(config),
+            command=command_name(config),
+            tuner=self.tuner,
+            objective=self.objective[0],
+            direction=self.direction,
+            data=str(self.info),
+            stand_in_for=self.info.stand_in_for,
+            trials=tuple(results),
+            start=start[0] if start else None,
+            space=self.oracle.get_space().space,
+            best=best,
+            fit_line=f"fit({', '.join(f'{name}={value!r}' for name, value in changes.items())})",
+            fit_command=command,
+            seconds=seconds,
+            workers=self.trainer.workers,
+        )
+        write_search_report(self.folder, result, [])
+        mark_ended(self.folder, self.trials)
+        for trial in results:
+            shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
+        print(printable(summary(result)))
+        print(f"report: {self.folder / 'report.md'}")
+        print(f"next: {command}", flush=True)
+        return Best(config, best.figure, self.objective[0], self.folder)
+
+    @property
+    def direction(self) -> str:
+        """Which figures are better: "max" or "min"."""
+        return self.objective[1]
+
+    def _config_of(self, trial: TrialResult) -> Any:
+        return with_changes(self.config, **trial.changed)
+
+    def _wanted(self, config: Any) -> Any:
         """Returns a trial's config for the data that was asked for, where the stand-in was searched on."""
         return with_changes(config, dataset=self.info.stand_in_for) if self.info.stand_in_for else config
 
-    def changed(self, config: Any) -> str:
-        """Returns the settings of a trial that differ from the start's."""
-        differ = (f.name for f in fields(config) if getattr(config, f.name) != getattr(self.config, f.name))
-        return "  ".join(f"{name}={getattr(config, name)!r}" for name in differ) or "the settings it started from"
+
+def summary(search: SearchResult) -> str:
+    """Returns in a sentence what a search has come to, and whether that is better than what it started from."""
+    best, start = search.best, search.start
+    tried = f"best {search.objective} {best.figure:.4f}: {shown_settings(best.changed)}"
+    if start is None or start.figure is None:
+        return f"{tried}; the settings it started from were not trained"
+    if best.id == START:
+        return f"no trial is better than the settings it started from: {search.objective} {start.figure:.4f}"
+    return f"{tried}. The settings it started from: {start.figure:.4f}"
 
 
-def _tuner_class() -> Callable[[_Search, int], Any]:
-    """Returns the tuner's class; Keras Tuner takes seconds to import, so only a search does."""
-    import keras_tuner
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a search's folder, so that it is neither deleted nor searched in by another process."""
+    try:
+        with FileLock(folder / ".lock", blocking=False):
+            yield
+    except Timeout:
+        raise RunError(
+            f"another process is searching in {folder}, with the same settings and data; wait for it, or pass "
+            "resume=False (--no-resume) to start another search beside it"
+        ) from None
 
-    class Tuner(keras_tuner.BayesianOptimization):
-        def __init__(self, search: _Search, trials: int) -> None:
-            self.recipe_search = search
-            super().__init__(
-                objective=keras_tuner.Objective(search.objective, search.direction),
-                max_trials=trials,
-                seed=search.config.seed + 1,  # Keras Tuner takes 0 for none
-                # Keras Tuner gives up after three failures in a row; a few bad corners should not end a search.
-                max_consecutive_failed_trials=trials + 1,
-                directory=str(search.folder),
-                project_name="keras_tuner",
-                overwrite=True,
-            )
 
-        def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
-            try:
-                return {self.recipe_search.objective: self.recipe_search.run(trial.trial_id, trial.hyperparameters)}
-            except TrainingError as error:  # recorded and shown by then; Keras Tuner marks the trial as failed
-                raise keras_tuner.errors.FailedTrialError(str(error)) from error
-
-    return Tuner
+def _digest(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,2 @@
+def write_hparams(folder, trial, objective):
+    pass
