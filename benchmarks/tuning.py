@@ -154,7 +154,7 @@ def main() -> None:
         return
     from machine import environment, rates
 
-    searched, trials = (QUICK, 5) if options.quick else (SEARCHED, TRIALS)
+    searched, trials = (QUICK, 3) if options.quick else (SEARCHED, TRIALS)
     result = {
         "command": "python benchmarks/tuning.py",
         "date": time.strftime("%Y-%m-%d"),

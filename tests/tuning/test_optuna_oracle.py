@@ -4,10 +4,11 @@ import statistics
 import sys
 
 import keras_tuner
+import optuna
 import pytest
 
 from recipes.errors import ConfigError
-from recipes.tuning.optuna_oracle import OptunaOracle
+from recipes.tuning.optuna_oracle import OptunaOracle, _axis
 
 
 def all_kinds():
@@ -102,6 +103,16 @@ def test_every_value_is_in_its_range_and_on_its_step(make):
     assert {type(layers) for layers in drawn["layers"] | drawn["batch"] | drawn["width"]} == {int}
 
 
+@pytest.mark.parametrize("name", ["width", "rate", "momentum", "share"])
+def test_both_ends_of_a_range_without_steps_are_inside(name):
+    [hp] = [hp for hp in all_kinds().space if hp.name == name]
+    distribution, value, place = _axis(hp)
+    least, most = value(distribution.low), value(distribution.high)
+    assert hp.min_value <= least < most <= hp.max_value
+    assert (least, most) == pytest.approx((hp.min_value, hp.max_value))
+    assert distribution.low <= place(hp.min_value) < place(hp.max_value) <= distribution.high
+
+
 def test_a_conditional_hyperparameter_has_a_value_where_its_condition_holds(make):
     proposed = run(make(all_kinds(), 30), by_rate)
     assert {values["activation"] == "gelu" for values in proposed} == {True, False}
@@ -111,10 +122,12 @@ def test_a_conditional_hyperparameter_has_a_value_where_its_condition_holds(make
 def test_trials_that_run_at_once_differ_and_a_discrete_space_is_tried_whole(make):
     hp = keras_tuner.HyperParameters()
     hp.Choice("a", ["p", "q", "r"])
-    hp.Int("b", 1, 2)
+    with hp.conditional_scope("a", ["p", "q"]):
+        hp.Int("b", 1, 2)
     oracle = make(hp)
-    trials = [oracle.create_trial(f"worker-{number}") for number in range(6)]
-    assert len({tuple(trial.hyperparameters.values.items()) for trial in trials}) == 6
+    trials = [oracle.create_trial(f"worker-{number}") for number in range(5)]
+    proposed = {tuple(trial.hyperparameters.values.values()) for trial in trials}
+    assert proposed == {("p", 1), ("p", 2), ("q", 1), ("q", 2), ("r",)}
     assert oracle.create_trial("worker-7").status == "STOPPED"
 
 
@@ -187,7 +200,9 @@ def test_it_comes_nearer_to_the_least_of_a_bowl_than_random_search(make):
 
 
 def test_it_is_quiet(make, capfd, recwarn):
+    before = optuna.logging.get_verbosity()
     run(make(all_kinds(), 8), by_rate)
+    assert optuna.logging.get_verbosity() == before  # that of a user's own studies
     assert capfd.readouterr() == ("", "")
     assert not [warning for warning in recwarn if "optuna" in warning.category.__module__]
 
