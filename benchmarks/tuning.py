@@ -29,12 +29,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 RESULT = Path(__file__).parent / "results" / "tuning.json"
 TUNERS = ("random", "bayesian", "hyperband", "optuna")
-TRIALS = 15  # three iterations of Keras Tuner's hyperband with three epochs
-SEARCHED = {
-    "mnist_dense": {"max_examples": 4000, "epochs": 3},
-    "cifar_lecture": {"filters": (16, 32), "max_examples": 2000, "epochs": 3},
+SEARCHED = {  # recipe -> (how many settings to try, what the settings they start from differ in from the recipe's)
+    "mnist_dense": (15, {"max_examples": 4000, "epochs": 3}),
+    "cifar_lecture": (12, {"filters": (16, 32), "max_examples": 2000, "epochs": 3}),
 }
-QUICK = {"mnist_dense": {"max_examples": 256, "epochs": 3}}
+QUICK = {"mnist_dense": (3, {"max_examples": 256, "epochs": 3})}
 
 
 def by_recipes(recipe, config, tuner: str, trials: int, workers: int, folder: str) -> tuple:
@@ -154,18 +153,18 @@ def main() -> None:
         return
     from machine import environment, rates
 
-    searched, trials = (QUICK, 3) if options.quick else (SEARCHED, TRIALS)
+    searched = QUICK if options.quick else SEARCHED
     result = {
         "command": "python benchmarks/tuning.py",
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"gflops_before": rates(), **environment()},
-        "settings": searched,
+        "trials_and_settings": searched,
         "searches": [],
     }
     print(
         f"{'recipe':14} {'tuner':10} {'':10} {'seconds':>8} {'trials':>7} {'epochs':>7}  validation    test  of one's"
     )
-    for name, changes in searched.items():
+    for name, (trials, changes) in searched.items():
         for tuner in TUNERS:
             alone = 0.0
             for workers in (0, 1, 2) if tuner != "optuna" else (1, 2):
