@@ -43,7 +43,7 @@ from recipes.tuning.workers import (
     work,
 )
 from recipes.verbs.trainers import Trainer, open_trainer
-from recipes.verbs.trial import Search, TrialJob
+from recipes.verbs.trial import Search, TrialJob, UnknownObjectiveError
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -69,7 +69,7 @@ def tune_recipe(
     named = resume if isinstance(resume, bool) else find_run(resume, runs, recipe_name(config))
     with ended_by_sigterm("nothing is searched yet; run the same command again") as reason, ExitStack() as stack:
         trainer, info, has_validation = stack.enter_context(open_trainer(recipe, config, data, workers))
-        goal = tuple(objective) if objective else recipe.objective_on(info)
+        goal = (objective[0], objective[1]) if objective else recipe.objective_on(info)
         if not has_validation and goal[0].startswith("val_"):
             raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
         if info.stand_in_for:  # found out once, not in every trial
@@ -128,6 +128,14 @@ class _Search:
     def run(self, resume: bool | Path, address: Address | None) -> Best:
         """Searches, and writes what comes of it; returns (config, figure) of the best trial."""
         self.folder, continued = open_search(self.parent, self.identity, self.trials, resume)
+        try:
+            return self._run(continued, address)
+        except UnknownObjectiveError:
+            if not continued:  # nothing can come of it
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _run(self, continued: bool, address: Address | None) -> Best:
         began = time.monotonic()
         with clear_errors(self.config.batch_size, self.folder), _locked(self.folder):
             self.oracle.begin(self.folder, self.config.early_stopping is not None, self._ended)
