@@ -14,10 +14,10 @@ from matplotlib.ticker import MaxNLocator
 from recipes.runs.figure_text import shortened, wrapped
 from recipes.tuning.importance import fences, figure_of
 from recipes.tuning.ranges import as_text
+from recipes.tuning.table import STARTED_FROM
 from recipes.tuning.trials import START, SearchResult, TrialResult
 
 BEST = "C3"
-STARTED_FROM = "the settings it started from"
 
 
 def comparable(search: SearchResult) -> list[TrialResult]:

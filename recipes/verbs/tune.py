@@ -28,8 +28,8 @@ from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import with_changes
 from recipes.tuning.hparams_board import write_hparams
 from recipes.tuning.oracles import check_tuner, make_oracle
-from recipes.tuning.report import write_search_report
 from recipes.tuning.search_folder import mark_ended, open_search, write_best, write_trials
+from recipes.tuning.search_report import outcome, write_search_report
 from recipes.tuning.table import Table, shown_settings
 from recipes.tuning.trials import START, Best, SearchResult, TrialResult, best_of
 from recipes.tuning.workers import (
@@ -275,12 +275,14 @@ class _Search:
             fit_command=command,
             seconds=seconds,
             workers=self.trainer.workers,
+            validation_examples=self.info.examples.get("validation", 0),
         )
-        write_search_report(self.folder, result, [])
+        write_search_report(self.folder, result)
         mark_ended(self.folder, self.trials)
         for trial in results:
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
-        print(printable(summary(result)))
+        print(printable(f"best {result.objective} {best.figure:.4f}: {shown_settings(best.changed)}"))
+        print(printable(outcome(result)[0]))
         print(f"report: {self.folder / 'report.md'}")
         print(f"next: {command}", flush=True)
         return Best(config, best.figure, self.objective[0], self.folder)
@@ -296,17 +298,6 @@ class _Search:
     def _wanted(self, config: Any) -> Any:
         """Returns a trial's config for the data that was asked for, where the stand-in was searched on."""
         return with_changes(config, dataset=self.info.stand_in_for) if self.info.stand_in_for else config
-
-
-def summary(search: SearchResult) -> str:
-    """Returns in a sentence what a search has come to, and whether that is better than what it started from."""
-    best, start = search.best, search.start
-    tried = f"best {search.objective} {best.figure:.4f}: {shown_settings(best.changed)}"
-    if start is None or start.figure is None:
-        return f"{tried}; the settings it started from were not trained"
-    if best.id == START:
-        return f"no trial is better than the settings it started from: {search.objective} {start.figure:.4f}"
-    return f"{tried}. The settings it started from: {start.figure:.4f}"
 
 
 @contextmanager

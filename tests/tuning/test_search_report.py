@@ -7,7 +7,7 @@ import pytest
 from tuning.searches import search, trial
 
 from recipes.tuning import pictures, report
-from recipes.tuning.report import outcome, write_search_report
+from recipes.tuning.search_report import outcome, write_search_report
 from recipes.tuning.trials import START, TrialResult
 
 

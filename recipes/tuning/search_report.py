@@ -20,6 +20,7 @@ from recipes.tuning.pictures import (
     draw_trials,
 )
 from recipes.tuning.ranges import as_text, range_in_words
+from recipes.tuning.table import STARTED_FROM
 from recipes.tuning.trial_styles import comparable
 from recipes.tuning.trials import START, SearchResult, TrialResult, best_of
 
@@ -145,7 +146,7 @@ def _trials(search: SearchResult) -> list[str]:
     heads = ["trial", search.objective, "epochs", "time", *names, "ended"]
     rows = [_row(heads), "|" + " --- |" * len(heads)]
     for trial in trials:
-        name = "the settings it started from" if trial.id == START else trial.id
+        name = STARTED_FROM if trial.id == START else trial.id
         ended = f"failed: {shortened(trial.error, 200)}" if trial.error else f"cut: {trial.cut}" if trial.cut else ""
         figure = "" if trial.error or math.isnan(figure_of(trial)) else f"{figure_of(trial):.4f}"
         values = [as_text(trial.values[each]) if each in trial.values else "" for each in names]
