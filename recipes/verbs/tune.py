@@ -136,7 +136,6 @@ class _Search:
             raise
 
     def _run(self, continued: bool, address: Address | None) -> Best:
-        began = time.monotonic()
         with clear_errors(self.config.batch_size, self.folder), _locked(self.folder):
             self.oracle.begin(self.folder, self.config.early_stopping is not None, self._ended)
             done = [self.oracle.result(name) for name in self.oracle.ended]
@@ -146,7 +145,7 @@ class _Search:
             marks = {SEARCH: self.folder.name, IDENTITY: self.digest}
             with OracleServer(self.oracle, address, marks) if address else ExitStack():
                 self._work(self.oracle, "chief" if address else "worker", address)
-            return self._finish(time.monotonic() - began)
+            return self._finish()
 
     def help(self, address: Address) -> Best:
         """Trains trials for a chief that is elsewhere, until there are no more; returns the best that it knows."""
@@ -230,7 +229,7 @@ class _Search:
         if best and best.id == trial.id:
             about = self.info.to_json()
             write_best(self.folder / "best.json", best, self.objective, about, self._wanted(self._config_of(best)))
-        write_hparams(self.folder, trial, self.objective[0])
+        write_hparams(self.folder / "tensorboard" / trial.id, trial, self.objective[0])
         if trial.cut != "budget":  # which may be promoted, and goes on from there
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
         self.table.row(trial)
@@ -240,7 +239,7 @@ class _Search:
         start = [self.oracle.result(START)] if START in self.oracle.ended else []
         return start, self.oracle.results()
 
-    def _finish(self, seconds: float) -> Best:
+    def _finish(self) -> Best:
         """Writes the report; returns (config, figure) of the best."""
         start, results = self._results()
         failed = [trial for trial in results if trial.error]
@@ -273,7 +272,7 @@ class _Search:
             best=best,
             fit_line=f"fit({', '.join(f'{name}={value!r}' for name, value in changes.items())})",
             fit_command=command,
-            seconds=seconds,
+            seconds=self.oracle.seconds,
             workers=self.trainer.workers,
             validation_examples=self.info.examples.get("validation", 0),
         )
