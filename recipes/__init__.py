@@ -9,7 +9,7 @@ Importing this package loads no TensorFlow; a recipe loads it when it is first n
 import importlib
 from types import ModuleType
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 #: Every recipe and what it is, in one line. The key is the name of its file.
 RECIPES = {

@@ -172,11 +172,15 @@ class ClearPartialEpoch(keras.callbacks.Callback):
 
 @contextmanager
 def signals_to(saving: CheckpointCallback) -> Iterator[None]:
-    """Hands SIGTERM and SIGINT to a run, and back afterwards; only a program's main thread can take them."""
+    """Hands SIGTERM and SIGINT to a run, and back afterwards; only a program's main thread can take them.
+
+    A SIGINT that is ignored stays so: of a program in the background, or that another decides for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, saving.on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, *([] if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else [signal.SIGINT])]
+    before = {number: signal.signal(number, saving.on_signal) for number in numbers}
     try:
         if RECEIVED:
             saving.on_signal(signal.SIGTERM)

@@ -30,7 +30,7 @@ class RunSummary:
 
     `state` is "finished", "training now", "unfinished", "interrupted" (by Ctrl-C: its model so far can be read),
     "without its report" (killed as that was written), "failed" (for good) or "damaged: FILE, ..."; of a search
-    "training now", "ended" or "failed".
+    "training now", "unfinished", "finished" or "failed" (all trials), and "ended" where it is older than version 0.6.
     """
 
     id: str
@@ -193,7 +193,7 @@ def _state(folder: Path) -> str:
 
 
 def _is_search(folder: Path) -> bool:
-    files = ("best.json", "trials.csv", "keras_tuner", ".lock")
+    files = ("search.json", "best.json", "trials.csv", ".lock")
     return folder.name.startswith(SEARCH) and any((folder / name).exists() for name in files)
 
 
@@ -203,7 +203,13 @@ def _summary_of_search(folder: Path) -> RunSummary:
     data, figure = best.get("data"), best.get("figure")
     data = data if isinstance(data, dict) else {}
     trials = max(map(len, read_history(folder / "trials.csv").values()), default=0)
-    state = "training now" if is_trained_now(folder) else "failed" if trials and not best else "ended"
+    record = _read(folder / "search.json", damaged)
+    if is_trained_now(folder):
+        state = "training now"
+    elif record is None:
+        state = "failed" if trials and not best else "ended"
+    else:
+        state = "finished" if record.get("ended") else "unfinished"
     return RunSummary(
         id=folder.name,
         recipe=folder.parent.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ class Recorded(keras_tuner.Oracle):
         self.ended: dict[str, dict[str, Any]] = {}  # trial -> what `train_trial` returned, and its seconds
         self.start_trained_by = ""  # a worker
         self.verbose = 0
+        self.began, self.seconds_before = time.monotonic(), 0.0
         if self.path.exists():
             self.reload()
 
@@ -119,12 +121,17 @@ class Recorded(keras_tuner.Oracle):
         """Returns how many epochs all trials and START train together, of `epochs` for one to its end."""
         return epochs * (self.max_trials + 1)
 
+    @property
+    def seconds(self) -> float:
+        """How long the search has taken, before it was continued and since."""
+        return self.seconds_before + time.monotonic() - self.began
+
     # ---------------------------------------------------------------- the file
 
     def save(self) -> None:
         """Writes all in one step."""
         trials = {trial_id: trial.get_state() for trial_id, trial in self.trials.items()}
-        own = {"trials": trials, "figures": self.figures, "ended": self.ended}
+        own = {"trials": trials, "figures": self.figures, "ended": self.ended, "seconds": self.seconds}
         write_json(self.path, {**self.get_state(), **own})
 
     def _save_trial(self, trial: Any) -> None:
@@ -133,7 +140,7 @@ class Recorded(keras_tuner.Oracle):
     def reload(self) -> None:
         """Reads all; trials that were being trained are handed out again first, and resume from their checkpoints."""
         state = read_json(self.path)
-        self.figures, self.ended = state["figures"], state["ended"]
+        self.figures, self.ended, self.seconds_before = state["figures"], state["ended"], state["seconds"]
         self.trials = {trial_id: Trial.from_state(values) for trial_id, values in state["trials"].items()}
         self.set_state(state)
         interrupted = {trial.trial_id for trial in self.ongoing_trials.values()}

@@ -9,6 +9,7 @@ from recipes.errors import one_line
 from recipes.runs.durations import duration
 from recipes.tuning.trials import START, TrialResult, best_of
 
+STARTED_FROM = "the settings it started from"
 WIDTHS = (6, 12, 12, 7, 11, 7, 11)
 
 
@@ -36,7 +37,7 @@ class Table:
         self.done.append(trial)
         best = best_of(self.done, self.direction)
         outcome = "failed" if trial.figure is None else f"{trial.figure:.4f}"
-        settings = "the settings it started from" if trial.id == START else shown_settings(trial.changed)
+        settings = STARTED_FROM if trial.id == START else shown_settings(trial.changed or trial.values)
         notes = [f"({trial.cut})"] * bool(trial.cut) + [one_line(trial.error)] * bool(trial.error)
         tried = len({tuple(sorted(each.values.items())) for each in self.done if each.id != START})
         self._print(
@@ -68,4 +69,4 @@ class Table:
 def shown_settings(changed: dict[str, Any]) -> str:
     """Returns settings as they are written in Python, numbers to four digits."""
     rounded = {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in changed.items()}
-    return "  ".join(f"{name}={value!r}" for name, value in rounded.items()) or "the settings it started from"
+    return "  ".join(f"{name}={value!r}" for name, value in rounded.items()) or STARTED_FROM

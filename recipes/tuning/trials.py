@@ -63,6 +63,7 @@ class SearchResult:
     fit_command: str  # likewise for a shell
     seconds: float
     workers: int
+    validation_examples: int = 0  # that the figures are of; 0: not known
 
 
 def best_of(trials: Iterable[TrialResult], direction: str) -> TrialResult | None:

@@ -28,8 +28,8 @@ from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import with_changes
 from recipes.tuning.hparams_board import write_hparams
 from recipes.tuning.oracles import check_tuner, make_oracle
-from recipes.tuning.report import write_search_report
 from recipes.tuning.search_folder import mark_ended, open_search, write_best, write_trials
+from recipes.tuning.search_report import outcome, write_search_report
 from recipes.tuning.table import Table, shown_settings
 from recipes.tuning.trials import START, Best, SearchResult, TrialResult, best_of
 from recipes.tuning.workers import (
@@ -43,7 +43,7 @@ from recipes.tuning.workers import (
     work,
 )
 from recipes.verbs.trainers import Trainer, open_trainer
-from recipes.verbs.trial import Search, TrialJob
+from recipes.verbs.trial import Search, TrialJob, UnknownObjectiveError
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -69,7 +69,7 @@ def tune_recipe(
     named = resume if isinstance(resume, bool) else find_run(resume, runs, recipe_name(config))
     with ended_by_sigterm("nothing is searched yet; run the same command again") as reason, ExitStack() as stack:
         trainer, info, has_validation = stack.enter_context(open_trainer(recipe, config, data, workers))
-        goal = tuple(objective) if objective else recipe.objective_on(info)
+        goal = (objective[0], objective[1]) if objective else recipe.objective_on(info)
         if not has_validation and goal[0].startswith("val_"):
             raise DataError(f"tuning needs validation data, and {info.name} has none; set validation_fraction above 0")
         if info.stand_in_for:  # found out once, not in every trial
@@ -128,7 +128,14 @@ class _Search:
     def run(self, resume: bool | Path, address: Address | None) -> Best:
         """Searches, and writes what comes of it; returns (config, figure) of the best trial."""
         self.folder, continued = open_search(self.parent, self.identity, self.trials, resume)
-        began = time.monotonic()
+        try:
+            return self._run(continued, address)
+        except UnknownObjectiveError:
+            if not continued:  # nothing can come of it
+                shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    def _run(self, continued: bool, address: Address | None) -> Best:
         with clear_errors(self.config.batch_size, self.folder), _locked(self.folder):
             self.oracle.begin(self.folder, self.config.early_stopping is not None, self._ended)
             done = [self.oracle.result(name) for name in self.oracle.ended]
@@ -138,7 +145,7 @@ class _Search:
             marks = {SEARCH: self.folder.name, IDENTITY: self.digest}
             with OracleServer(self.oracle, address, marks) if address else ExitStack():
                 self._work(self.oracle, "chief" if address else "worker", address)
-            return self._finish(time.monotonic() - began)
+            return self._finish()
 
     def help(self, address: Address) -> Best:
         """Trains trials for a chief that is elsewhere, until there are no more; returns the best that it knows."""
@@ -222,7 +229,7 @@ class _Search:
         if best and best.id == trial.id:
             about = self.info.to_json()
             write_best(self.folder / "best.json", best, self.objective, about, self._wanted(self._config_of(best)))
-        write_hparams(self.folder, trial, self.objective[0])
+        write_hparams(self.folder / "tensorboard" / trial.id, trial, self.objective[0])
         if trial.cut != "budget":  # which may be promoted, and goes on from there
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
         self.table.row(trial)
@@ -232,7 +239,7 @@ class _Search:
         start = [self.oracle.result(START)] if START in self.oracle.ended else []
         return start, self.oracle.results()
 
-    def _finish(self, seconds: float) -> Best:
+    def _finish(self) -> Best:
         """Writes the report; returns (config, figure) of the best."""
         start, results = self._results()
         failed = [trial for trial in results if trial.error]
@@ -265,14 +272,16 @@ class _Search:
             best=best,
             fit_line=f"fit({', '.join(f'{name}={value!r}' for name, value in changes.items())})",
             fit_command=command,
-            seconds=seconds,
+            seconds=self.oracle.seconds,
             workers=self.trainer.workers,
+            validation_examples=self.info.examples.get("validation", 0),
         )
-        write_search_report(self.folder, result, [])
+        write_search_report(self.folder, result)
         mark_ended(self.folder, self.trials)
         for trial in results:
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
-        print(printable(summary(result)))
+        print(printable(f"best {result.objective} {best.figure:.4f}: {shown_settings(best.changed)}"))
+        print(printable(outcome(result)[0]))
         print(f"report: {self.folder / 'report.md'}")
         print(f"next: {command}", flush=True)
         return Best(config, best.figure, self.objective[0], self.folder)
@@ -288,17 +297,6 @@ class _Search:
     def _wanted(self, config: Any) -> Any:
         """Returns a trial's config for the data that was asked for, where the stand-in was searched on."""
         return with_changes(config, dataset=self.info.stand_in_for) if self.info.stand_in_for else config
-
-
-def summary(search: SearchResult) -> str:
-    """Returns in a sentence what a search has come to, and whether that is better than what it started from."""
-    best, start = search.best, search.start
-    tried = f"best {search.objective} {best.figure:.4f}: {shown_settings(best.changed)}"
-    if start is None or start.figure is None:
-        return f"{tried}; the settings it started from were not trained"
-    if best.id == START:
-        return f"no trial is better than the settings it started from: {search.objective} {start.figure:.4f}"
-    return f"{tried}. The settings it started from: {start.figure:.4f}"
 
 
 @contextmanager
