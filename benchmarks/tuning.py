@@ -5,8 +5,9 @@
 
 On a few thousand of MNIST's and CIFAR-10's images, so that a trial takes seconds. Both search the same space from the
 same seed, for as many settings and epochs each, in turns and each in a fresh process, whose start is part of its time.
-What differs: `tune` trains each trial in a process of its own, and the settings that it starts from besides; by hand,
-`keras_tuner.Hyperband` sizes its brackets itself, and iterates until it has tried about as many settings.
+What differs: `tune` trains each trial in a process of its own, and the settings that it starts from besides. By hand,
+`keras_tuner.Hyperband` sizes its brackets itself, and iterates until it has tried about as many settings; and
+`keras_tuner.BayesianOptimization` draws three trials at random for each hyperparameter, where `tune` draws a third.
 
 `validation` is the figure after the last epoch of the trial that won: `tune` chooses by it, Keras Tuner by the best
 epoch's (`best_epoch`). Where it equals `start`, no trial was better than the settings that `tune` starts from. `test`
