@@ -34,15 +34,16 @@ class Recorded(keras_tuner.Oracle):
     whether it has found better ones.
     """
 
-    def begin(self, folder: Path, early_stopping: bool, on_end: Callable[[TrialResult], None]) -> None:
+    def begin(self, folder: Path, epochs: int, early_stopping: bool, on_end: Callable[[TrialResult], None]) -> None:
         """Reads the state of a search that is continued, or begins.
 
         Args:
             folder: Of the search.
+            epochs: Of a trial that is trained to its end.
             early_stopping: Whether a trial's figure is that of its best epoch, not of its last.
             on_end: Called with every trial that has ended.
         """
-        self.path, self.early_stopping, self.on_end = folder / STATE, early_stopping, on_end
+        self.path, self.epochs, self.early_stopping, self.on_end = folder / STATE, epochs, early_stopping, on_end
         self.figures: dict[str, dict[str, float]] = {}  # trial -> epoch, from "1" on -> the objective
         self.ended: dict[str, dict[str, Any]] = {}  # trial -> what `train_trial` returned, and its seconds
         self.start_trained_by = ""  # a worker
@@ -108,6 +109,7 @@ class Recorded(keras_tuner.Oracle):
             figures=tuple(self.figures.get(trial_id, {}).values()),
             figure=None if ended["error"] else self.figure(trial_id),
             before=values.get("tuner/initial_epoch", 0),
+            asked=values.get("tuner/epochs", self.epochs),
             cut=ended["cut"],
             seconds=ended["seconds"],
             error=ended["error"],
@@ -117,9 +119,9 @@ class Recorded(keras_tuner.Oracle):
         """Returns the trials that have ended, in the order of their beginnings, without START."""
         return [self.result(trial_id) for trial_id in self.start_order if trial_id in self.ended]
 
-    def planned_epochs(self, epochs: int) -> int:
-        """Returns how many epochs all trials and START train together, of `epochs` for one to its end."""
-        return epochs * (self.max_trials + 1)
+    def planned_epochs(self) -> int:
+        """Returns how many epochs all trials and START are to train together."""
+        return self.epochs * (self.max_trials + 1)
 
     @property
     def seconds(self) -> float:
@@ -240,11 +242,13 @@ class HyperbandOracle(Recorded, keras_tuner.oracles.HyperbandOracle):
         before = self._get_epochs(bracket, number - 1) if number else 0
         return {"tuner/epochs": self._get_epochs(bracket, number), "tuner/initial_epoch": before}
 
-    def planned_epochs(self, epochs: int) -> int:
-        """Returns how many epochs all trials and START train together."""
+    def planned_epochs(self) -> int:
+        """Returns how many epochs all trials and START are to train together."""
         rounds = [(bracket, number) for bracket in range(len(self.sizes)) for number in range(bracket + 1)]
         budgets = [(self._get_size(*each), self._budget(*each)) for each in rounds]
-        return epochs + sum(size * (budget["tuner/epochs"] - budget["tuner/initial_epoch"]) for size, budget in budgets)
+        return self.epochs + sum(
+            size * (budget["tuner/epochs"] - budget["tuner/initial_epoch"]) for size, budget in budgets
+        )
 
 
 def check_tuner(tuner: str) -> None:

@@ -19,7 +19,7 @@ class Table:
     Args:
         objective: The figure, and "max" or "min".
         settings: How many are tried.
-        epochs: That all trials train together, as planned.
+        epochs: That all trials are to train together.
         done: Trials that had ended before, START among them.
     """
 
@@ -54,7 +54,7 @@ class Table:
     def _left(self) -> str:
         """Returns how long the epochs that are planned still take, at the rate of those that this process has seen."""
         trained = self._trained() - self.before
-        to_do = self.planned - self.before - trained
+        to_do = self.planned - sum(trial.asked - trial.before for trial in self.done)
         return duration((time.monotonic() - self.began) / trained * to_do) if trained and to_do > 0 else ""
 
     def _trained(self) -> int:

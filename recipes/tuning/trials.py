@@ -21,6 +21,7 @@ class TrialResult:
     figures: tuple[float, ...] = ()  # the objective after each epoch, from the first on
     figure: float | None = None  # that counts: of the last epoch, or of the best where early stopping restores it
     before: int = 0  # epochs of these that were trained as the trial that this one continues
+    asked: int = 0  # epochs that it was to be trained for, these among them
     cut: str = ""  # why it was ended before its epochs were through: "budget", "pruned"; "": it was not
     seconds: float = 0.0  # of training; of one that was promoted, since then
     error: str = ""  # why it has failed

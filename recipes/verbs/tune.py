@@ -137,10 +137,9 @@ class _Search:
 
     def _run(self, continued: bool, address: Address | None) -> Best:
         with clear_errors(self.config.batch_size, self.folder), _locked(self.folder):
-            self.oracle.begin(self.folder, self.config.early_stopping is not None, self._ended)
+            self.oracle.begin(self.folder, self.config.epochs, self.config.early_stopping is not None, self._ended)
             done = [self.oracle.result(name) for name in self.oracle.ended]
-            planned = self.oracle.planned_epochs(self.config.epochs)
-            self.table = Table(self.objective, self.trials, planned, done)
+            self.table = Table(self.objective, self.trials, self.oracle.planned_epochs(), done)
             self._announce(continued)
             marks = {SEARCH: self.folder.name, IDENTITY: self.digest}
             with OracleServer(self.oracle, address, marks) if address else ExitStack():
