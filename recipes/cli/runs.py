@@ -151,10 +151,8 @@ def _agreed(count: int) -> bool:
 
 def _row(run: RunSummary) -> list[str]:
     figure = "" if run.figure is None else f"{run.figure[0]} {run.figure[1]:.4f}"
-    if run.search:
-        epochs = f"{run.epochs} trials"
-    else:
-        epochs = f"{run.epochs}" if run.epochs_asked in (None, run.epochs) else f"{run.epochs}/{run.epochs_asked}"
+    epochs = f"{run.epochs}/{run.epochs_asked}" if run.epochs < (run.epochs_asked or 0) else f"{run.epochs}"
+    epochs += " trials" * run.search
     data = f"{run.data} (stand-in for {run.stand_in_for})" if run.stand_in_for else run.data
     time = "" if run.seconds is None else duration(run.seconds)
     return [run.id, run.recipe, data, figure, epochs, time, run.state, _size(run.size)]

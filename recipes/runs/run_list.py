@@ -202,8 +202,9 @@ def _summary_of_search(folder: Path) -> RunSummary:
     best = _read(folder / "best.json", damaged) or {}
     data, figure = best.get("data"), best.get("figure")
     data = data if isinstance(data, dict) else {}
-    trials = max(map(len, read_history(folder / "trials.csv").values()), default=0)
-    record = _read(folder / "search.json", damaged)
+    record, rows = _read(folder / "search.json", damaged), read_history(folder / "trials.csv")
+    trials = len(rows.get("epochs", ())) or max(map(len, rows.values()), default=0)
+    asked = (record or {}).get("trials")
     if is_trained_now(folder):
         state = "training now"
     elif record is None:
@@ -219,7 +220,8 @@ def _summary_of_search(folder: Path) -> RunSummary:
         data=str(data.get("name", "")),
         stand_in_for=str(data.get("stand_in_for", "")),
         figures={str(best.get("objective", "")): float(figure)} if _is_number(figure) else {},
-        epochs=trials,
+        epochs=trials if record is None else max(0, trials - 1),  # without the settings that it started from
+        epochs_asked=asked if _is_whole(asked) else None,
         size=_size(folder),
     )
 

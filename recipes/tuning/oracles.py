@@ -14,6 +14,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 from keras_tuner.engine import base_tuner
+from keras_tuner.engine.hyperparameters import Float
 from keras_tuner.engine.trial import Trial
 from sklearn.exceptions import ConvergenceWarning
 
@@ -285,4 +286,7 @@ def make_oracle(tuner: str, objective: tuple[str, str], trials: int, seed: int, 
         oracle = {"random": RandomOracle, "bayesian": BayesianOracle}[tuner](max_trials=trials, **how)
     with tempfile.TemporaryDirectory() as folder:  # which a tuner wants to exist
         base_tuner.BaseTuner(oracle, space, directory=folder)
+    for each in oracle.hyperparameters.space:
+        if isinstance(each, Float) and each.step and each.sampling == "linear":
+            each.max_value += 1e-6 * each.step  # without it, 0 to 0.5 in steps of 0.1 has no 0.5
     return oracle

@@ -56,7 +56,7 @@ def open_search(parent: Path, identity: dict[str, Any], trials: int, resume: boo
         print(f"note: the unfinished search in {earlier[0][0]} is not continued: {why}. This is a new one")
     folder = new_folder(parent, prefix=SEARCH)
     number = 1 + max((record["number"] for _, record in earlier), default=0)
-    write_json(folder / RECORD, {"number": number, "identity": identity, "ended": 0})
+    write_json(folder / RECORD, {"number": number, "identity": identity, "trials": trials, "ended": 0})
     return folder, False
 
 
@@ -91,9 +91,9 @@ def _differences(here: dict[str, Any], there: dict[str, Any]) -> str:
     return differences(flat(here), flat(there))
 
 
-def mark_ended(folder: Path, trials: int) -> None:
-    """Notes that a search has tried all settings that were asked for."""
-    write_json(folder / RECORD, {**read_json(folder / RECORD), "ended": trials})
+def note_in_record(folder: Path, **values: int) -> None:
+    """Notes in search.json how many settings are asked for (`trials`), or that as many have been tried (`ended`)."""
+    write_json(folder / RECORD, {**read_json(folder / RECORD), **values})
 
 
 def write_trials(path: Path, objective: str, trials: Sequence[TrialResult]) -> None:

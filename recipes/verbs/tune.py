@@ -28,7 +28,7 @@ from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import with_changes
 from recipes.tuning.hparams_board import write_hparams
 from recipes.tuning.oracles import check_tuner, make_oracle
-from recipes.tuning.search_folder import mark_ended, open_search, write_best, write_trials
+from recipes.tuning.search_folder import note_in_record, open_search, write_best, write_trials
 from recipes.tuning.search_report import outcome, write_search_report
 from recipes.tuning.table import Table, shown_settings
 from recipes.tuning.trials import START, Best, SearchResult, TrialResult, best_of
@@ -170,6 +170,7 @@ class _Search:
         if continued:
             done = len(self.oracle.ended)
             print(f"continuing the search there, after {done} trials (resume=False, --no-resume, starts over)")
+            note_in_record(self.folder, trials=self.trials)
         self.table.header()
 
     def _work(self, oracle: Any, name: str, address: Address | None) -> None:
@@ -276,7 +277,7 @@ class _Search:
             validation_examples=self.info.examples.get("validation", 0),
         )
         write_search_report(self.folder, result)
-        mark_ended(self.folder, self.trials)
+        note_in_record(self.folder, ended=self.trials)
         for trial in results:
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
         print(printable(f"best {result.objective} {best.figure:.4f}: {shown_settings(best.changed)}"))
