@@ -210,7 +210,7 @@ def _summary_of_search(folder: Path) -> RunSummary:
     elif record is None:
         state = "failed" if trials and not best else "ended"
     else:
-        state = "finished" if record.get("ended") else "unfinished"
+        state = "failed" if record.get("failed") else "finished" if record.get("ended") else "unfinished"
     return RunSummary(
         id=folder.name,
         recipe=folder.parent.name,

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from recipes.errors import ConfigError, did_you_mean
 from recipes.runs.atomic_files import read_json, write_json
-from recipes.tuning.trials import START, TrialResult
+from recipes.tuning.trials import START, TrialResult, best_of
 
 TUNERS = ("bayesian", "random", "hyperband", "optuna")
 STATE = "oracle.json"
@@ -119,6 +119,12 @@ class Recorded(keras_tuner.Oracle):
     def results(self) -> list[TrialResult]:
         """Returns the trials that have ended, in the order of their beginnings, without START."""
         return [self.result(trial_id) for trial_id in self.start_order if trial_id in self.ended]
+
+    @keras_tuner.synchronized
+    def get_best_trials(self, num_trials: int = 1) -> list[Any]:
+        """Returns the best trial so far, whatever the number; [] where there is none."""
+        best = best_of(self.results(), self.objective.direction)
+        return [self.trials[best.id]] if best else []
 
     def planned_epochs(self) -> int:
         """Returns how many epochs all trials and START are to train together."""

@@ -16,7 +16,7 @@ from recipes.data.splits import DataInfo
 from recipes.errors import ConfigError, TrainingError, printable
 from recipes.tuning.places import Place, logical_cpus
 from recipes.tuning.processes import AVAILABLE, CannotBeSentError, ProcessEndedError, Processes
-from recipes.verbs.trial import Page, Search, TrialJob, data_of, look_at_data, train_trial, train_trial_of_page
+from recipes.verbs.trial import Page, SearchSettings, TrialJob, data_of, look_at_data, train_trial, train_trial_of_page
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -27,7 +27,7 @@ class Trainer(Protocol):
 
     workers: int  # how many at a time
 
-    def train(self, search: Search, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
+    def train(self, search: SearchSettings, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
         """Returns how a trial ended; see `train_trial`."""
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class _Here:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
 
-    def train(self, search: Search, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
+    def train(self, search: SearchSettings, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
         before = keras.config.dtype_policy()
         try:
             return train_trial(self.recipe, search, job, tell)
@@ -104,7 +104,7 @@ class _Elsewhere:
                 if log.exists():
                     print(printable(log.read_text(errors="backslashreplace")), end="", flush=True)
 
-    def train(self, search: Search, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
+    def train(self, search: SearchSettings, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
         folder = search.folder / job.id
         folder.mkdir(parents=True, exist_ok=True)
         log, place = folder / "log.txt", Place(worker, self.workers, self.logical_cpus)

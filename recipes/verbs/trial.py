@@ -67,7 +67,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchSettings:
     """What all trials of a search have in common."""
 
     config: dict[str, Any]  # the settings that it starts from
@@ -99,13 +99,15 @@ def data_of(recipe: Recipe, config: Any, data: Any) -> tuple[DataInfo, bool]:
     return DataInfo(**values), splits.validation is not None
 
 
-def train_trial_of_page(page: Page, search: Search, job: TrialJob, place: Place, send: Callable[[Any], bool]) -> Any:
+def train_trial_of_page(
+    page: Page, search: SearchSettings, job: TrialJob, place: Place, send: Callable[[Any], bool]
+) -> Any:
     """Returns what `train_trial` does, on a share of the machine that is this process's."""
     place.take()
     return train_trial(page.recipe(), search, job, send)
 
 
-def train_trial(recipe: Recipe, search: Search, job: TrialJob, send: Callable[[Any], bool]) -> dict[str, Any]:
+def train_trial(recipe: Recipe, search: SearchSettings, job: TrialJob, send: Callable[[Any], bool]) -> dict[str, Any]:
     """Trains a trial from its last checkpoint, or its beginning; returns how it ended.
 
     Args:
@@ -144,7 +146,7 @@ def train_trial(recipe: Recipe, search: Search, job: TrialJob, send: Callable[[A
     return ended
 
 
-def _train(recipe: Recipe, config: Any, search: Search, job: TrialJob, send: Callable[[Any], bool]) -> str:
+def _train(recipe: Recipe, config: Any, search: SearchSettings, job: TrialJob, send: Callable[[Any], bool]) -> str:
     """Trains; returns why it was ended before its time, or ""."""
     folder = search.folder / job.id
     folder.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ from recipes.tuning.workers import (
     work,
 )
 from recipes.verbs.trainers import Trainer, open_trainer
-from recipes.verbs.trial import Search, TrialJob, UnknownObjectiveError
+from recipes.verbs.trial import SearchSettings, TrialJob, UnknownObjectiveError
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -123,10 +123,13 @@ class _Search:
             identity["trials"] = trials
         self.identity = json.loads(json.dumps(identity))
         self.digest = _digest({**self.identity, "trials": trials})
+        # else another search of the same settings could be taken for this one
+        self.is_recognised = bool(info.fingerprint and identity["source"])
         self.trained: list[Path] = []  # folders of the trials that this machine has trained
 
     def run(self, resume: bool | Path, address: Address | None) -> Best:
         """Searches, and writes what comes of it; returns (config, figure) of the best trial."""
+        resume = resume if isinstance(resume, Path) else resume and self.is_recognised
         self.folder, continued = open_search(self.parent, self.identity, self.trials, resume)
         try:
             return self._run(continued, address)
@@ -156,10 +159,10 @@ class _Search:
             [best] = oracle.get_best_trials(1) or [None]
         for folder in self.trained:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        if best is None or best.score is None:
+        if best is None:
             raise TrainingError("no trial of the search has succeeded yet; see the chief's table")
         config = self._wanted(self.recipe.search_space(best.hyperparameters, self.config))
-        return Best(config, best.score, self.objective[0], self.trained[-1].parent.parent)
+        return Best(config, best.score, self.objective[0], self.parent)
 
     def _announce(self, continued: bool) -> None:
         at_a_time = f", {self.trainer.workers} at a time" * (self.trainer.workers > 1)
@@ -200,6 +203,8 @@ class _Search:
         finally:
             over.set()
             self.trainer.close()
+            for thread in threads:
+                thread.join(10)  # until it has seen that
 
     def _train(self, trial: Any, tell: Callable[[Any], bool], worker: int) -> dict[str, Any]:
         values = trial.hyperparameters.values
@@ -216,7 +221,7 @@ class _Search:
             values.get("tuner/trial_id", ""),
         )
         self.trained.append(folder / "trials" / job.id)
-        search = Search(asdict(self.config), self.data, self.objective, folder / "trials")
+        search = SearchSettings(asdict(self.config), self.data, self.objective, folder / "trials")
         return self.trainer.train(search, job, worker, tell)
 
     # ------------------------------------------------------------ what comes of it
@@ -244,6 +249,7 @@ class _Search:
         start, results = self._results()
         failed = [trial for trial in results if trial.error]
         if len(failed) == len(results):
+            note_in_record(self.folder, ended=self.trials, failed=self.trials)
             first = failed[0].error if failed else "no trial at all: the space is empty"
             raise TrainingError(
                 f"all {len(results)} trials failed, the first with: {first}. See {self.folder / 'trials.csv'}"

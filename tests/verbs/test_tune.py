@@ -86,6 +86,7 @@ def test_when_every_trial_fails_that_is_an_error_and_nothing_is_chosen():
         tune(partial(rates, values=[1e30, 1e31]), trials=2)
     [best] = Path("runs").rglob("best.json")
     assert json.loads(best.read_text())["trial"] == "start", "what is known to work"
+    assert [run.state for run in list_runs()] == ["failed"]
 
 
 def test_errors_of_any_kind_fail_a_trial_and_not_the_search():
