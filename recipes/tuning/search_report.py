@@ -129,7 +129,8 @@ def _use(search: SearchResult) -> list[str]:
     """Returns how the best settings are trained, in Python and in a shell."""
     imported = f"from recipes import {search.recipe}" if search.command == search.recipe else f"import {search.recipe}"
     python = fenced(f"{imported}\n\nmodel = {search.recipe}.{search.fit_line}")
-    return ["Train the best settings:", "", python, "", fenced(search.fit_command), ""]
+    command = [fenced(search.fit_command), ""] * bool(search.fit_command)
+    return ["Train the best settings:", "", python, "", *command]
 
 
 def _trials(search: SearchResult) -> list[str]:

@@ -61,7 +61,7 @@ class SearchResult:
     space: Sequence[Any]  # Keras Tuner's hyperparameters: `name`, `value_to_prob(value)` in [0, 1], `default`
     best: TrialResult
     fit_line: str  # "fit(units=(512,), dropout=0.1)", what trains the best in Python
-    fit_command: str  # likewise for a shell
+    fit_command: str  # likewise for a shell; "" where the data was in memory
     seconds: float
     workers: int
     validation_examples: int = 0  # that the figures are of; 0: not known

@@ -168,7 +168,8 @@ class _Search:
         at_a_time = f", {self.trainer.workers} at a time" * (self.trainer.workers > 1)
         name, direction = self.objective
         print(printable(f"tuning {recipe_name(self.config)} on {self.info}"))
-        print(f"{self.trials} settings by {self.tuner}{at_a_time}; objective: {name} ({direction})")
+        settings = f"{self.trials} setting{'s' * (self.trials > 1)}"
+        print(f"{settings} by {self.tuner}{at_a_time}; objective: {name} ({direction})")
         print(f"search folder: {self.folder}")
         if continued:
             done = len(self.oracle.ended)
@@ -260,10 +261,16 @@ class _Search:
         config = self._wanted(self._config_of(best))
         path = self.folder / "best.json"
         defaults = self.recipe.config_class()
-        changes = {f.name: getattr(config, f.name) for f in fields(config)}
-        changes = {name: value for name, value in changes.items() if value != getattr(defaults, name)}
-        own = ["--data", str(self.data)] if isinstance(self.data, (str, Path)) else []
-        command = shlex.join(["recipes", "fit", command_name(config), "--config", str(path), *own])
+        values = {f.name: getattr(config, f.name) for f in fields(config)}
+        arguments = [f"{name}={value!r}" for name, value in values.items() if value != getattr(defaults, name)]
+        command = ["recipes", "fit", command_name(config), "--config", str(path)]
+        if isinstance(self.data, (str, Path)):
+            arguments.insert(0, f"data={str(self.data)!r}")
+            command += ["--data", str(self.data)]
+        elif self.data is not None:  # in memory
+            arguments.insert(0, "data=data")
+            command = []
+        fit_line = f"fit({', '.join(arguments)})"
         result = SearchResult(
             recipe=recipe_name(config),
             command=command_name(config),
@@ -276,8 +283,8 @@ class _Search:
             start=start[0] if start else None,
             space=self.oracle.get_space().space,
             best=best,
-            fit_line=f"fit({', '.join(f'{name}={value!r}' for name, value in changes.items())})",
-            fit_command=command,
+            fit_line=fit_line,
+            fit_command=shlex.join(command),
             seconds=self.oracle.seconds,
             workers=self.trainer.workers,
             validation_examples=self.info.examples.get("validation", 0),
@@ -289,7 +296,7 @@ class _Search:
         print(printable(f"best {result.objective} {best.figure:.4f}: {shown_settings(best.changed)}"))
         print(printable(outcome(result)[0]))
         print(f"report: {self.folder / 'report.md'}")
-        print(f"next: {command}", flush=True)
+        print(f"next: {result.fit_command or f'{result.recipe}.fit(best, data), with the same data'}", flush=True)
         return Best(config, best.figure, self.objective[0], self.folder)
 
     @property

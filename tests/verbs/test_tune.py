@@ -249,6 +249,8 @@ def test_a_search_under_mirrored_strategy_and_on_own_data(tmp_path):
     [log] = Path("runs").rglob("trials/0/log.txt")
     assert trials()[0]["error"] == "", log.read_text()
     assert best.strategy == "mirrored"
+    [report] = Path("runs").rglob("report.md")
+    assert "mnist_dense.fit(data=data, " in report.read_text()
     with tf.distribute.get_strategy().scope():
         pass
 
