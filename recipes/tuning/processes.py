@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import pickle
 import signal
@@ -80,8 +81,8 @@ class Processes:
                 channel.send_bytes(job)
                 while (answer := channel.recv())[0] == "message":
                     channel.send(on_message(answer[1]))
-            except (EOFError, ConnectionError):
-                raise ProcessEndedError(server.wait(process)) from None
+            except (EOFError, ConnectionError):  # which an answer may raise, too: the process waits for it then
+                raise ProcessEndedError(server.wait(process, end=True)) from None
             except BaseException:
                 server.wait(process, end=True)
                 raise
@@ -144,16 +145,21 @@ class _Server:
         if FORKS:
             return self._ask(b"%s %d" % (b"end" if end else b"wait", process), [])
         if end:
-            self.process.terminate()
-        return self.process.wait()
+            self._hang_up()
+        status = self.process.wait()
+        self.orders.close()
+        return status
 
     def close(self) -> None:
         """Has the server end what it has started, and itself."""
+        self._hang_up()
+        self.process.wait()
+        with self._lock:
+            self.orders.close()
+
+    def _hang_up(self) -> None:
         with contextlib.suppress(OSError):
             self.orders.shutdown(socket.SHUT_RDWR)  # wakes whoever waits for an answer, too
-        if not FORKS:
-            self.process.terminate()
-        self.process.wait()
 
     def _ask(self, order: bytes, files: list[int]) -> int:
         try:
@@ -173,9 +179,12 @@ def serve() -> NoReturn:
     orders = socket.socket(fileno=int(sys.argv[1]))
     forks = bool(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all that a terminal runs; who asked for us decides
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, [signal.SIGTERM]
+    )  # one that comes early waits until `_run` is ready for it
     for module in sys.argv[3:]:
-        importlib.import_module(module)
+        with contextlib.suppress(Exception, SystemExit):  # told where the function needs it, in its log
+            importlib.import_module(module)
     sys.argv = sys.argv[:1]
     running: set[int] = set()
     with contextlib.suppress(OSError):  # the other side is gone
@@ -184,7 +193,10 @@ def serve() -> NoReturn:
             if what == b"start":
                 if not forks:
                     orders.send(b"%d" % os.getpid())
-                if not forks or not (process := os.fork()):
+                if not forks:
+                    threading.Thread(target=_end_with, args=[orders], daemon=True).start()
+                    _run(*files)
+                if not (process := os.fork()):
                     orders.close()
                     _run(*files)
                 for file in files:
@@ -210,11 +222,21 @@ def _receive(orders: socket.socket) -> tuple[list[bytes], list[int]] | None:
     return (order.split(), files) if order else None
 
 
+def _end_with(orders: socket.socket) -> None:
+    """Sends this process SIGTERM once who has started it wants it to end, or is gone."""
+    with contextlib.suppress(OSError):
+        orders.recv(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _run(channel: int, log: int) -> NoReturn:
     """Runs the function that comes over a channel, and exits."""
     os.dup2(log, 1)
     os.dup2(log, 2)
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=True)  # what was printed is in the log, however the process ends
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     messages = Connection(channel)
 
     def send(message: Any) -> Any:
@@ -233,6 +255,8 @@ def _run(channel: int, log: int) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # a disk may be full, and nothing of the server's own code is to run here
+            os._exit(status)
