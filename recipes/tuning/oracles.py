@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import numpy as np
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.hyperparameters import Float
 from keras_tuner.engine.trial import Trial
+from keras_tuner.src.engine import oracle as oracle_module
 from sklearn.exceptions import ConvergenceWarning
 
 from recipes.errors import ConfigError, did_you_mean
@@ -26,6 +29,27 @@ TUNERS = ("bayesian", "random", "hyperband", "optuna")
 STATE = "oracle.json"
 #: Value of a trial in which a worker says how it has ended, as JSON; it goes to the chief with the others.
 ENDED = "tuner/ended"
+
+
+def synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a method that no two threads are in at once, as Keras Tuner's own, which keeps its lock after an error.
+
+    Then all others would wait for ever, where a disk is full or Ctrl-C comes.
+    """
+    locked = keras_tuner.synchronized(method)
+
+    @functools.wraps(method)
+    def released(self: Any, *arguments: Any, **named: Any) -> Any:
+        name = threading.current_thread().name
+        is_inner = oracle_module.THREADS[self] == name
+        try:
+            return locked(self, *arguments, **named)
+        finally:
+            if not is_inner and oracle_module.THREADS[self] == name:  # what it raises has left it locked
+                oracle_module.THREADS[self] = None
+                oracle_module.LOCKS[self].release()
+
+    return released
 
 
 class Recorded(keras_tuner.Oracle):
@@ -53,7 +77,7 @@ class Recorded(keras_tuner.Oracle):
         if self.path.exists():
             self.reload()
 
-    @keras_tuner.synchronized
+    @synchronized
     def create_trial(self, tuner_id: str) -> Any:
         """Returns the next trial; the one that a worker has begun already, where it asks again."""
         if START not in self.ended and self.start_trained_by in ("", tuner_id):
@@ -61,7 +85,7 @@ class Recorded(keras_tuner.Oracle):
             return Trial(keras_tuner.HyperParameters(), trial_id=START, status="RUNNING")
         return super().create_trial(tuner_id)
 
-    @keras_tuner.synchronized
+    @synchronized
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any:
         """Keeps the objective after an epoch; what is known of it already stays."""
         epochs = self.figures.setdefault(trial_id, {})
@@ -74,9 +98,15 @@ class Recorded(keras_tuner.Oracle):
         self.save()
         return trial
 
-    @keras_tuner.synchronized
+    @synchronized
     def end_trial(self, trial: Any) -> None:
-        """Keeps how a trial has ended."""
+        """Keeps how a trial has ended.
+
+        One that has ended before is of a worker that outlived its chief: the next one has given it to another, too.
+        """
+        self._forget(trial.trial_id)
+        if trial.trial_id in self.ended:
+            return
         ended = self.ended[trial.trial_id] = json.loads(trial.hyperparameters.values.pop(ENDED))
         trial.message = ended["cut"] or ended["error"]
         if trial.trial_id == START:
@@ -85,6 +115,12 @@ class Recorded(keras_tuner.Oracle):
         else:
             super().end_trial(trial)
         self.on_end(self.result(trial.trial_id))
+
+    def _forget(self, trial_id: str) -> None:
+        """Takes a trial that has ended from those that are being trained, or are to be."""
+        others = {name: each for name, each in self.ongoing_trials.items() if each.trial_id != trial_id}
+        self.ongoing_trials: dict[str, Any] = others
+        self._retry_queue: list[str] = [each for each in self._retry_queue if each != trial_id]
 
     def score_trial(self, trial: Any) -> None:
         """Sets the figure that counts."""
@@ -120,7 +156,7 @@ class Recorded(keras_tuner.Oracle):
         """Returns the trials that have ended, in the order of their beginnings, without START."""
         return [self.result(trial_id) for trial_id in self.start_order if trial_id in self.ended]
 
-    @keras_tuner.synchronized
+    @synchronized
     def get_best_trials(self, num_trials: int = 1) -> list[Any]:
         """Returns the best trial so far, whatever the number; [] where there is none."""
         best = best_of(self.results(), self.objective.direction)
@@ -153,10 +189,8 @@ class Recorded(keras_tuner.Oracle):
         self.trials = {trial_id: Trial.from_state(values) for trial_id, values in state["trials"].items()}
         self.set_state(state)
         interrupted = {trial.trial_id for trial in self.ongoing_trials.values()}
-        self._retry_queue: list[str] = sorted(
-            interrupted.union(self._retry_queue), reverse=True
-        )  # the last comes first
-        self.ongoing_trials: dict[str, Any] = {}
+        self._retry_queue = sorted(interrupted.union(self._retry_queue), reverse=True)  # the last comes first
+        self.ongoing_trials = {}
 
 
 class RandomOracle(Recorded, keras_tuner.oracles.RandomSearchOracle):
@@ -223,27 +257,54 @@ class HyperbandOracle(Recorded, keras_tuner.oracles.HyperbandOracle):
                     bracket["rounds"][number].append({"past_id": best.trial_id, "id": trial_id})
                     values = {**best.hyperparameters.values, "tuner/trial_id": best.trial_id}
                     return {"status": "RUNNING", "values": values | self._budget(bracket["bracket_num"], number)}
-        for bracket in self._brackets:
-            if len(bracket["rounds"][0]) < self._get_size(bracket["bracket_num"], 0):
-                if values := self._random_values():
-                    bracket["rounds"][0].append({"past_id": None, "id": trial_id})
-                    return {"status": "RUNNING", "values": values | self._budget(bracket["bracket_num"], 0)}
-                break  # the space is exhausted
+        unfilled = [each for each in self._brackets if len(each["rounds"][0]) < self.sizes[each["bracket_num"]]]
+        for bracket in unfilled:
+            if values := self._random_values():
+                bracket["rounds"][0].append({"past_id": None, "id": trial_id})
+                return {"status": "RUNNING", "values": values | self._budget(bracket["bracket_num"], 0)}
+            self.sizes[bracket["bracket_num"]] = len(bracket["rounds"][0])  # the space is exhausted
+        if unfilled:
+            return self.populate_space(trial_id)
         return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
 
     def _to_be_promoted(self, bracket: dict[str, Any], number: int) -> Any:
         """Returns the best trial of the round before that was not promoted yet, if it is sure to be; else None."""
-        past, promoted = bracket["rounds"][number - 1], bracket["rounds"][number]
-        before = [self.trials[each["id"]] for each in past]
-        places = self._get_size(bracket["bracket_num"], number) - len(promoted)
-        ended = sum(each.trial_id in self.ended for each in before)
-        to_come = self._get_size(bracket["bracket_num"], number - 1) - ended
-        done = {each["past_id"] for each in promoted}
-        waiting = [each for each in before if each.status == "COMPLETED" and each.trial_id not in done]
-        if not waiting or to_come >= places:
+        waiting = self._waiting(bracket, number)
+        places = self._get_size(bracket["bracket_num"], number) - len(bracket["rounds"][number])
+        if not waiting or self._to_come(bracket, number - 1) >= places:
             return None
         sign = 1 if self.objective.direction == "max" else -1
         return max(waiting, key=lambda trial: sign * trial.score)
+
+    def _waiting(self, bracket: dict[str, Any], number: int) -> list[Any]:
+        """Returns the trials that could be promoted to a round."""
+        done = {each["past_id"] for each in bracket["rounds"][number]}
+        before = [self.trials[each["id"]] for each in bracket["rounds"][number - 1] if each["id"] not in done]
+        return [trial for trial in before if trial.status == "COMPLETED"]
+
+    def _to_come(self, bracket: dict[str, Any], number: int) -> int:
+        """Returns how many results a round may still have, of trials that will be promoted to it, too."""
+        begun = bracket["rounds"][number]
+        more = self._get_size(bracket["bracket_num"], number) - len(begun)
+        if number:  # where trials have failed there are fewer to be promoted
+            more = min(more, len(self._waiting(bracket, number)) + self._to_come(bracket, number - 1))
+        return more + sum(each["id"] not in self.ended for each in begun)
+
+    def _record_values(self, trial: Any) -> None:
+        """Keeps a promoted trial's values as they are; Keras Tuner draws one for what has come up in others since."""
+        values = dict(trial.hyperparameters.values)
+        super()._record_values(trial)
+        if "tuner/trial_id" in values:
+            trial.hyperparameters.values = values
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what is saved."""
+        return {**super().get_state(), "sizes": self.sizes}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes over what was saved."""
+        super().set_state(state)
+        self.sizes = state["sizes"]
 
     def _budget(self, bracket: int, number: int) -> dict[str, int]:
         before = self._get_epochs(bracket, number - 1) if number else 0
