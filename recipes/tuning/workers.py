@@ -95,12 +95,12 @@ def work(oracle: Any, name: str, train: Train, is_over: Callable[[], bool]) -> N
             if is_over():
                 return
             ended = {"config": {}, "hyperparameters": {}, "cut": "", "error": _why(error.status)}
-        if ended["hyperparameters"]:
-            trial.hyperparameters = keras_tuner.HyperParameters.from_config(ended["hyperparameters"])
+        # The trial is the oracle's own, which may be looking at it: as over gRPC, it is told of a copy.
+        values = ended["hyperparameters"] or trial.hyperparameters.get_config()
+        hyperparameters = keras_tuner.HyperParameters.from_config(values)
         told = {name: ended[name] for name in ("config", "cut", "error")}
-        trial.hyperparameters.values[ENDED] = json.dumps({**told, "seconds": round(time.monotonic() - began, 1)})
-        trial.status = "FAILED" if ended["error"] else "COMPLETED"
-        oracle.end_trial(trial)
+        hyperparameters.values[ENDED] = json.dumps({**told, "seconds": round(time.monotonic() - began, 1)})
+        oracle.end_trial(Trial(hyperparameters, trial.trial_id, "FAILED" if ended["error"] else "COMPLETED"))
 
 
 def _why(status: int) -> str:
@@ -122,7 +122,8 @@ class OracleServer:
 
     def __init__(self, oracle: Any, address: Address, marks: dict[str, str]) -> None:
         self.oracle, self.address, self.marks = oracle, address, marks
-        self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+        # Without the option two chiefs could listen on one port, and each would get some of the workers' words.
+        self.server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
 
     def __enter__(self) -> OracleServer:
         servicer = oracle_chief.OracleServicer(_Marked(self.oracle, self.marks))
@@ -146,8 +147,7 @@ class OracleServer:
     def _wait_for_the_others(self) -> None:
         """Waits for trials that others train, and a little for them to hear that there are no more."""
         said: set[str] = set()
-        while self.oracle.ongoing_trials:
-            busy = set(self.oracle.ongoing_trials)
+        while busy := {*self.oracle.ongoing_trials, self.oracle.start_trained_by} - {""}:
             if busy != said:
                 print(f"waiting for the last trials of {', '.join(sorted(busy))}", flush=True)
                 said = busy
