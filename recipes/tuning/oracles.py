@@ -82,6 +82,7 @@ class Recorded(keras_tuner.Oracle):
         """Returns the next trial; the one that a worker has begun already, where it asks again."""
         if START not in self.ended and self.start_trained_by in ("", tuner_id):
             self.start_trained_by = tuner_id
+            self.tuner_ids.add(tuner_id)
             return Trial(keras_tuner.HyperParameters(), trial_id=START, status="RUNNING")
         return super().create_trial(tuner_id)
 

@@ -155,6 +155,7 @@ class OracleServer:
         give_up = time.monotonic() + 10
         while self.oracle.tuner_ids and time.monotonic() < give_up:
             time.sleep(0.2)
+        time.sleep(1)  # the last of them asks for the best trial
 
 
 class _Marked:
