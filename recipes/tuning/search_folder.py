@@ -98,13 +98,14 @@ def note_in_record(folder: Path, **values: int) -> None:
 
 def write_trials(path: Path, objective: str, trials: Sequence[TrialResult]) -> None:
     """Writes trials.csv, a row for each that has ended, in one step."""
+    own = ("trial", objective, "epochs", "seconds", "cut", "error")
     rows = [
         {
             "trial": trial.id,
             objective: "" if trial.figure is None else trial.figure,
             "epochs": trial.epochs,
             "seconds": trial.seconds,
-            **trial.values,
+            **{f"{name} (setting)" if name in own else name: value for name, value in trial.values.items()},
             "cut": trial.cut,
             "error": trial.error,
         }
