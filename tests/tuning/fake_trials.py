@@ -27,7 +27,7 @@ def oracle_in(folder, tuner="random", trials=8, epochs=9, space=rates, seed=0, e
     """Returns an oracle that has read what is known of a search in a folder, and how often each trial ended."""
     ended = Counter()
     oracle = make_oracle(tuner, how.pop("objective", OBJECTIVE), trials, seed, epochs, space)
-    oracle.begin(folder, early_stopping, lambda result: ended.update([result.id]))
+    oracle.begin(folder, epochs, early_stopping, lambda result: ended.update([result.id]))
     return oracle, ended
 
 

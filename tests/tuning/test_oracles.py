@@ -284,7 +284,7 @@ def test_hyperband_by_hand():
     assert sizes == [[8, 3, 1], [5, 2], [4]]
     epochs = [oracle.result(bracket[-1][0]).epochs for bracket in brackets(oracle)]
     assert epochs == [9, 9, 9]
-    assert oracle.planned_epochs(9) == 9 + (8 + 3 * 2 + 6) + (5 * 3 + 2 * 6) + 4 * 9
+    assert oracle.planned_epochs() == 9 + (8 + 3 * 2 + 6) + (5 * 3 + 2 * 6) + 4 * 9
 
 
 @pytest.mark.parametrize(("trials", "epochs"), [(3, 9), (7, 9), (20, 10), (1, 1), (9, 2), (8, 27)])
@@ -292,7 +292,7 @@ def test_what_is_planned_is_what_is_trained(trials, epochs):
     oracle, _ = search(tuner="hyperband", trials=trials, epochs=epochs)
     check_brackets(oracle)
     results = [oracle.result(START), *oracle.results()]
-    assert oracle.planned_epochs(epochs) == sum(result.epochs - result.before for result in results)
+    assert oracle.planned_epochs() == sum(result.epochs - result.before for result in results)
     assert len({json.dumps(result.values) for result in oracle.results()}) == trials
 
 

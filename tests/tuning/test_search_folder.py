@@ -10,7 +10,7 @@ from searches import trial
 from recipes import mnist_dense
 from recipes.errors import RunError
 from recipes.runs import atomic_files
-from recipes.tuning.search_folder import RECORD, mark_ended, open_search, write_best, write_trials
+from recipes.tuning.search_folder import RECORD, note_in_record, open_search, write_best, write_trials
 from recipes.tuning.trials import START, TrialResult
 
 PARENT = Path("runs/mnist_dense")
@@ -27,14 +27,19 @@ def search(trials=4, resume=True, ended=0, **changes):
     """Opens a search, and notes that it has tried all its settings; returns (its folder's name, whether continued)."""
     folder, continued = open_search(PARENT, IDENTITY | changes, trials, resume)
     if ended:
-        mark_ended(folder, ended)
+        note_in_record(folder, ended=ended)
     return folder.name, continued
 
 
 def test_an_unfinished_search_is_continued_with_any_number_of_trials():
     first, continued = search()
     assert not continued
-    assert json.loads((PARENT / first / RECORD).read_text()) == {"number": 1, "identity": IDENTITY, "ended": 0}
+    assert json.loads((PARENT / first / RECORD).read_text()) == {
+        "number": 1,
+        "identity": IDENTITY,
+        "trials": 4,
+        "ended": 0,
+    }
     assert search() == search(trials=2) == search(trials=9) == (first, True)
 
 
@@ -50,7 +55,7 @@ def test_a_finished_search_is_continued_for_more_trials_only(capsys):
 def test_the_last_of_several_is_continued():
     names = [search(resume=False)[0] for _ in range(11)]
     assert search() == (names[-1], True)
-    mark_ended(PARENT / names[-1], 4)
+    note_in_record(PARENT / names[-1], ended=4)
     assert search() == (names[-2], True)
 
 
@@ -69,7 +74,7 @@ def test_starting_over_is_said_of_an_unfinished_search(capsys):
     second, continued = search(resume=False)
     assert (second == first, continued) == (False, False)
     assert "is not continued: resume=False. This is a new one" in capsys.readouterr().out
-    mark_ended(PARENT / second, 4)
+    note_in_record(PARENT / second, ended=4)
     search(resume=False)
     assert "note" not in capsys.readouterr().out
 
@@ -96,7 +101,7 @@ def test_a_named_search_is_continued_until_it_has_tried_as_many():
     first, _ = search()
     search()
     assert search(resume=PARENT / first) == (first, True)
-    mark_ended(PARENT / first, 4)
+    note_in_record(PARENT / first, ended=4)
     assert search(resume=PARENT / first, trials=5) == (first, True)
     with pytest.raises(RunError, match=f"the search in .*{first} has tried 4 settings; ask for more"):
         search(resume=PARENT / first)
