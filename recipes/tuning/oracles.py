@@ -22,7 +22,7 @@ from keras_tuner.src.engine import oracle as oracle_module
 from sklearn.exceptions import ConvergenceWarning
 
 from recipes.errors import ConfigError, did_you_mean
-from recipes.runs.atomic_files import read_json, write_json
+from recipes.runs.atomic_files import damaged, read_json, write_json
 from recipes.tuning.trials import START, TrialResult, best_of
 
 TUNERS = ("bayesian", "random", "hyperband", "optuna")
@@ -186,9 +186,12 @@ class Recorded(keras_tuner.Oracle):
     def reload(self) -> None:
         """Reads all; trials that were being trained are handed out again first, and resume from their checkpoints."""
         state = read_json(self.path)
-        self.figures, self.ended, self.seconds_before = state["figures"], state["ended"], state["seconds"]
-        self.trials = {trial_id: Trial.from_state(values) for trial_id, values in state["trials"].items()}
-        self.set_state(state)
+        try:
+            self.figures, self.ended, self.seconds_before = state["figures"], state["ended"], state["seconds"]
+            self.trials = {trial_id: Trial.from_state(values) for trial_id, values in state["trials"].items()}
+            self.set_state(state)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise damaged(self.path, f"it is not what this version writes of a search ({error!r})") from None
         interrupted = {trial.trial_id for trial in self.ongoing_trials.values()}
         self._retry_queue = sorted(interrupted.union(self._retry_queue), reverse=True)  # the last comes first
         self.ongoing_trials = {}

@@ -11,7 +11,7 @@ from fake_trials import end, figure_of, oracle_in, rates, three, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, RunError
 from recipes.runs import atomic_files
 from recipes.tuning.oracles import STATE, HyperbandOracle, check_tuner
 from recipes.tuning.trials import START, TrialResult, best_of
@@ -162,6 +162,13 @@ def test_a_state_that_cannot_be_written_leaves_the_old_one_and_no_lock(monkeypat
     waited.start()
     waited.join(60)
     assert not waited.is_alive()
+
+
+@pytest.mark.parametrize("damage", ["", "{}", '{"figures": {}, "ended": {}, "seconds": 1, "trials": [1]}'])
+def test_a_damaged_state_is_named(damage):
+    Path(STATE).write_text(damage)
+    with pytest.raises(RunError, match=f"{STATE} is damaged"):
+        oracle_in(HERE)
 
 
 def test_a_search_may_be_given_more_trials():
