@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -21,6 +22,7 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief, oracle_client
 
 from recipes.errors import ConfigError, RunError
+from recipes.runs.signals import ENDED_BY_SIGTERM
 from recipes.tuning.oracles import ENDED
 from recipes.tuning.processes import ProcessEndedError
 
@@ -75,7 +77,7 @@ def work(oracle: Any, name: str, train: Train, is_over: Callable[[], bool]) -> N
         train: See `Train`.
         is_over: Whether to give up; how the trial that is being trained ended is not told then.
     """
-    objective = oracle.objective.name
+    objective, interrupted = oracle.objective.name, ""
     while not is_over():
         trial = oracle.create_trial(name)
         if trial.status == "STOPPED":
@@ -94,6 +96,11 @@ def work(oracle: Any, name: str, train: Train, is_over: Callable[[], bool]) -> N
         except ProcessEndedError as error:
             if is_over():
                 return
+            # SIGTERM goes to all processes of a job, and this one may be the last to hear of it. Asked for again, the
+            # trial is the same one, and resumes.
+            if error.status in (-signal.SIGTERM, ENDED_BY_SIGTERM) and trial.trial_id != interrupted:
+                interrupted = trial.trial_id
+                continue
             ended = {"config": {}, "hyperparameters": {}, "cut": "", "error": _why(error.status)}
         # The trial is the oracle's own, which may be looking at it: as over gRPC, it is told of a copy.
         values = ended["hyperparameters"] or trial.hyperparameters.get_config()

@@ -187,6 +187,25 @@ def test_a_process_that_died_is_a_failed_trial(status, why):
         raise AssertionError(bad.error)
 
 
+@pytest.mark.parametrize("status", [-15, 75])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_trial_that_sigterm_has_ended_alone_is_tried_once_more(status, times):
+    """The search may not have heard yet that it is to end, too."""
+    oracle, ended = oracle_in(Path(), trials=2)
+    asked = []
+
+    def interrupted(trial, tell):
+        asked.append(trial.trial_id)
+        if trial.trial_id in (START, "1") and asked.count(trial.trial_id) <= times:
+            raise ProcessEndedError(status)
+        return train(trial, tell)
+
+    work(oracle, "a", interrupted, lambda: False)
+    assert asked == [START, START, "0", "1", "1"]
+    assert ended == {START: 1, "0": 1, "1": 1}
+    assert [bool(oracle.result(name).error) for name in (START, "0", "1")] == [times == 2, False, times == 2]
+
+
 def test_a_trial_that_was_ended_with_its_search_is_not_told():
     oracle, ended = oracle_in(Path(), trials=2)
     over = threading.Event()
