@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.errors import one_line
-from recipes.tuning.trials import TrialResult
+from recipes.tuning.trial_results import TrialResult
 
 
 def write_hparams(folder: Path, trial: TrialResult, objective: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recipes.tuning.ranges import position
-from recipes.tuning.trials import TrialResult
+from recipes.tuning.trial_results import TrialResult
 
 FEWEST = 6  # trials that a forest is grown on
 EXPLAINED = 0.1  # of the variance that the budget leaves, at least: of pure noise a forest "explains" less

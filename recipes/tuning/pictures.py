@@ -15,6 +15,7 @@ from recipes.runs.curves import axis_label, largest_shown
 from recipes.runs.figure_text import shortened, wrapped
 from recipes.tuning.importance import figure_of
 from recipes.tuning.ranges import position, ticks
+from recipes.tuning.trial_results import SearchResult
 from recipes.tuning.trial_styles import (
     BEST,
     STARTED_FROM,
@@ -27,7 +28,6 @@ from recipes.tuning.trial_styles import (
     write_legend,
     write_title,
 )
-from recipes.tuning.trials import SearchResult
 
 MOST_AXES = 10  # of hyperparameters; more are no picture
 

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -26,6 +27,8 @@ from typing import Any, NoReturn
 from recipes.errors import RecipeError
 
 FORKS = sys.platform == "linux"
+#: Seconds that a process has to end after SIGTERM: a step of training, and a checkpoint.
+GRACE = 120.0
 #: Whether functions can run elsewhere: the sockets here are those of Unix.
 AVAILABLE = os.name == "posix"
 
@@ -110,7 +113,7 @@ class Processes:
         with self._lock:
             if self.closed:
                 raise ProcessEndedError(-signal.SIGTERM)
-            if not self._servers or not FORKS:
+            if not self._servers or not FORKS or self._servers[-1].process.poll() is not None:  # it was killed
                 self._servers.append(_Server(self.modules))
             server = self._servers[-1]
         return server, server.start(channel, log)
@@ -179,9 +182,7 @@ def serve() -> NoReturn:
     orders = socket.socket(fileno=int(sys.argv[1]))
     forks = bool(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all that a terminal runs; who asked for us decides
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, [signal.SIGTERM]
-    )  # one that comes early waits until `_run` is ready for it
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # one that comes early waits until `_run` is ready
     for module in sys.argv[3:]:
         with contextlib.suppress(Exception, SystemExit):  # told where the function needs it, in its log
             importlib.import_module(module)
@@ -193,7 +194,6 @@ def serve() -> NoReturn:
             if what == b"start":
                 if not forks:
                     orders.send(b"%d" % os.getpid())
-                if not forks:
                     threading.Thread(target=_end_with, args=[orders], daemon=True).start()
                     _run(*files)
                 if not (process := os.fork()):
@@ -207,13 +207,23 @@ def serve() -> NoReturn:
             process = int(number[0])
             if what == b"end":
                 os.kill(process, signal.SIGTERM)
-            orders.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+            orders.send(b"%d" % _wait(process))
             running.discard(process)
     for process in running:
         os.kill(process, signal.SIGTERM)
     for process in running:
-        os.waitpid(process, 0)
+        _wait(process)
     os._exit(0)
+
+
+def _wait(process: int) -> int:
+    """Returns the exit status of a process that is about to end; one that does not, in time, is killed."""
+    give_up = time.monotonic() + GRACE
+    while not (ended := os.waitpid(process, os.WNOHANG))[0]:
+        if time.monotonic() > give_up:
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.005)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def _receive(orders: socket.socket) -> tuple[list[bytes], list[int]] | None:

@@ -17,7 +17,7 @@ from recipes.runs.atomic_files import read_json, write_atomically, write_json
 from recipes.runs.open_run import differences
 from recipes.runs.run_folder import new_folder
 from recipes.runs.run_list import SEARCH
-from recipes.tuning.trials import TrialResult
+from recipes.tuning.trial_results import TrialResult
 
 RECORD = "search.json"
 

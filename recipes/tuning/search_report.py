@@ -21,8 +21,8 @@ from recipes.tuning.pictures import (
 )
 from recipes.tuning.ranges import as_text, range_in_words
 from recipes.tuning.table import STARTED_FROM
+from recipes.tuning.trial_results import START, SearchResult, TrialResult, best_of
 from recipes.tuning.trial_styles import comparable
-from recipes.tuning.trials import START, SearchResult, TrialResult, best_of
 
 
 def write_search_report(folder: Path, search: SearchResult, notes: Sequence[str] = ()) -> None:

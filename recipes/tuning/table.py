@@ -7,7 +7,7 @@ from typing import Any
 
 from recipes.errors import one_line
 from recipes.runs.durations import duration
-from recipes.tuning.trials import START, TrialResult, best_of
+from recipes.tuning.trial_results import START, TrialResult, best_of
 
 STARTED_FROM = "the settings it started from"
 WIDTHS = (6, 12, 12, 7, 11, 7, 11)
@@ -58,7 +58,7 @@ class Table:
         return duration((time.monotonic() - self.began) / trained * to_do) if trained and to_do > 0 else ""
 
     def _trained(self) -> int:
-        return sum(trial.epochs - trial.before for trial in self.done)
+        return sum(max(0, trial.epochs - trial.before) for trial in self.done)
 
     def _print(self, *cells: str) -> None:
         *columns, last = cells

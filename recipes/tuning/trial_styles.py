@@ -15,7 +15,7 @@ from recipes.runs.figure_text import shortened, wrapped
 from recipes.tuning.importance import fences, figure_of
 from recipes.tuning.ranges import as_text
 from recipes.tuning.table import STARTED_FROM
-from recipes.tuning.trials import START, SearchResult, TrialResult
+from recipes.tuning.trial_results import START, SearchResult, TrialResult
 
 BEST = "C3"
 

@@ -30,9 +30,7 @@ from recipes.tuning.hparams_board import write_hparams
 from recipes.tuning.oracles import check_tuner, make_oracle
 from recipes.tuning.search_folder import note_in_record, open_search, write_best, write_trials
 from recipes.tuning.search_report import outcome, write_search_report
-from recipes.tuning.table import Table, shown_settings
-from recipes.tuning.trials import START, Best, SearchResult, TrialResult, best_of
-from recipes.tuning.workers import (
+from recipes.tuning.search_workers import (
     IDENTITY,
     SEARCH,
     Address,
@@ -42,6 +40,8 @@ from recipes.tuning.workers import (
     remote_oracle,
     work,
 )
+from recipes.tuning.table import Table, shown_settings
+from recipes.tuning.trial_results import START, Best, SearchResult, TrialResult, best_of
 from recipes.verbs.trainers import Trainer, open_trainer
 from recipes.verbs.trial import SearchSettings, TrialJob, UnknownObjectiveError
 
@@ -147,6 +147,8 @@ class _Search:
             marks = {SEARCH: self.folder.name, IDENTITY: self.digest}
             with OracleServer(self.oracle, address, marks) if address else ExitStack():
                 self._work(self.oracle, "chief" if address else "worker", address)
+                if self.oracle.failure:
+                    raise self.oracle.failure
             return self._finish()
 
     def help(self, address: Address) -> Best:
@@ -181,9 +183,12 @@ class _Search:
         """Has this machine's workers train until there are no more trials."""
         over, failures = threading.Event(), queue.Queue[BaseException]()
 
+        def is_over() -> bool:
+            return over.is_set() or getattr(oracle, "failure", None) is not None  # which a client does not know of
+
         def one(worker: int) -> None:
             with lost_chief_explained(address):
-                work(oracle, f"{name}-{worker}", lambda trial, tell: self._train(trial, tell, worker), over.is_set)
+                work(oracle, f"{name}-{worker}", lambda trial, tell: self._train(trial, tell, worker), is_over)
 
         def in_thread(worker: int) -> None:
             try:
@@ -229,16 +234,19 @@ class _Search:
 
     def _ended(self, trial: TrialResult) -> None:
         """Writes and prints what a trial has come to."""
-        start, results = self._results()
-        write_trials(self.folder / "trials.csv", self.objective[0], [*start, *results])
-        best = best_of([*start, *results], self.direction)
-        if best and best.id == trial.id:
-            about = self.info.to_json()
-            write_best(self.folder / "best.json", best, self.objective, about, self._wanted(self._config_of(best)))
+        self._write_results()
         write_hparams(self.folder / "tensorboard" / trial.id, trial, self.objective[0])
-        if trial.cut != "budget":  # which may be promoted, and goes on from there
+        if trial.asked >= self.config.epochs:  # else it may be promoted, and continues from there
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
         self.table.row(trial)
+
+    def _write_results(self) -> None:
+        """Writes trials.csv and best.json, whatever a killed process has left of them."""
+        start, results = self._results()
+        write_trials(self.folder / "trials.csv", self.objective[0], [*start, *results])
+        if best := best_of([*start, *results], self.direction):
+            about = self.info.to_json()
+            write_best(self.folder / "best.json", best, self.objective, about, self._wanted(self._config_of(best)))
 
     def _results(self) -> tuple[list[TrialResult], list[TrialResult]]:
         """Returns (START or nothing, the trials that have ended)."""
@@ -247,6 +255,7 @@ class _Search:
 
     def _finish(self) -> Best:
         """Writes the report; returns (config, figure) of the best."""
+        self._write_results()
         start, results = self._results()
         failed = [trial for trial in results if trial.error]
         if len(failed) == len(results):

@@ -7,7 +7,8 @@ from collections import Counter
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
-from recipes.tuning.oracles import ENDED, make_oracle
+from recipes.tuning.oracles import make_oracle
+from recipes.tuning.recorded_oracle import ENDED
 
 OBJECTIVE = ("val_accuracy", "max")
 

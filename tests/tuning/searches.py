@@ -3,7 +3,7 @@
 import keras_tuner
 import numpy as np
 
-from recipes.tuning.trials import START, SearchResult, TrialResult, best_of
+from recipes.tuning.trial_results import START, SearchResult, TrialResult, best_of
 
 
 def space(names=("rate", "dropout")):

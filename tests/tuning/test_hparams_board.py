@@ -10,7 +10,7 @@ from tensorboard.plugins import base_plugin
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 from recipes.tuning.hparams_board import write_hparams
-from recipes.tuning.trials import TrialResult
+from recipes.tuning.trial_results import TrialResult
 
 VALUES = {"rate": 0.1, "layers": 3, "augment": True, "optimizer": "sgd", "units": (64, 32)}
 GOOD = TrialResult("00", VALUES, figures=(0.5, 0.75), figure=0.75, seconds=8.0)
@@ -65,7 +65,7 @@ def test_no_runtime_of_tensorflow_is_started(tmp_path):
     code = (
         "from pathlib import Path\n"
         "from recipes.tuning.hparams_board import write_hparams\n"
-        "from recipes.tuning.trials import TrialResult\n"
+        "from recipes.tuning.trial_results import TrialResult\n"
         f"write_hparams(Path({str(tmp_path)!r}), TrialResult('00', {{'rate': 0.1}}, figures=(0.5,)), 'val_loss')\n"
         "import tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"

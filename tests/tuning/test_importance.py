@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recipes.tuning.importance import fences, importances
-from recipes.tuning.trials import TrialResult
+from recipes.tuning.trial_results import TrialResult
 
 
 def space_of(*names):

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from recipes.errors import ConfigError, RunError
 from recipes.runs import atomic_files
-from recipes.tuning.oracles import STATE, HyperbandOracle, check_tuner
-from recipes.tuning.trials import START, TrialResult, best_of
+from recipes.tuning.hyperband import HyperbandOracle
+from recipes.tuning.oracles import check_tuner
+from recipes.tuning.recorded_oracle import STATE
+from recipes.tuning.trial_results import START, TrialResult, best_of
 
 HERE = Path()
 TUNERS = ("random", "bayesian", "hyperband")

@@ -10,7 +10,7 @@ from tuning.searches import search, trial
 
 from recipes.runs.atomic_files import save_picture
 from recipes.tuning.pictures import draw_importances, draw_parallel_coordinates, draw_trials
-from recipes.tuning.trials import START, TrialResult
+from recipes.tuning.trial_results import START, TrialResult
 
 
 def labelled(axes):

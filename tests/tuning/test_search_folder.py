@@ -11,7 +11,7 @@ from recipes import mnist_dense
 from recipes.errors import RunError
 from recipes.runs import atomic_files
 from recipes.tuning.search_folder import RECORD, note_in_record, open_search, write_best, write_trials
-from recipes.tuning.trials import START, TrialResult
+from recipes.tuning.trial_results import START, TrialResult
 
 PARENT = Path("runs/mnist_dense")
 IDENTITY = {

@@ -6,9 +6,9 @@ import keras_tuner
 import pytest
 from tuning.searches import search, trial
 
-from recipes.tuning import pictures, report
+from recipes.tuning import pictures, search_report
 from recipes.tuning.search_report import outcome, write_search_report
-from recipes.tuning.trials import START, TrialResult
+from recipes.tuning.trial_results import START, TrialResult
 
 
 def written(folder, *arguments):
@@ -135,7 +135,7 @@ def test_what_fails_is_a_note(name, tmp_path, monkeypatch):
     def broken(*_):
         raise ValueError("no font")
 
-    monkeypatch.setattr(report, name, broken)
+    monkeypatch.setattr(search_report, name, broken)
     text = written(tmp_path, search([trial(n, 0.8 + n / 100) for n in range(6)]))
     assert re.search(r"\*\*Note:\*\* .* could not be made \(ValueError: no font\)\.", text)
     assert rows(text, "Trials")[1][0] == "**05**"

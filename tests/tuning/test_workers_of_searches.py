@@ -12,11 +12,10 @@ from fake_trials import OBJECTIVE, figure_of, oracle_in, rates
 from keras_tuner import HyperParameters
 
 from recipes.errors import ConfigError, RunError
-from recipes.tuning import workers
-from recipes.tuning.oracles import STATE
+from recipes.tuning import search_workers
 from recipes.tuning.processes import ProcessEndedError
-from recipes.tuning.trials import START
-from recipes.tuning.workers import (
+from recipes.tuning.recorded_oracle import STATE
+from recipes.tuning.search_workers import (
     IDENTITY,
     SEARCH,
     Address,
@@ -26,6 +25,7 @@ from recipes.tuning.workers import (
     remote_oracle,
     work,
 )
+from recipes.tuning.trial_results import START
 
 MARKS = {SEARCH: "tune-1", IDENTITY: "abc"}
 VARIABLES = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
@@ -50,7 +50,7 @@ def impatient(monkeypatch, and_then=lambda: None):
         time.sleep(0.001)
         and_then()
 
-    monkeypatch.setattr(workers, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
+    monkeypatch.setattr(search_workers, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
 
 
 def train(trial, tell, fails=lambda trial: ""):
@@ -220,7 +220,7 @@ def test_a_trial_that_was_ended_with_its_search_is_not_told():
 
 
 def test_a_chief_that_is_gone_is_named(address, monkeypatch):
-    monkeypatch.setattr(workers, "PATIENCE", 0.2)
+    monkeypatch.setattr(search_workers, "PATIENCE", 0.2)
     message = rf"the chief of the search at 127.0.0.1:{address.port} does not answer \(DEADLINE_EXCEEDED\); start it"
     with pytest.raises(RunError, match=message), lost_chief_explained(address):
         work(remote_oracle(OBJECTIVE), "a", train, lambda: False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,7 @@ def best_of(trials: Iterable[TrialResult], direction: str) -> TrialResult | None
 
     A figure in the middle of a schedule says little beside one at its end. None where all have failed.
     """
-    done = [trial for trial in trials if trial.figure is not None and not trial.error]
+    done = [each for each in trials if each.figure is not None and math.isfinite(each.figure) and not each.error]
     whole = [trial for trial in done if not trial.cut]
     furthest = max((trial.epochs for trial in done), default=0)
     comparable = whole or [trial for trial in done if trial.epochs == furthest]

@@ -23,8 +23,8 @@ from keras_tuner.src.distribute import oracle_chief, oracle_client
 
 from recipes.errors import ConfigError, RunError
 from recipes.runs.signals import ENDED_BY_SIGTERM
-from recipes.tuning.oracles import ENDED
 from recipes.tuning.processes import ProcessEndedError
+from recipes.tuning.recorded_oracle import ENDED
 
 #: Values of a trial in which the chief says which search it is of; they go to workers of other machines with it.
 SEARCH, IDENTITY = "tuner/search", "tuner/identity"
