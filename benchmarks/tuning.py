@@ -31,8 +31,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 RESULT = Path(__file__).parent / "results" / "tuning.json"
 TUNERS = ("random", "bayesian", "hyperband", "optuna")
 SEARCHED = {  # recipe -> (how many settings to try, what the settings they start from differ in from the recipe's)
-    "mnist_dense": (15, {"max_examples": 4000, "epochs": 3}),
-    "cifar_lecture": (12, {"filters": (16, 32), "max_examples": 2000, "epochs": 3}),
+    "mnist_dense": (9, {"max_examples": 6000, "epochs": 9}),
+    "cifar_lecture": (6, {"filters": (16, 32), "max_examples": 4000, "epochs": 9}),
 }
 QUICK = {"mnist_dense": (3, {"max_examples": 256, "epochs": 3})}
 
