@@ -14,6 +14,7 @@ from recipes.data.image_files import check_channels, decode_bytes, decode_many
 from recipes.data.image_items import are_items, resized
 from recipes.data.in_memory import Arrays, Columns, EvaluationData, from_pairs, known_labels, without_hidden_labels
 from recipes.data.lazy_images import LazyImages, identity_of_files, of_array, of_files, of_items, of_records
+from recipes.data.read_once import read_once
 from recipes.data.sources import (
     Kind,
     find_arrays,
@@ -56,13 +57,14 @@ def find_images(
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
     """
     if isinstance(data, (str, Path)):
-        arrays = read_images(data, image_shape, on_bad_file, in_memory)
+        key: tuple = ("images", str(Path(data).absolute()), image_shape, on_bad_file, in_memory)
+        arrays = read_once(key, lambda: read_images(data, image_shape, on_bad_file, in_memory))
         return arrays, folder_info(data, arrays)
     if data is not None:
         arrays = from_arrays(data, task, image_shape=image_shape, on_bad_file=on_bad_file, in_memory=in_memory)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names, skipped=listed(arrays.skipped))
     kind = Kind(_features, lambda builder: _read(builder, image_shape, in_memory), {"digits": digits, "shapes": shapes})
-    return find_arrays(dataset, kind, standin=standin, offline=offline)
+    return find_arrays(dataset, kind, standin=standin, offline=offline, reads_as=("images", image_shape, in_memory))
 
 
 def from_arrays(

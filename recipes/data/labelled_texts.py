@@ -171,7 +171,7 @@ def find_labelled_texts(
         arrays = from_pairs(data, lambda texts: check_texts(texts, in_memory=in_memory), "texts", task, names)
         return arrays, DataInfo("your own arrays", label_names=arrays.label_names)
     kind = Kind(check_label, lambda builder: _read_labelled(builder, in_memory), {"reviews": reviews})
-    return find_arrays(dataset, kind, standin="reviews", offline=offline)
+    return find_arrays(dataset, kind, standin="reviews", offline=offline, reads_as=("labelled texts", in_memory))
 
 
 def _reader_of_texts(folder: Path, in_memory: str) -> Callable[[list[str]], FileContents]:

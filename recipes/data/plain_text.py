@@ -45,7 +45,7 @@ def find_text(dataset: str, offline: str, data: Any = None, in_memory: str | Non
         train, *rest = splits
         return Arrays(train, rest[0] if len(rest) == 2 else None, rest[-1]), DataInfo("your own text")
     kind = Kind(check_text, lambda builder: _read_joined(builder, in_memory), {"documentation": documentation})
-    return find_arrays(dataset, kind, standin="documentation", offline=offline)
+    return find_arrays(dataset, kind, standin="documentation", offline=offline, reads_as=("text", in_memory))
 
 
 def text_of(split: Columns) -> str:

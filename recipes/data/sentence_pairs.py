@@ -106,7 +106,8 @@ def find_pairs(config: Any, data: Any = None) -> tuple[Arrays, DataInfo]:
         lambda builder: _read(builder, names, config.in_memory),
         {"dates": dates},
     )
-    return find_arrays(config.dataset, kind, standin="dates", offline=config.offline)
+    reads_as = ("sentence pairs", *names, config.in_memory)
+    return find_arrays(config.dataset, kind, standin="dates", offline=config.offline, reads_as=reads_as)
 
 
 def evaluation_pairs(data: Any, model: Any) -> EvaluationData:

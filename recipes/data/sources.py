@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from recipes.data.free_memory import refuse_if_too_large
 from recipes.data.in_memory import Arrays, Columns
+from recipes.data.read_once import read_once
 from recipes.data.splits import DataInfo
 from recipes.data.tfds_records import in_file_order
 from recipes.errors import DataError, did_you_mean
@@ -37,8 +38,10 @@ class Kind(NamedTuple):
     standins: Mapping[str, Callable[[], Arrays]]  # by name
 
 
-def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tuple[Arrays, DataInfo]:
-    """Returns the examples of a data set and what they are.
+def find_arrays(
+    dataset: str, kind: Kind, *, standin: str, offline: str, reads_as: tuple[Any, ...] | None = None
+) -> tuple[Arrays, DataInfo]:
+    """Returns the examples of a data set and what they are; see `read_once`.
 
     Args:
         dataset: A tensorflow-datasets name, as `tfds.load` takes it ("cifar10", "mnist:3.*.*", "glue/sst2"), or a
@@ -46,10 +49,17 @@ def find_arrays(dataset: str, kind: Kind, *, standin: str, offline: str) -> tupl
         kind: What is expected.
         standin: The stand-in to use where the data set is neither on disk nor to be downloaded.
         offline: "stand-in" to use it, "error" to refuse.
+        reads_as: What decides, beside these, what is read; None: it is read anew in every process.
 
     Raises:
         DataError: If the data is unknown, unavailable with offline="error", damaged or of another kind.
     """
+    if reads_as is None:
+        return _find(dataset, kind, standin, offline)
+    return read_once((dataset, standin, offline, *reads_as), lambda: _find(dataset, kind, standin, offline))
+
+
+def _find(dataset: str, kind: Kind, standin: str, offline: str) -> tuple[Arrays, DataInfo]:
     if dataset in kind.standins:
         return _standin(dataset, kind)
     _check_name(dataset, kind)

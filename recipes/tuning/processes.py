@@ -19,9 +19,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from recipes.errors import RecipeError
@@ -50,10 +51,11 @@ class Processes:
 
     Args:
         modules: Imported before anything runs. They must not use TensorFlow's runtime as they are imported.
+        files: Open files that the processes inherit: environment variable that has its number there -> number.
     """
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self.modules = tuple(modules)
+    def __init__(self, modules: Sequence[str], files: Mapping[str, int] = MappingProxyType({})) -> None:
+        self.modules, self.files = tuple(modules), dict(files)
         self._lock = threading.Lock()
         self._servers: list[_Server] = []
         self.closed = False
@@ -114,7 +116,7 @@ class Processes:
             if self.closed:
                 raise ProcessEndedError(-signal.SIGTERM)
             if not self._servers or not FORKS or self._servers[-1].process.poll() is not None:  # it was killed
-                self._servers.append(_Server(self.modules))
+                self._servers.append(_Server(self.modules, self.files))
             server = self._servers[-1]
         return server, server.start(channel, log)
 
@@ -122,16 +124,17 @@ class Processes:
 class _Server:
     """The server's process, as seen from the process that has started it."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], files: Mapping[str, int]) -> None:
         self.orders, theirs = socket.socketpair()
         code = "from recipes.tuning.processes import serve; serve()"
         command = [sys.executable, "-c", code, str(theirs.fileno()), str(int(FORKS)), *modules]
         paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": paths}
+        environment |= {name: str(number) for name, number in files.items()}
         with theirs:
             self.process = subprocess.Popen(
                 command,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *files.values()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import keras
 import tensorflow as tf
 
+from recipes.data.read_once import SLOT
 from recipes.data.splits import DataInfo
 from recipes.errors import ConfigError, TrainingError, printable
 from recipes.tuning.places import Place, logical_cpus
@@ -50,7 +51,8 @@ def open_trainer(recipe: Recipe, config: Any, data: Any, workers: int) -> Iterat
         "the recipe is in no file that another process could read": page is None,
     }
     why = next((reason for reason, holds in reasons.items() if holds), "")
-    with Processes(["recipes.verbs.trial", *([page.module] if page and not page.file else [])]) as processes:
+    modules = ["recipes.verbs.trial", *([page.module] if page and not page.file else [])]
+    with tempfile.TemporaryFile() as read, Processes(modules, {SLOT: read.fileno()}) as processes:
         if page and not why:
             trainer = _Elsewhere(page, processes, workers)
             try:
