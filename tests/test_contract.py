@@ -262,6 +262,7 @@ INPUTS = {
 }
 
 
+@slow_but_one_per_kind
 def test_a_server_answers_what_predict_answers(recipe, fitted, exported):
     model, folder = fitted(recipe), exported(recipe).parent
     server = Server(lambda: [ModelConfig("m", folder)], Options(rest_port=0, grpc_port=0, poll_seconds=0, verify=True))
@@ -458,15 +459,8 @@ def test_the_search_space_is_of_settings_that_build(recipe):
     recipe.build(found)
 
 
-BY_ANOTHER_FIGURE = ("dcgan", "shakespeare_gpt")  # the others at night
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *BY_ANOTHER_FIGURE,
-        *(pytest.param(n, marks=pytest.mark.slow) for n in recipes.RECIPES if n not in BY_ANOTHER_FIGURE),
-    ],
+@pytest.mark.parametrize(  # the others at night; mnist_dense in tests/verbs/test_tune.py
+    "name", [pytest.param(name, marks=() if name == "dcgan" else pytest.mark.slow) for name in recipes.RECIPES]
 )
 def test_tune_returns_a_config_to_fit(name):
     recipe = importlib.import_module(f"recipes.{name}")
