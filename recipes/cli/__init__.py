@@ -1,7 +1,6 @@
 """The command line: `recipes VERB NAME`. This page loads no TensorFlow; a verb that needs it does."""
 
 import importlib
-import importlib.util
 import os
 import sys
 import tempfile
@@ -182,12 +181,12 @@ def _recipe(name: str) -> ModuleType:
     """Returns a recipe's module: one of the package's, or a file of your own."""
     if name in RECIPES:
         return importlib.import_module(f"recipes.{name}")
+    from recipes.verbs.page import load_file
+
     path = _file_of(name)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    module = load_file(path.stem, path)
+    if module is None:
         raise DataError(f"there is no recipe file {name}; recipes copy NAME {name} makes one")
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     if not hasattr(module, "Config") or not hasattr(module, "fit"):
         raise DataError(f"{name} is no recipe: it has no Config or no fit")
     return module

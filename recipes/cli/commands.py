@@ -1,6 +1,5 @@
 """The commands that take a recipe, once their options are read."""
 
-import csv
 import json
 import sys
 from collections import Counter
@@ -276,19 +275,11 @@ def _with_listed_labels(row: dict[str, Any]) -> dict[str, Any]:
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     """Writes predictions as CSV, in one step: a column for each text and number, and one for each class."""
-    from recipes.runs.atomic_files import write_atomically
+    from recipes.runs.atomic_files import write_csv
 
     flat = [_flat(row) for row in rows]
-    names = list(dict.fromkeys(name for row in flat for name in row))
-
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(flat)
-
     try:
-        write_atomically(path, write)
+        write_csv(path, flat, dict.fromkeys(name for row in flat for name in row))
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from None
 

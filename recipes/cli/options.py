@@ -51,9 +51,7 @@ class Tune(Output, Start):
     trials: int = 20  # how many settings to try
     tuner: Literal["bayesian", "random", "hyperband", "optuna"] = "bayesian"  # who proposes them; see docs/tuning.md
     workers: int = 1  # how many trials are trained at a time, each on its share of the processors or GPUs
-    objective: tuple[str, Literal["max", "min"]] | None = (
-        None  # the figure that tells a better trial; None: the recipe's
-    )
+    objective: tuple[str, Literal["max", "min"]] | None = None  # which figure is to be best; None: the recipe's
     resume: bool = True  # continue the unfinished search of the same settings, data and space, where there is one
     search: Path | None = None  # continue this one, by its id or folder; refused where settings, data or space differ
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,18 @@ def read_json(path: Path) -> dict[str, Any]:
 def damaged(path: Path, why: str) -> RunError:
     """Returns the error that a file of a run is damaged."""
     return RunError(f"{path} is damaged: {why}. Put a copy of it there, train again, or name another run")
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> None:
+    """Writes rows as CSV in UTF-8, in one step, with these columns; what is no UTF-8 is escaped."""
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            writer = csv.DictWriter(file, list(names))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(path, write)
 
 
 def save_picture(figure: Figure, path: Path) -> None:

@@ -1,6 +1,5 @@
 """The report of a run: report.md, a model card, and curves.png."""
 
-import csv
 import json
 import math
 import re
@@ -13,7 +12,7 @@ import keras
 
 from recipes.devices.keras_fixes import classes_of_ours
 from recipes.errors import printable
-from recipes.runs.atomic_files import write_atomically, write_text
+from recipes.runs.atomic_files import write_csv, write_text
 from recipes.runs.curves import draw_curves
 from recipes.runs.durations import duration
 from recipes.runs.exhibits import write_exhibits
@@ -74,14 +73,7 @@ class HistoryFile(keras.callbacks.Callback):
 def write_history(rows: dict[int, dict[str, float | str]], path: Path) -> None:
     """Writes history.csv, a row per epoch, in one step."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.DictWriter(file, ["epoch", *names])
-            writer.writeheader()
-            writer.writerows({"epoch": epoch, **row} for epoch, row in rows.items())
-
-    write_atomically(path, write)
+    write_csv(path, ({"epoch": epoch, **row} for epoch, row in rows.items()), ["epoch", *names])
 
 
 def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Sequence[str]) -> str:

@@ -150,7 +150,7 @@ def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> It
     def lock_and_write() -> str:
         folder = run.folder if run.resumes else new_folder(run.folder / run.recipe)
         try:
-            locks.append(_lock(folder))
+            locks.append(lock_folder(folder, "training", "run"))
             remove_parts(folder)
             _write_record(run, folder, environment)
         except BaseException:
@@ -183,14 +183,24 @@ def _write_record(run: Run, folder: Path, environment: dict[str, Any]) -> None:
     write_json(folder / "run.json", record)
 
 
-def _lock(folder: Path) -> FileLock:
+def lock_folder(folder: Path, doing: str, what: str) -> FileLock:
+    """Returns the lock of a folder, which this process holds now.
+
+    Args:
+        folder: Of a run or a search.
+        doing: "training" or "searching".
+        what: "run" or "search".
+
+    Raises:
+        RunError: If another process holds it, or the folder cannot be written to.
+    """
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise RunError(
-            f"another process is training in {folder}, with the same settings and data; wait for it, or pass "
-            "resume=False (--no-resume) to start another run beside it"
+            f"another process is {doing} in {folder}, with the same settings and data; wait for it, or pass "
+            f"resume=False (--no-resume) to start another {what} beside it"
         ) from None
     except OSError as error:
         raise RunError(

@@ -181,13 +181,13 @@ class _Server:
 
 
 def serve() -> NoReturn:
-    """Starts processes as it is told on a socket, until that is closed; then ends those that still run."""
+    """Starts and ends processes as a socket orders, until that is closed; then ends those that still run."""
     orders = socket.socket(fileno=int(sys.argv[1]))
     forks = bool(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all that a terminal runs; who asked for us decides
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # one that comes early waits until `_run` is ready
     for module in sys.argv[3:]:
-        with contextlib.suppress(Exception, SystemExit):  # told where the function needs it, in its log
+        with contextlib.suppress(Exception, SystemExit):  # shown where the function needs it, in its log
             importlib.import_module(module)
     sys.argv = sys.argv[:1]
     running: set[int] = set()

@@ -43,6 +43,11 @@ def synchronized(method: Callable[..., Any]) -> Callable[..., Any]:
     return released
 
 
+def _start() -> Any:
+    """Returns START as a trial of Keras Tuner's."""
+    return Trial(keras_tuner.HyperParameters(), trial_id=START, status="RUNNING")
+
+
 class Recorded(keras_tuner.Oracle):
     """Mixed into an oracle: all that is known of a search is in one file, written whole after every change.
 
@@ -75,19 +80,17 @@ class Recorded(keras_tuner.Oracle):
         if START not in self.ended and self.start_trained_by in ("", tuner_id):
             self.start_trained_by = tuner_id
             self.tuner_ids.add(tuner_id)
-            return Trial(keras_tuner.HyperParameters(), trial_id=START, status="RUNNING")
+            return _start()
         return super().create_trial(tuner_id)
 
     @synchronized
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Any:
         """Keeps the objective after an epoch; what is known of it already stays."""
         epochs = self.figures.setdefault(trial_id, {})
-        known = str(step) in epochs
-        epochs.setdefault(str(step), metrics[self.objective.name])
-        if trial_id == START:
-            self.save()
-            return Trial(keras_tuner.HyperParameters(), trial_id=START, status="RUNNING")
-        trial = self.trials[trial_id] if known else super().update_trial(trial_id, metrics, step)
+        if str(step) in epochs:
+            return _start() if trial_id == START else self.trials[trial_id]
+        epochs[str(step)] = metrics[self.objective.name]
+        trial = _start() if trial_id == START else super().update_trial(trial_id, metrics, step)
         self.save()
         return trial
 

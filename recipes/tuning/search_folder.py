@@ -6,14 +6,13 @@ for `fit`, and report.md comes last.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from recipes.errors import RunError
-from recipes.runs.atomic_files import read_json, write_atomically, write_json
+from recipes.runs.atomic_files import read_json, write_csv, write_json
 from recipes.runs.open_run import differences
 from recipes.runs.run_folder import new_folder
 from recipes.runs.run_list import SEARCH
@@ -112,14 +111,7 @@ def write_trials(path: Path, objective: str, trials: Sequence[TrialResult]) -> N
         for trial in trials
     ]
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("cut", "error")))
-
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.DictWriter(file, [*names, "cut", "error"])
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_atomically(path, write)
+    write_csv(path, rows, [*names, "cut", "error"])
 
 
 def write_best(path: Path, best: TrialResult, objective: tuple[str, str], data: dict[str, Any], config: Any) -> None:

@@ -75,7 +75,7 @@ def work(oracle: Any, name: str, train: Train, is_over: Callable[[], bool]) -> N
         oracle: Of the search, or the client of one that is elsewhere.
         name: Of this worker.
         train: See `Train`.
-        is_over: Whether to give up; how the trial that is being trained ended is not told then.
+        is_over: Whether to give up; how the trial that is being trained ended is not reported then.
     """
     objective, interrupted = oracle.objective.name, ""
     while not is_over():
@@ -102,17 +102,17 @@ def work(oracle: Any, name: str, train: Train, is_over: Callable[[], bool]) -> N
                 interrupted = trial.trial_id
                 continue
             ended = {"config": {}, "hyperparameters": {}, "cut": "", "error": _why(error.status)}
-        # The trial is the oracle's own, which may be looking at it: as over gRPC, it is told of a copy.
+        # The trial is the oracle's own, which may be looking at it: as over gRPC, it gets a copy.
         values = ended["hyperparameters"] or trial.hyperparameters.get_config()
         hyperparameters = keras_tuner.HyperParameters.from_config(values)
-        told = {name: ended[name] for name in ("config", "cut", "error")}
-        hyperparameters.values[ENDED] = json.dumps({**told, "seconds": round(time.monotonic() - began, 1)})
+        report = {name: ended[name] for name in ("config", "cut", "error")}
+        hyperparameters.values[ENDED] = json.dumps({**report, "seconds": round(time.monotonic() - began, 1)})
         oracle.end_trial(Trial(hyperparameters, trial.trial_id, "FAILED" if ended["error"] else "COMPLETED"))
 
 
 def _why(status: int) -> str:
     """Returns in words why a process has ended."""
-    if status == -9:
+    if status == -signal.SIGKILL:
         return "its process was killed (SIGKILL): most often the machine was out of memory; see its log.txt"
     how = f"by signal {-status}" if status < 0 else f"with status {status}"
     return f"its process ended {how}; see its log.txt"
@@ -153,11 +153,11 @@ class OracleServer:
 
     def _wait_for_the_others(self) -> None:
         """Waits for trials that others train, and a little for them to hear that there are no more."""
-        said: set[str] = set()
+        named: set[str] = set()
         while busy := {*self.oracle.ongoing_trials, self.oracle.start_trained_by} - {""}:
-            if busy != said:
+            if busy != named:
                 print(f"waiting for the last trials of {', '.join(sorted(busy))}", flush=True)
-                said = busy
+                named = busy
             time.sleep(0.5)
         give_up = time.monotonic() + 10
         while self.oracle.tuner_ids and time.monotonic() < give_up:

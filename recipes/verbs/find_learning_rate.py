@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,7 +57,7 @@ def find_rate(
     batches = steps * config.accumulate_steps  # of those that make an update together, all have its rate
     ramp = RateRamp(np.repeat(rates, config.accumulate_steps))
     print(printable(f"learning rates from {lowest:g} to {highest:g} for {recipe_name(config)} on {splits.info}"))
-    with clear_errors(config.batch_size, Path(runs)), caller_random_state(), own_dtype_policy():
+    with clear_errors(config.batch_size, Path(runs)), caller_random_state():
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
@@ -165,16 +163,6 @@ def endless(splits: Splits, batches: int) -> Splits:
     if isinstance(train, tf.data.Dataset) and train.cardinality() != tf.data.INFINITE_CARDINALITY:
         train = train.repeat()
     return replace(splits, train=train, validation=None, steps_per_epoch=batches)
-
-
-@contextmanager
-def own_dtype_policy() -> Iterator[None]:
-    """Leaves Keras's dtype policy as it was."""
-    before = keras.config.dtype_policy()
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _write_rows(path: Path, *columns: np.ndarray) -> None:

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import tensorflow as tf
 
 from recipes.data.read_once import SLOT
@@ -17,7 +16,8 @@ from recipes.data.splits import DataInfo
 from recipes.errors import ConfigError, TrainingError, printable
 from recipes.tuning.places import Place, logical_cpus
 from recipes.tuning.processes import AVAILABLE, CannotBeSentError, ProcessEndedError, Processes
-from recipes.verbs.trial import Page, SearchSettings, TrialJob, data_of, look_at_data, train_trial, train_trial_of_page
+from recipes.verbs.page import Page
+from recipes.verbs.trial import SearchSettings, TrialJob, data_of, look_at_data, train_trial, train_trial_of_page
 
 if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
@@ -77,11 +77,7 @@ class _Here:
         self.recipe = recipe
 
     def train(self, search: SearchSettings, job: TrialJob, worker: int, tell: Callable[[Any], bool]) -> dict[str, Any]:
-        before = keras.config.dtype_policy()
-        try:
-            return train_trial(self.recipe, search, job, tell)
-        finally:
-            keras.config.set_dtype_policy(before)
+        return train_trial(self.recipe, search, job, tell)
 
     def close(self) -> None:
         """Does nothing: nothing runs beside whoever calls this."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +22,7 @@ from recipes.runs.history import read_history
 from recipes.runs.progress import numbers
 from recipes.tuning.places import Place
 from recipes.verbs.fit import caller_random_state, follow_stand_in
+from recipes.verbs.page import Page
 from recipes.verbs.training_loop import Board, TrainingLoop
 from recipes.verbs.training_settings import apply_training_settings
 
@@ -34,36 +32,6 @@ if TYPE_CHECKING:
 
 class UnknownObjectiveError(ConfigError):
     """The figure that a search goes by is none of those that training logs: no trial could have it."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """Where another process finds a recipe: a module, or a file of its own."""
-
-    module: str
-    file: str | None = None  # to load it from; None: it is imported by its name
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> Page | None:
-        """Returns where a recipe stands; None for one that no other process can find, as in a notebook."""
-        name = recipe.config_class.__module__
-        module = sys.modules.get(name)
-        if getattr(getattr(module, "tune", None), "__self__", None) is not recipe:
-            return None
-        file = getattr(module, "__file__", None)
-        if name == "__main__":
-            return cls(Path(file).stem, file) if file else None
-        return cls(name) if importlib.util.find_spec(name) else cls(name, file)
-
-    def recipe(self) -> Recipe:
-        """Returns the recipe, its page loaded where it is not."""
-        if self.file and self.module not in sys.modules:
-            spec = importlib.util.spec_from_file_location(self.module, self.file)
-            assert spec is not None
-            assert spec.loader is not None
-            sys.modules[self.module] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-        return importlib.import_module(self.module).tune.__self__
 
 
 @dataclass(frozen=True)
@@ -95,8 +63,7 @@ def look_at_data(page: Page, config: dict[str, Any], data: Any, send: Any = None
 def data_of(recipe: Recipe, config: Any, data: Any) -> tuple[DataInfo, bool]:
     """Returns what the data is, without its tokenizer, and whether examples are held out for choosing."""
     splits = recipe.load_data(config, data)
-    values = {each.name: getattr(splits.info, each.name) for each in fields(DataInfo) if each.name != "tokenizer"}
-    return DataInfo(**values), splits.validation is not None
+    return replace(splits.info, tokenizer=None), splits.validation is not None
 
 
 def train_trial_of_page(

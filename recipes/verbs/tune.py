@@ -9,20 +9,18 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from filelock import FileLock, Timeout
 
 from recipes.data.splits import DataInfo
 from recipes.devices.workers import refuse_several_machines
 from recipes.errors import ConfigError, DataError, RunError, TrainingError, printable
 from recipes.errors.hardware_errors import clear_errors
 from recipes.runs.open_run import identity_of
-from recipes.runs.run_folder import command_name, recipe_name
+from recipes.runs.run_folder import command_name, lock_folder, recipe_name
 from recipes.runs.run_list import find_run
 from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import with_changes
@@ -117,8 +115,8 @@ class _Search:
         self.oracle = make_oracle(
             tuner, objective, trials, config.seed, config.epochs, lambda hp: recipe.search_space(hp, config)
         )
-        self.space = self.oracle.get_space().get_config()["space"]
-        identity = {**identity_of(config, info), "tuner": tuner, "objective": list(objective), "space": self.space}
+        space = self.oracle.get_space().get_config()["space"]
+        identity = {**identity_of(config, info), "tuner": tuner, "objective": list(objective), "space": space}
         if tuner == "hyperband":  # its brackets follow from it
             identity["trials"] = trials
         self.identity = json.loads(json.dumps(identity))
@@ -139,13 +137,14 @@ class _Search:
             raise
 
     def _run(self, continued: bool, address: Address | None) -> Best:
-        with clear_errors(self.config.batch_size, self.folder), _locked(self.folder):
+        with clear_errors(self.config.batch_size, self.folder), ExitStack() as stack:
+            stack.callback(lock_folder(self.folder, "searching", "search").release)
             self.oracle.begin(self.folder, self.config.epochs, self.config.early_stopping is not None, self._ended)
             done = [self.oracle.result(name) for name in self.oracle.ended]
             self.table = Table(self.objective, self.trials, self.oracle.planned_epochs(), done)
             self._announce(continued)
             marks = {SEARCH: self.folder.name, IDENTITY: self.digest}
-            with OracleServer(self.oracle, address, marks) if address else ExitStack():
+            with OracleServer(self.oracle, address, marks) if address else nullcontext():
                 self._work(self.oracle, "chief" if address else "worker", address)
                 if self.oracle.failure:
                     raise self.oracle.failure
@@ -240,23 +239,23 @@ class _Search:
             shutil.rmtree(self.folder / "trials" / trial.id / "checkpoints", ignore_errors=True)
         self.table.row(trial)
 
-    def _write_results(self) -> None:
-        """Writes trials.csv and best.json, whatever a killed process has left of them."""
-        start, results = self._results()
+    def _write_results(self) -> tuple[list[TrialResult], list[TrialResult]]:
+        """Writes trials.csv and best.json, whatever a killed process has left of them.
+
+        Returns:
+            (START or nothing, the trials that have ended).
+        """
+        start = [self.oracle.result(START)] if START in self.oracle.ended else []
+        results = self.oracle.results()
         write_trials(self.folder / "trials.csv", self.objective[0], [*start, *results])
         if best := best_of([*start, *results], self.direction):
             about = self.info.to_json()
             write_best(self.folder / "best.json", best, self.objective, about, self._wanted(self._config_of(best)))
-
-    def _results(self) -> tuple[list[TrialResult], list[TrialResult]]:
-        """Returns (START or nothing, the trials that have ended)."""
-        start = [self.oracle.result(START)] if START in self.oracle.ended else []
-        return start, self.oracle.results()
+        return start, results
 
     def _finish(self) -> Best:
         """Writes the report; returns (config, figure) of the best."""
-        self._write_results()
-        start, results = self._results()
+        start, results = self._write_results()
         failed = [trial for trial in results if trial.error]
         if len(failed) == len(results):
             note_in_record(self.folder, ended=self.trials, failed=self.trials)
@@ -319,19 +318,6 @@ class _Search:
     def _wanted(self, config: Any) -> Any:
         """Returns a trial's config for the data that was asked for, where the stand-in was searched on."""
         return with_changes(config, dataset=self.info.stand_in_for) if self.info.stand_in_for else config
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a search's folder, so that it is neither deleted nor searched in by another process."""
-    try:
-        with FileLock(folder / ".lock", blocking=False):
-            yield
-    except Timeout:
-        raise RunError(
-            f"another process is searching in {folder}, with the same settings and data; wait for it, or pass "
-            "resume=False (--no-resume) to start another search beside it"
-        ) from None
 
 
 def _digest(identity: dict[str, Any]) -> str:

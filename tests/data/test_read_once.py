@@ -28,11 +28,11 @@ def counted(value, times):
 def test_what_was_read_is_not_read_again(slot):
     arrays, times = Arrays((np.arange(6).reshape(3, 2), np.array(["a", "é", b"\xff"], object)), skipped={"x": "y"}), []
     for _ in range(3):
-        found = read_once(("mnist", 1), counted(arrays, times))
-        np.testing.assert_array_equal(found.train[0], arrays.train[0])
-        assert found.train[0].flags.writeable
-        assert list(found.train[1]) == ["a", "é", b"\xff"]
-        assert found.skipped == {"x": "y"}
+        read = read_once(("mnist", 1), counted(arrays, times))
+        np.testing.assert_array_equal(read.train[0], arrays.train[0])
+        assert read.train[0].flags.writeable
+        assert list(read.train[1]) == ["a", "é", b"\xff"]
+        assert read.skipped == {"x": "y"}
     assert len(times) == 1
 
 

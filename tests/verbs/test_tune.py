@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from recipes import mnist_dense
 from recipes.cli.launch import free_ports
@@ -251,8 +250,6 @@ def test_a_search_under_mirrored_strategy_and_on_own_data(tmp_path):
     assert best.strategy == "mirrored"
     [report] = Path("runs").rglob("report.md")
     assert "mnist_dense.fit(data=data, " in report.read_text()
-    with tf.distribute.get_strategy().scope():
-        pass
 
 
 LINE = ["tune", "mnist_dense", "--setting", "TINY", "--epochs", "6", "--checkpoint-steps", "3", "--tuner"]
