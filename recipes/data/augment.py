@@ -35,6 +35,45 @@ def crop_and_flip(
     return tf.ensure_shape(moved, images.shape)
 
 
+def jitter_light(
+    images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: int = 1, *, brightness: float, contrast: float
+) -> tf.Tensor:
+    """Returns each image brighter or darker, and with more or less contrast, by numbers drawn for it.
+
+        (x - 127.5 + brightness u) (1 + contrast v) + 127.5,   u, v ~ U(-1, 1)
+
+    Args:
+        images: (B, H, W, C) in [0, 255], to which it is clipped; integers are rounded to.
+        seed: (2,) integer.
+        worker: Which part of a batch these images are.
+        workers: In how many parts it was cut; the draws are those of the whole batch.
+        brightness: The most that is added, in [0, 255].
+        contrast: The most by which the difference from grey grows or shrinks, a share.
+    """
+    count = tf.shape(images)[0]
+    seed = tf.random.experimental.stateless_fold_in(seed, 4)
+    draws = tf.random.stateless_uniform((2, workers * count, 1, 1, 1), seed, minval=-1, maxval=1)
+    shift, stretch = tf.unstack(draws[:, worker * count : (worker + 1) * count])
+    x = tf.cast(images, tf.float32) - 127.5
+    x = tf.clip_by_value((x + brightness * shift) * (1 + contrast * stretch) + 127.5, 0, 255)
+    return tf.cast(tf.round(x) if images.dtype.is_integer else x, images.dtype)
+
+
+def mirror_in_turns(images: tf.Tensor, begins_mirrored: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    """Returns each image mirrored left to right in every other epoch.
+
+    Mirrored at random, an image would be seen in the same way in two epochs that follow each other every other time,
+    and teach less: K. Jordan (2024), section 3.6, https://arxiv.org/abs/2404.00498.
+
+    Args:
+        images: (B, H, W, C).
+        begins_mirrored: (B,) integer, 1 for those that are mirrored in epoch 0, and 0.
+        epoch: Scalar integer.
+    """
+    mirrored = (tf.cast(begins_mirrored, epoch.dtype) + epoch) % 2 == 1
+    return tf.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+
+
 def draw_per_pixel(
     draw: Callable[..., tf.Tensor], images: tf.Tensor, seed: tf.Tensor, worker: int, workers: int
 ) -> tf.Tensor:

@@ -45,6 +45,7 @@ def image_splits(
     image_shape: tuple[int, ...],
     augment: Augment | None = None,
     pairing: Pairing | None = None,
+    in_turns: bool = False,
 ) -> Splits:
     """Returns the training, validation and test batches that a config asks for.
 
@@ -56,6 +57,7 @@ def image_splits(
         image_shape: H, W, C that images of varying size have where `config.image_shape` is None.
         augment: Applied to whole training batches.
         pairing: Makes (inputs, targets) of images, in training anew in each step, for validation and test once.
+        in_turns: Whether each training image is mirrored in every other epoch; see `mirror_in_turns`.
 
     Raises:
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
@@ -100,7 +102,7 @@ def image_splits(
         fingerprint=arrays.fingerprint(train, validation),
     )
     augment, mixing = augmentations(config, augment, len(info.label_names))
-    train_from = train_batches(train, config.batch_size, config.seed, augment, pairing, mixing)
+    train_from = train_batches(train, config.batch_size, config.seed, augment, pairing, mixing, in_turns)
     return Splits(
         train=train_from(0, 0, 1),
         validation=eval_batches(validation, config.batch_size, config.seed, pairing) if validation else None,
@@ -143,6 +145,7 @@ def train_batches(
     augment: Augment | None = None,
     pairing: Pairing | None = None,
     mixing: Mixing | None = None,
+    in_turns: bool = False,
 ) -> Callable[[int, int, int], tf.data.Dataset]:
     """Returns (step, worker, workers) -> endless shuffled batches of (B, H, W, C) images and what goes with them.
 
@@ -158,7 +161,9 @@ def train_batches(
         augment: Applied to each batch.
         pairing: Makes (inputs, targets) of each batch's images.
         mixing: Applied to each batch after that, in place of a pairing.
+        in_turns: Whether each image is mirrored in every other epoch, before all else.
     """
+    from recipes.data.augment import mirror_in_turns
     from recipes.data.lazy_images import LazyImages
     from recipes.data.tf_data import endless, steps_from
 
@@ -167,6 +172,7 @@ def train_batches(
     with tf.device("/CPU:0"):
         bank = None if isinstance(images, LazyImages) else tf.constant(images)
         others = [tf.constant(column) for column in columns[1:]]
+        coins = tf.random.stateless_uniform((count if in_turns else 0,), (seed, -2), maxval=2, dtype=tf.int32)
 
     def train_from(start: int = 0, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
         rows = batch_size // workers
@@ -180,6 +186,7 @@ def train_batches(
         def batch(step: tf.Tensor, image: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
             places, seeds = places_of(step), tf.stack([seed, step])
             image = tf.gather(bank, places) if image is None else image
+            image = mirror_in_turns(image, tf.gather(coins, places), step // steps) if in_turns else image
             image = augment(image, seeds, worker, workers) if augment else image
             if pairing:
                 return pairing(image, seeds, worker, workers)

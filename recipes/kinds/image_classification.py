@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recipes.errors import DataError
+from recipes.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import keras
@@ -36,11 +36,21 @@ class ImageClassification:
 
     name = "image_classification"
 
-    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
-        """Returns the loss and other figures on the test split, by name; see `label_figures.figures`."""
+    def evaluate(self, model: keras.Model, splits: Splits, views: bool = False) -> dict[str, float]:
+        """Returns the loss and other figures on the test split, by name; see `label_figures.figures`.
+
+        With `views` also "accuracy_of_views", of classes: test-time augmentation, see `image_views.mean_logits`.
+        """
         from recipes.kinds.label_figures import figures
 
-        return figures(model, splits)
+        if views and splits.info.task != "classification":
+            raise ConfigError(f"views={views} averages over the classes, and this is {splits.info.task}; leave it out")
+        values = figures(model, splits)
+        if not views or splits.test is None:
+            return values
+        from recipes.kinds.image_views import accuracy_over_views
+
+        return {**values, "accuracy_of_views": accuracy_over_views(model, splits.test)}
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
         """Yields confusion.png and mistakes.png, of the test split; or what `label_figures` has of other labels."""

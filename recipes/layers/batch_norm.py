@@ -30,7 +30,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Returns the normalised inputs; while it trains, by the batch's own mean and variance."""
-        plain = self.scale and self.center and not self.renorm and mask is None and self.axis in (-1, inputs.ndim - 1)
+        plain = self.center and not self.renorm and mask is None and self.axis in (-1, inputs.ndim - 1)
         if not (training and self.trainable and plain) or self.synchronized:
             return super().call(inputs, training=training, mask=mask)
         inputs = tf.cast(inputs, self.compute_dtype)
@@ -38,7 +38,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         count = tf.cast(tf.size(inputs) // shape[-1], tf.float32)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs if is_image else tf.reshape(inputs, [-1, 1, 1, shape[-1]]),
-            scale=self.gamma,
+            scale=self.gamma if self.scale else tf.ones_like(self.beta),
             offset=self.beta,
             mean=[],
             variance=[],

@@ -61,7 +61,7 @@ def find_rate(
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
-            model = recipe.build(config, splits.info.sizes(recipe.sizes))
+            model = recipe.new_model(config, splits)
             apply_training_settings(
                 model, config, replace(splits, steps_per_epoch=None), recipe.objective_on(splits.info)
             )

@@ -59,7 +59,7 @@ def fit_recipe(
             # a new run, or an unfinished one; its precision
             run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
             keras.utils.set_random_seed(config.seed)
-            model = recipe.build(config, splits.info.sizes(recipe.sizes))
+            model = recipe.new_model(config, splits)
             apply_training_settings(model, config, splits, recipe.objective_on(splits.info))
             refuse_to_change_a_schedule(callbacks, model, run)
         every = [*callbacks, *recipe.callbacks(splits)]

@@ -67,6 +67,7 @@ class Recipe:
         search_space: (hyperparameters, config) -> the config of a trial.
         kind: See `Kind`.
         objective: The figure that tells a better trial, and "max" or "min".
+        prepare: (model, splits) sets what of a new model follows from the training examples, before its first step.
         callbacks: Splits -> the recipe's own Keras callbacks.
         report: What the report shows besides that of the kind.
         figures: (model, splits) -> figures on the test split, in place of the kind's `evaluate`.
@@ -81,12 +82,13 @@ class Recipe:
         *,
         kind: Kind,
         objective: tuple[str, str],
+        prepare: Callable[[keras.Model, Splits], None] = lambda model, splits: None,
         callbacks: Callable[[Splits], list[keras.callbacks.Callback]] = lambda splits: [],
         report: Report = lambda model, splits: (),
         figures: Callable[..., dict[str, float]] | None = None,
     ) -> None:
         self.config_class, self.build, self.search_space = config_class, build, search_space
-        self.kind, self.objective, self.callbacks = kind, objective, callbacks
+        self.kind, self.objective, self.prepare, self.callbacks = kind, objective, prepare, callbacks
         self.reports: tuple[Report, ...] = (kind.report, report)
         self.figures = figures or kind.evaluate
         self._load_data = load_data
@@ -362,6 +364,12 @@ class Recipe:
     def config(self, config: Settings | None, changes: dict[str, Any]) -> Any:
         """Returns a config with changes; None stands for the defaults."""
         return with_changes(self.config_class() if config is None else config, **changes)
+
+    def new_model(self, config: Any, splits: Splits) -> keras.Model:
+        """Returns the page's compiled model for some data, before its first step."""
+        model = self.build(config, splits.info.sizes(self.sizes))
+        self.prepare(model, splits)
+        return model
 
     def load_data(self, config: Any, data: Any = None, tokenizer: Any = None) -> Splits:
         """Returns the page's `load_data`; with a trained model's tokenizer, where it reads with one."""

@@ -124,7 +124,7 @@ def _train(recipe: Recipe, config: Any, search: SearchSettings, job: TrialJob, s
             config = follow_stand_in(config, splits.info)
             keras.utils.set_random_seed(config.seed)
             keras.config.set_dtype_policy(choose_precision(config.precision).policy)
-            model = recipe.build(config, splits.info.sizes(recipe.sizes))
+            model = recipe.new_model(config, splits)
             apply_training_settings(model, config, splits, search.objective)
         workers = Workers(model.distribute_strategy)
         loop = TrainingLoop(model, splits, folder, config, [], search.objective, workers)

@@ -1,4 +1,4 @@
-"""Mixup, CutMix and RandAugment: what they make of a batch, and that it follows from the seed alone."""
+"""Mirrors, light, mixup, CutMix and RandAugment: what they make of a batch, and that it follows from the seed alone."""
 
 import keras
 import numpy as np
@@ -8,8 +8,8 @@ from conftest import strip_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recipes import cifar_googlenet, mnist_dense
-from recipes.data.augment import inside_interval, mix
+from recipes import cifar_convnet, cifar_googlenet, mnist_dense
+from recipes.data.augment import inside_interval, jitter_light, mirror_in_turns, mix
 from recipes.data.rand_augment import OPERATIONS, rand_augment
 from recipes.data.splits import Splits
 from recipes.errors import ConfigError, DataError
@@ -21,6 +21,51 @@ LABELS = tf.constant(np.arange(8) % 4, tf.int32)
 
 def seed(step):
     return tf.constant([0, step], tf.int64)
+
+
+# ---------------------------------------------------------------- mirrors and light
+
+
+def test_images_are_mirrored_in_every_other_epoch():
+    images, begins = tf.reshape(tf.range(12), (2, 1, 3, 2)), tf.constant([0, 1])
+    as_they_are, mirrored = images.numpy(), images.numpy()[:, :, ::-1]
+    for epoch in range(4):
+        expected = [(mirrored if (epoch + i) % 2 else as_they_are)[i] for i in (0, 1)]
+        np.testing.assert_array_equal(mirror_in_turns(images, begins, tf.constant(epoch, tf.int64)), expected)
+
+
+def test_half_of_the_training_images_begin_mirrored_and_all_are_so_in_turns():
+    config = cifar_convnet.Config(
+        dataset="shapes", max_examples=200, batch_size=50, validation_fraction=0.0, crop_padding=0, jitter=0.0
+    )
+    images = cifar_convnet.load_data(with_changes(config, flip=False)).train.take(4)
+    known = {image.tobytes(): i for batch, _ in images for i, image in enumerate(batch.numpy())}
+    batches = [batch.numpy() for batch, _ in cifar_convnet.load_data(config).train.take(12)]
+    epochs = [np.concatenate(batches[4 * i : 4 * i + 4]) for i in range(3)]
+    plain = [{image.tobytes() for image in epoch} & known.keys() for epoch in epochs]
+    assert plain[0] == plain[2]
+    assert not plain[0] & plain[1]
+    assert len(plain[0] | plain[1]) == 200
+    assert 60 < len(plain[0]) < 140
+
+
+def test_light_is_a_shift_and_a_stretch_around_grey():
+    images = tf.constant(np.linspace(60, 190, 4 * 9, dtype=np.float32).reshape(4, 3, 3, 1))
+    out = jitter_light(images, seed(1), brightness=10.0, contrast=0.2).numpy()
+    for before, after in zip(images.numpy(), out, strict=True):
+        slope, intercept = np.polyfit(before.ravel() - 127.5, after.ravel() - 127.5, 1)
+        assert 0.8 <= slope <= 1.2
+        assert abs(intercept / slope) <= 10.01
+        np.testing.assert_allclose(after, slope * (before - 127.5) + intercept + 127.5, atol=1e-2)
+    np.testing.assert_array_equal(jitter_light(IMAGES, seed(1), brightness=0.0, contrast=0.0), IMAGES)
+    bright = jitter_light(IMAGES, seed(1), brightness=200.0, contrast=0.5)
+    assert bright.dtype == tf.uint8
+
+
+def test_the_light_of_a_worker_s_images_is_that_of_the_whole_batch():
+    whole = jitter_light(IMAGES, seed(3), brightness=20.0, contrast=0.3)
+    parts = [jitter_light(IMAGES[4 * i : 4 * i + 4], seed(3), i, 2, brightness=20.0, contrast=0.3) for i in (0, 1)]
+    np.testing.assert_array_equal(tf.concat(parts, 0), whole)
 
 
 # ---------------------------------------------------------------- mixup and CutMix

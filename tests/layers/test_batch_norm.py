@@ -43,7 +43,17 @@ def test_by_hand():
     np.testing.assert_allclose(layer.moving_variance, [1.0], rtol=1e-6)  # 0.9 * 1 + 0.1 * 1
 
 
-@pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"axis": 1}, {"trainable": False}])
+def test_without_a_scale_it_trains_as_keras_layer_does():
+    rng = np.random.default_rng(0)
+    inputs, cotangent = (tf.constant(rng.normal(3, 2, (6, 5, 4, 3)), "float32") for _ in range(2))
+    weights = list(rng.uniform(0.5, 1.5, (3, 3)))
+    ours = trained_step(BatchNormalization(scale=False), inputs, weights, cotangent)
+    theirs = trained_step(keras.layers.BatchNormalization(momentum=0.9, scale=False), inputs, weights, cotangent)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"center": False}, {"axis": 1}, {"trainable": False}])
 def test_what_the_kernel_cannot_do_is_left_to_keras(settings):
     inputs = np.random.default_rng(0).normal(size=(4, 3, 2, 5)).astype("float32")
     ours, theirs = BatchNormalization(**settings), keras.layers.BatchNormalization(momentum=0.9, **settings)

@@ -1,0 +1,46 @@
+"""Test-time augmentation: six views of an image, and what they weigh."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes import mnist_dense
+from recipes.errors import ConfigError
+from recipes.kinds.image_views import accuracy_over_views, mean_logits
+
+
+def corner_of(images, training):
+    return images[:, 0, :2, 0]  # as logits of two classes
+
+
+def test_views_by_hand():
+    image = np.arange(9.0).reshape(1, 3, 3, 1)  # rows 0 1 2, 3 4 5, 6 7 8
+    # the first two of the first row: as it is 0 1, mirrored 2 1; moved up and left 4 5, mirrored 4 5 (its row is
+    # 4 5 4, reflected at the edge); moved down and right 4 3, mirrored 4 3
+    expected = 0.25 * np.array([0 + 2, 1 + 1]) + 0.125 * np.array([4 + 4 + 4 + 4, 5 + 5 + 3 + 3])
+    np.testing.assert_allclose(mean_logits(corner_of, tf.constant(image, tf.float32)), [expected])
+
+
+def test_a_model_that_looks_at_the_mean_alone_has_its_own_accuracy_of_views():
+    images = np.ones((10, 4, 4, 1), np.float32) * np.arange(10).reshape(-1, 1, 1, 1)
+    test = tf.data.Dataset.from_tensor_slices((images, np.array([0, 0, 0, 0, 0, 1, 1, 1, 0, 0]))).batch(4)
+
+    def model(images, training):
+        mean = tf.reduce_mean(images, (1, 2, 3))
+        return tf.stack([4.5 - mean, mean - 4.5], 1)
+
+    assert accuracy_over_views(model, test) == pytest.approx(0.8)
+
+
+def test_evaluate_has_it_on_demand(fitted):
+    model = fitted(mnist_dense)
+    plain, more = mnist_dense.evaluate(model), mnist_dense.evaluate(model, views=True)
+    assert more == {**plain, "accuracy_of_views": more["accuracy_of_views"]}
+    assert 0 <= more["accuracy_of_views"] <= 1
+
+
+def test_numbers_have_no_views():
+    data = np.full((64, 4, 4, 1), 100, np.uint8), np.linspace(0, 1, 64)
+    model = mnist_dense.fit(mnist_dense.TINY, data, batch_size=16)
+    with pytest.raises(ConfigError, match="views=True averages over the classes, and this is regression"):
+        mnist_dense.evaluate(model, data, views=True)
