@@ -8,19 +8,21 @@ places, so that the next convolution sees twice as far; batch normalisation keep
 
 What makes eight epochs enough, where the lecture's network (`cifar_lecture`) takes fifty for less:
 
-- The first layer is not learned. It *whitens*: its filters take a 2x2 patch apart into what is uncorrelated in photographs.
+- The first layer is not learned. It *whitens*: its filters take a patch of 2x2 pixels apart into what is uncorrelated.
 - The other kernels begin as the identity, so that the first gradients reach all of them, and are updated by Muon:
   each step is the nearest orthogonal matrix to the momentum, so that rare directions count as much as common ones.
 - An image that was mirrored in one epoch is not in the next: two epochs show twice as much.
 
     W <- sqrt(C_out) W / |W| - rate * orthogonal(g + m M),   M <- m M + g        (g: gradient, m: momentum)
 
-Keller Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), https://arxiv.org/abs/2404.00498, with its later
-airbench94_muon (https://github.com/KellerJordan/cifar10-airbench; Muon: https://kellerjordan.github.io/posts/muon/) and
-the light jitter and activation of https://github.com/hiverge/cifar10-speedrun: 94.01 % after 7.59 epochs, the mean of 200
-runs, each test image seen in six views. What differs: batches of 512, not 1,536, with a longer momentum and a smaller rate
-to match; the last layer at the rate of the biases; no bias after the whitening; a fiftieth of the training images held out.
-`evaluate(model, views=True)` asks for the six views; `evaluate`'s loss is the formula's, with the smoothing.
+Keller Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), https://arxiv.org/abs/2404.00498, with its
+later airbench94_muon (https://github.com/KellerJordan/cifar10-airbench; Muon: https://kellerjordan.github.io/posts/muon)
+and the light and activation of https://github.com/hiverge/cifar10-speedrun: 94.01 % after 7.59 epochs, the mean of 200
+runs, the least certain quarter of the test images seen in six views. What differs: batches of 512, not 1,536, with a
+longer momentum and a smaller rate to match; the last layer at the rate of the biases; no bias after the whitening;
+averages of batch norm over as many images, not batches; a fiftieth of the training images held out, for choosing.
+`evaluate(model, views=True)` asks for the six views, of all images; `evaluate`'s loss is the formula's, with the
+smoothing.
 
 Result: not measured yet. Command: `python benchmarks/accuracy.py cifar_convnet --seeds 0 1 2`.
 """
@@ -31,7 +33,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 
 from recipes.data.augment import crop_and_flip, jitter_light
@@ -259,7 +260,7 @@ def normalization() -> layers.Layer:
 
 
 def begun_as_identity(kernel: np.ndarray) -> np.ndarray:
-    """Returns a kernel (3, 3, C, filters) whose first C filters hand one channel on each; Jordan (2024), section 3.3."""
+    """Returns a kernel (3, 3, C, filters) whose first C filters hand a channel on each; Jordan (2024), section 3.3."""
     kernel = kernel / 3**0.5  # of the others: the variance that PyTorch begins with, a third of LeCun's
     same = min(kernel.shape[2:])
     kernel[..., :same] = 0

@@ -125,5 +125,5 @@ def test_training_images_are_augmented_and_test_images_are_not():
         {"flip": False, "jitter": 0.0},
     ):
         images, labels = next(iter(cifar_convnet.load_data(replace(config, **changes)).train))
-        assert (images.numpy() != still[0].numpy()).any(), changes
+        assert (images.numpy() != still[0].numpy()).any(), name
         np.testing.assert_array_equal(labels, still[1])
