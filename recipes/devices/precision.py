@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,13 +25,25 @@ class Precision(NamedTuple):
     reason: str
 
 
-def choose_precision(name: str = "auto") -> Precision:
+class OwnStep(NamedTuple):
+    """How to measure the training step of the very model that a precision is chosen for."""
+
+    key: Callable[[], str]  # tells the model and its batch: what is measured of them holds for the same ones
+    milliseconds: Callable[[str], float]  # dtype policy -> processor time of a step
+
+
+def choose_precision(name: str = "auto", own_step: OwnStep | None = None) -> Precision:
     """Returns the dtype policy of that name, and why.
 
     "auto" is mixed_bfloat16 on GPUs and processors that have bfloat16 arithmetic *and* prove faster with it, float32
     elsewhere. A processor's flags alone do not tell: with AVX512-BF16, some machines multiply matrices 1.7 times as
-    fast in bfloat16 as in float32, and others 0.6 times. So it is measured, once for a machine: `precision_file()`
-    keeps the answer, and the same line has the same precision the next time. Remove that file to measure again.
+    fast in bfloat16 as in float32, and others 0.6 times. Nor does a matrix product: small recurrent steps, or those
+    that mostly wait for memory, gain nothing. So both are measured, once for a machine and a model, and kept in
+    `precision_file()`: the same line has the same precision the next time. Remove the files to measure again.
+
+    Args:
+        name: A dtype policy, or "auto".
+        own_step: The step that decides where matrix products are faster in bfloat16; None: they decide.
     """
     if name != "auto":
         return Precision(name, "as asked")
@@ -43,17 +55,31 @@ def choose_precision(name: str = "auto") -> Precision:
         return Precision("float32", "the GPU has no bfloat16 arithmetic")
     if not processor_flags() & {"avx512_bf16", "amx_bf16"}:
         return Precision("float32", "the processor has no bfloat16 arithmetic")
-    measured = _read_measurement() or _measure_and_keep()
+    measured = _measured_once(precision_file(), matmul_rates)
     rates = f"{measured['bfloat16']:.0f} against {measured['float32']:.0f} GFLOP/s of a core"
+    is_faster = measured["bfloat16"] > WORTH_IT * measured["float32"]
+    if is_faster and own_step:
+        milliseconds = own_step.milliseconds
+        measured = _measured_once(
+            precision_file(own_step.key()),
+            lambda: {"float32": milliseconds("float32"), "bfloat16": milliseconds("mixed_bfloat16")},
+        )
+        rates = f"{measured['bfloat16']:.0f} against {measured['float32']:.0f} ms of a core for a step"
+        is_faster = measured["float32"] > WORTH_IT * measured["bfloat16"]
     when = f"measured on {measured['date']}"
-    if measured["bfloat16"] > WORTH_IT * measured["float32"]:
+    if is_faster:
         return Precision("mixed_bfloat16", f"bfloat16 is faster here: {rates}, {when}")
     return Precision("float32", f"bfloat16 is not faster here: {rates}, {when}")
 
 
-def precision_file() -> Path:
-    """Returns the file that keeps what was measured on this kind of machine: processor, cores, TensorFlow."""
-    kind = json.dumps([processor_name(), sorted(processor_flags()), os.cpu_count(), tf.__version__])
+def precision_file(step: str = "") -> Path:
+    """Returns the file that keeps what was measured on this kind of machine: processor, cores, TensorFlow.
+
+    Args:
+        step: The key of an `OwnStep`; "": of matrix products.
+    """
+    machine = [processor_name(), sorted(processor_flags()), os.cpu_count(), tf.__version__]
+    kind = json.dumps([*machine, step] if step else machine)
     return cache_dir() / f"precision-{hashlib.sha256(kind.encode()).hexdigest()[:12]}.json"
 
 
@@ -76,29 +102,31 @@ def matmul_rates(size: int = 1024, repeats: int = 20) -> dict[str, float]:
     return {dtype: 2 * size**3 / max(seconds, 1e-9) / 1e9 for dtype, seconds in fastest.items()}
 
 
-def _read_measurement() -> dict[str, Any] | None:
-    """Returns what was measured before; None where nothing was, or the file is damaged."""
-    try:
-        kept = json.loads(precision_file().read_text())
-        rates = {dtype: float(kept[dtype]) for dtype in ("float32", "bfloat16")}
-        date = str(kept["date"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return {**rates, "date": date} if min(rates.values()) > 0 else None
-
-
-def _measure_and_keep() -> dict[str, Any]:
-    """Returns the rates, measured now; keeps them where the folder can be written to. The first process wins."""
-    measured = {**matmul_rates(), "date": time.strftime("%Y-%m-%d")}
-    path = precision_file()
+def _measured_once(path: Path, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
+    """Returns what a file keeps, or what is measured now, which it then keeps; the first process wins."""
+    kept = _read_measurement(path)
+    if kept:
+        return kept
+    measured = {**measure(), "date": time.strftime("%Y-%m-%d")}
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    with suppress(OSError):
+    with suppress(OSError):  # where the folder cannot be written to, nothing is kept
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(measured) + "\n")
         with suppress(FileExistsError):
             os.link(part, path)  # unlike a rename, leaves what another process has kept meanwhile
         part.unlink()
-    return _read_measurement() or measured
+    return _read_measurement(path) or measured
+
+
+def _read_measurement(path: Path) -> dict[str, Any] | None:
+    """Returns what was measured before; None where nothing was, or the file is damaged."""
+    try:
+        kept = json.loads(path.read_text())
+        values = {dtype: float(kept[dtype]) for dtype in ("float32", "bfloat16")}
+        date = str(kept["date"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return {**values, "date": date} if min(values.values()) > 0 else None
 
 
 @contextmanager

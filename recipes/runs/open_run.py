@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from recipes.data.splits import DataInfo, Splits
 from recipes.devices.keras_fixes import name_layers_from_the_start
-from recipes.devices.precision import Precision, choose_precision
+from recipes.devices.precision import OwnStep, Precision, choose_precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, RunError
 from recipes.runs.run_folder import Run, earlier_runs, is_over, precision_of, recipe_name
@@ -21,7 +21,13 @@ from recipes.runs.run_folder import Run, earlier_runs, is_over, precision_of, re
 WITHOUT_TRACE = ("checkpoint_", "in_memory")
 
 
-def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: bool | Path = True) -> Run:
+def open_run(
+    config: Any,
+    splits: Splits,
+    runs: str | Path = "runs",
+    resume: bool | Path = True,
+    own_step: OwnStep | None = None,
+) -> Run:
     """Returns the unfinished run of the same settings and data, or a new one that is not on disk yet.
 
     Sets Keras's dtype policy to the run's, which a resumed run keeps, and has layers named from the beginning.
@@ -33,6 +39,7 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
         runs: Where run folders are.
         resume: Whether to resume an unfinished run of the same settings, data and source of the recipe. A folder: the
             run there, whatever its identity.
+        own_step: By which precision="auto" is decided.
 
     Raises:
         ConfigError: If workers were started with different settings or data.
@@ -50,7 +57,9 @@ def open_run(config: Any, splits: Splits, runs: str | Path = "runs", resume: boo
         resumes = same is not None and resume and not is_over(same) and _can_be_resumed(splits, identity)
         if not resumes:
             _note_unfinished(earlier, identity, resume)
-        precision = (precision_of(same, record) if same and resumes else None) or choose_precision(config.precision)
+        precision = (precision_of(same, record) if same and resumes else None) or choose_precision(
+            config.precision, own_step
+        )
         number = 1 + max((record["number"] for _, record in earlier), default=0)
         return {"folder": str(same) if resumes else None, "precision": precision, "number": number, "agreed": own}
 

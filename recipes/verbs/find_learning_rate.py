@@ -24,6 +24,7 @@ from recipes.runs.rate_picture import draw_rates
 from recipes.runs.run_folder import command_name, new_folder, recipe_name
 from recipes.settings import with_changes
 from recipes.verbs.fit import caller_random_state, follow_stand_in
+from recipes.verbs.step_time import own_step
 from recipes.verbs.training_loop import run_epochs
 from recipes.verbs.training_settings import apply_training_settings, optimizers_of
 
@@ -60,7 +61,7 @@ def find_rate(
     with clear_errors(config.batch_size, Path(runs)), caller_random_state():
         keras.utils.set_random_seed(config.seed)
         with training_scope(config):
-            keras.config.set_dtype_policy(choose_precision(config.precision).policy)
+            keras.config.set_dtype_policy(choose_precision(config.precision, own_step(recipe, config, splits)).policy)
             model = recipe.new_model(config, splits)
             apply_training_settings(
                 model, config, replace(splits, steps_per_epoch=None), recipe.objective_on(splits.info)

@@ -32,6 +32,7 @@ from recipes.runs.signals import ended_by_sigterm
 from recipes.settings import WithoutEffectError, with_changes
 from recipes.verbs.evaluate import compiled_metrics
 from recipes.verbs.resume import unfinished_run
+from recipes.verbs.step_time import own_step
 from recipes.verbs.training_loop import Board, TrainingLoop
 from recipes.verbs.training_settings import apply_training_settings
 
@@ -57,7 +58,8 @@ def fit_recipe(
             splits = resumed.load(recipe) if resumed else recipe.load_data(config, data)
             config = follow_stand_in(config, splits.info)
             # a new run, or an unfinished one; its precision
-            run = open_run(config, splits, runs, resumed.run.folder if resumed else bool(resume))
+            where = resumed.run.folder if resumed else bool(resume)
+            run = open_run(config, splits, runs, where, own_step(recipe, config, splits))
             keras.utils.set_random_seed(config.seed)
             model = recipe.new_model(config, splits)
             apply_training_settings(model, config, splits, recipe.objective_on(splits.info))

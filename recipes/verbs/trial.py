@@ -23,6 +23,7 @@ from recipes.runs.progress import numbers
 from recipes.tuning.places import Place
 from recipes.verbs.fit import caller_random_state, follow_stand_in
 from recipes.verbs.page import Page
+from recipes.verbs.step_time import own_step
 from recipes.verbs.training_loop import Board, TrainingLoop
 from recipes.verbs.training_settings import apply_training_settings
 
@@ -123,7 +124,7 @@ def _train(recipe: Recipe, config: Any, search: SearchSettings, job: TrialJob, s
             splits = recipe.load_data(config, search.data)
             config = follow_stand_in(config, splits.info)
             keras.utils.set_random_seed(config.seed)
-            keras.config.set_dtype_policy(choose_precision(config.precision).policy)
+            keras.config.set_dtype_policy(choose_precision(config.precision, own_step(recipe, config, splits)).policy)
             model = recipe.new_model(config, splits)
             apply_training_settings(model, config, splits, search.objective)
         workers = Workers(model.distribute_strategy)

@@ -1,10 +1,15 @@
 import json
+from dataclasses import replace
 
+import keras
+import numpy as np
 import pytest
 
+from recipes import mnist_dense
 from recipes.devices import precision
 from recipes.devices.environment import cache_dir
-from recipes.devices.precision import choose_precision, precision_file
+from recipes.devices.precision import OwnStep, choose_precision, precision_file
+from recipes.verbs import step_time
 
 
 @pytest.fixture
@@ -74,6 +79,66 @@ def test_the_first_of_two_processes_decides(measured):
     precision.matmul_rates = slower  # put back by the fixture's monkeypatch
     assert choose_precision().policy == "float32"
     assert [path.name for path in cache_dir().iterdir()] == [precision_file().name]
+
+
+# ---------------------------------------------------------------- the recipe's own step
+
+
+def step_of(float32, bfloat16, key="a", asked=None):
+    milliseconds = {"float32": float32, "mixed_bfloat16": bfloat16}
+    asked = [] if asked is None else asked
+    return OwnStep(lambda: key, lambda policy: asked.append(policy) or milliseconds[policy])
+
+
+@pytest.mark.parametrize(
+    ("rates", "milliseconds", "policy", "reason"),
+    [
+        ((440, 750), (100, 60), "mixed_bfloat16", "60 against 100 ms of a core"),
+        ((440, 750), (100, 110), "float32", "110 against 100 ms of a core"),
+        ((440, 750), (100, 90), "float32", "90 against 100 ms"),  # not worth the rounding
+        ((440, 300), (100, 60), "float32", "300 against 440 GFLOP/s"),
+    ],
+)
+def test_the_recipe_s_own_step_decides_where_products_are_faster(measured, rates, milliseconds, policy, reason):
+    measured(*rates)
+    chosen = choose_precision("auto", step_of(*milliseconds))
+    assert chosen.policy == policy
+    assert reason in chosen.reason
+
+
+def test_a_step_is_measured_once_for_each_model(measured):
+    measured(440, 750)
+    asked = []
+    assert choose_precision("auto", step_of(100, 60, "a", asked)).policy == "mixed_bfloat16"
+    assert choose_precision("auto", step_of(100, 200, "a", asked)).policy == "mixed_bfloat16"
+    assert asked == ["float32", "mixed_bfloat16"]
+    assert choose_precision("auto", step_of(100, 200, "b", asked)).policy == "float32"
+    assert choose_precision("mixed_bfloat16", step_of(100, 200, "c", asked)).policy == "mixed_bfloat16"
+    assert len(asked) == 4
+    assert choose_precision().policy == "mixed_bfloat16", "no step, and products are faster"
+
+
+def test_a_run_is_of_the_precision_that_its_step_says(measured, tmp_path, monkeypatch):
+    measured(440, 750)
+    before = keras.config.dtype_policy()
+    monkeypatch.setattr(step_time, "SECONDS", 0.0)
+    model = mnist_dense.fit(mnist_dense.TINY, precision="auto", runs=tmp_path)
+    where = json.loads((model.run.folder / "environment.json").read_text())
+    assert "ms of a core for a step" in where["why"]
+    assert where["precision"] == model.dtype_policy.name or model.layers[1].dtype_policy.name == where["precision"]
+    again = mnist_dense.fit(mnist_dense.TINY, precision=where["precision"], runs=tmp_path, resume=False)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)  # the measurement leaves no trace in the training
+    keras.config.set_dtype_policy(before)
+
+
+def test_the_key_of_a_step_is_of_the_model_and_its_batch():
+    def key(**changes):
+        config = replace(mnist_dense.TINY, **changes)
+        return step_time.own_step(mnist_dense.fit.__self__, config, mnist_dense.load_data(config)).key()
+
+    assert key() == key(seed=3, epochs=7, learning_rate=0.5)
+    assert len({key(), key(units=(9,)), key(batch_size=16)}) == 3
 
 
 def test_the_measured_rates_are_positive_and_measured_once():
