@@ -51,6 +51,7 @@ from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError, DataError
 from recipes.kinds.image_quality import KernelDistance
 from recipes.layers.batch_norm import BatchNormalization
+from recipes.optimization.optimizers import Adam
 from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, Images, ImageShape, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
@@ -121,7 +122,7 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))
     adam = partial(
-        keras.optimizers.Adam,
+        Adam,
         config.learning_rate if config.constant_rate else rate,
         beta_1=config.momentum,
         gradient_accumulation_steps=config.accumulate_steps if config.accumulate_steps > 1 else None,

@@ -35,6 +35,7 @@ from keras import layers
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import DataError
 from recipes.kinds.text_classification import TextClassification, padded_ids
+from recipes.layers.layer_norm import LayerNormalization
 from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.losses import answers, objective
@@ -111,7 +112,7 @@ def build(config: Config = Config(), sizes: Sizes = IMDB) -> keras.Model:
     for i in range(config.num_layers):
         block = TransformerBlock(config.num_heads, config.ff_dim, config.dropout, name=f"block_{i}")
         x, _ = block(x, padding_mask[:, None, None, :])  # sections 3.1 to 3.3; padding is not looked at
-    x = layers.LayerNormalization(epsilon=1e-5)(x)
+    x = LayerNormalization(epsilon=1e-5)(x)
     of_words = keras.ops.where(padding_mask[..., None], x, 0)  # (B, T, D)
     number = keras.ops.count_nonzero(token_ids, axis=1)[:, None]  # (B, 1)
     x = keras.ops.sum(of_words, axis=1) / keras.ops.maximum(number, 1)  # (B, D): their average; 0 of padding alone

@@ -39,7 +39,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding
 from recipes.layers.batch_norm import BatchNormalization
-from recipes.optimization.optimizers import warmup_cosine
+from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.settings import Count, Counts, Images, ImageShape, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
@@ -143,7 +143,7 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
     model.compile(
-        optimizer=keras.optimizers.Adam(rate),
+        optimizer=Adam(rate),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),  # nats per pixel
     )
     return model

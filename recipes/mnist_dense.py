@@ -30,6 +30,7 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
+from recipes.optimization.optimizers import Adam
 from recipes.settings import Count, ImageShape, LabelledImages, Natural, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
@@ -96,7 +97,7 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     model = keras.Model(image, answers(logits, sizes), name="mnist_dense")
     steps = sizes.steps(config.epochs, config.batch_size)
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))),
+        optimizer=Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, max(1, steps))),
         **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )
     return model

@@ -44,7 +44,7 @@ from recipes.devices.keras_fixes import named_in_files
 from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
-from recipes.optimization.optimizers import warmup_cosine
+from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, Images, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
@@ -148,7 +148,7 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     model = keras.Model(image, decoder(codes), name="mnist_vae")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
-    model.compile(keras.optimizers.Adam(rate), loss=PixelCrossentropy(), metrics=[Reconstruction()])
+    model.compile(Adam(rate), loss=PixelCrossentropy(), metrics=[Reconstruction()])
     return model
 
 

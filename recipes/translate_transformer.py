@@ -31,6 +31,8 @@ from keras import layers, ops
 
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.translation import Translation
+from recipes.layers.dropout import Dropout
+from recipes.layers.layer_norm import LayerNormalization
 from recipes.layers.positions import PositionEmbedding
 from recipes.layers.transformer import TransformerBlock
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
@@ -112,16 +114,16 @@ def build(config: Config = Config(), sizes: Sizes = MULTI30K) -> keras.Model:
     block_sizes: Any = {"num_heads": config.num_heads, "ff_dim": config.ff_dim, "dropout": config.dropout}
     padding_mask = ops.not_equal(source, 0)[:, None, None, :]  # (B, 1, 1, S)
 
-    x = layers.Dropout(config.dropout)(positions(scale(pieces(source))))  # (B, S, D)
+    x = Dropout(config.dropout)(positions(scale(pieces(source))))  # (B, S, D)
     for i in range(config.num_layers):
         x, _ = TransformerBlock(**block_sizes, name=f"encoder_{i}")(x, padding_mask)
-    memory = layers.LayerNormalization(epsilon=1e-5, name="memory")(x)
+    memory = LayerNormalization(epsilon=1e-5, name="memory")(x)
 
-    x = layers.Dropout(config.dropout)(positions(scale(pieces(target))))  # (B, T, D)
+    x = Dropout(config.dropout)(positions(scale(pieces(target))))  # (B, T, D)
     for i in range(config.num_layers):
         block = TransformerBlock(**block_sizes, causal=True, cross=True, name=f"decoder_{i}")
         x, _ = block(x, None, memory, padding_mask)
-    x = layers.LayerNormalization(epsilon=1e-5, name="last_norm")(x)
+    x = LayerNormalization(epsilon=1e-5, name="last_norm")(x)
     logits = pieces(x, reverse=True)  # (B, T, V)
 
     model = keras.Model([source, target], logits, name="translate_transformer")

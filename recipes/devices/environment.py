@@ -40,6 +40,7 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "packages": versions,
         "processor": processor_name(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "TensorFlow's choice"),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": [

@@ -134,6 +134,17 @@ def clipped_as_whole(clip: Callable[[list[Any]], list[Any]], gradients: list[Any
     return [gradient / context.num_replicas_in_sync for gradient in whole]  # they are summed once more
 
 
+def adam_moments(optimizer: keras.optimizers.Adam, variable: tf.Variable) -> tuple[tf.Variable, tf.Variable]:
+    """Returns Adam's first and second moment of a weight."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index].value, optimizer._velocities[index].value
+
+
+def sgd_momentum(optimizer: keras.optimizers.SGD, variable: tf.Variable) -> tf.Variable:
+    """Returns SGD's momentum of a weight."""
+    return optimizer.momentums[optimizer._get_variable_index(variable)].value
+
+
 def op_determinism_is_on() -> bool:
     """Returns whether `tf.config.experimental.enable_op_determinism` is in force."""
     return framework_config.is_op_determinism_enabled()

@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from recipes.errors import ConfigError
+from recipes.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable("recipes")
@@ -29,7 +31,7 @@ class MultiHeadAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads, self.rate, self.init_scale, self.output_scale = num_heads, dropout, init_scale, output_scale
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, query_shape: Any, *_: Any) -> None:
         """Makes the four projections, W_Q, W_K, W_V and W_O."""
@@ -65,15 +67,17 @@ class MultiHeadAttention(keras.layers.Layer):
         self, query: Any, keys: Any, values: Any, attention_mask: Any = None, training: bool = False
     ) -> tuple[Any, Any]:
         """Returns what `call` does, of keys and values that `project` has made."""
-        queries = self._split(self.query_projection(query))  # (B, N, T, D / N)
-        scores = ops.cast(ops.matmul(queries, ops.swapaxes(keys, -1, -2)), "float32") * self.scale  # equation 1
+        queries = self._split(self.query_projection(query) * self.scale)  # (B, N, T, D / N)
+        scores = tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32)  # equation 1
         if attention_mask is not None:
-            scores = ops.where(attention_mask, scores, -1e9)  # not infinite: where none may be looked at, all are alike
-        weights = ops.softmax(scores)  # (B, N, T, S)
-        context = ops.matmul(self.dropout(ops.cast(weights, self.compute_dtype), training=training), values)
+            scores += tf.where(attention_mask, 0.0, -1e9)  # not infinite: where none may be looked at, all are alike
+        factors = None
+        if training and self.rate:
+            factors = self.dropout.factors(tf.shape(scores), values.dtype)
+        context = weighted_average(scores, values, factors)
         batch, _, length, _ = ops.shape(context)
         joined = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, query.shape[-1]))
-        return self.output_projection(joined), weights
+        return self.output_projection(joined), tf.nn.softmax(scores)
 
     def _split(self, x: Any) -> Any:
         """Returns (B, S, D) as (B, N, S, D / N)."""
@@ -89,6 +93,46 @@ class MultiHeadAttention(keras.layers.Layer):
         """Returns what __init__ takes."""
         own = {"num_heads": self.num_heads, "dropout": self.rate}
         return {**super().get_config(), **own, "init_scale": self.init_scale, "output_scale": self.output_scale}
+
+
+def weighted_average(scores: tf.Tensor, values: tf.Tensor, factors: tf.Tensor | None = None) -> tf.Tensor:
+    """Returns softmax(scores) V, (B, N, T, d), or (softmax(scores) * factors) V.
+
+    Args:
+        scores: (B, N, T, S) float32.
+        values: (B, N, S, d).
+        factors: (B, N, T, S) in the values' dtype: 0 for weights that are dropped.
+
+    Its gradient is written out, for (B, N, T, S) is by far the largest tensor of a layer: it takes three passes over
+    it where the derivatives of each operation take eight. With weights P = softmax(scores), P' = P * factors, the
+    context C = P' V and gradients d:
+
+        dP' = dC V^T,   dV = P'^T dC,   dscores = P * (dP - sum_s P dP) = P' * dP' - P * sum_d C dC
+
+    for dP = dP' * factors, and sum_s P dP = sum_s P' dP' = sum_s P' (dC V^T) = sum_d C dC: Dao et al. (2022),
+    https://arxiv.org/abs/2205.14135, appendix B.2.
+    """
+
+    @tf.custom_gradient
+    def average(scores: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        weights = tf.nn.softmax(scores)  # P, (B, N, T, S) float32
+        dropped = tf.cast(weights, values.dtype)
+        if factors is not None:
+            dropped *= factors
+        context = tf.matmul(dropped, values)  # (B, N, T, d)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            of_dropped = tf.matmul(upstream, values, transpose_b=True)
+            sums = tf.reduce_sum(tf.cast(upstream, tf.float32) * tf.cast(context, tf.float32), -1, keepdims=True)
+            if factors is None:
+                of_scores = weights * (tf.cast(of_dropped, tf.float32) - sums)
+            else:
+                of_scores = tf.cast(dropped * of_dropped, tf.float32) - weights * sums
+            return of_scores, tf.matmul(dropped, upstream, transpose_a=True)
+
+        return context, gradient
+
+    return average(scores, values)
 
 
 def normal(scale: float | None) -> Any:

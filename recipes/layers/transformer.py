@@ -6,6 +6,8 @@ import keras
 
 from recipes.errors import ConfigError
 from recipes.layers.attention import MultiHeadAttention, causal_mask, normal
+from recipes.layers.dropout import Dropout
+from recipes.layers.layer_norm import LayerNormalization
 
 
 @keras.saving.register_keras_serializable("recipes")
@@ -66,8 +68,8 @@ class TransformerBlock(keras.layers.Layer):
         first, last = normal(scales[0]), normal(scales[1])
         self.hidden = keras.layers.Dense(own["ff_dim"], own["activation"], kernel_initializer=first, dtype=dtype)
         self.output_layer = keras.layers.Dense(shape[-1], kernel_initializer=last, dtype=dtype)
-        self.norms = [keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype) for _ in range(2 + own["cross"])]
-        self.dropout = keras.layers.Dropout(own["dropout"], dtype=dtype)
+        self.norms = [LayerNormalization(epsilon=1e-5, dtype=dtype) for _ in range(2 + own["cross"])]
+        self.dropout = Dropout(own["dropout"], dtype=dtype)
         for part in (*self.attentions, self.hidden, *self.norms):
             part.build(shape)
         self.output_layer.build((*shape[:-1], own["ff_dim"]))

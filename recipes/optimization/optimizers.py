@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from recipes.devices.keras_fixes import clipped_as_whole, saved_as_stock
+from recipes.devices.keras_fixes import adam_moments, clipped_as_whole, saved_as_stock, sgd_momentum
 
 
 def warmup_cosine(peak: float, steps: int, warmup: int = 0) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -39,7 +39,7 @@ def sgd(rate: Any, momentum: float, weight_decay: float, nesterov: bool = True) 
 
     Loshchilov and Hutter (2019), algorithm 1; https://arxiv.org/abs/1711.05101.
     """
-    optimizer = keras.optimizers.SGD(rate, momentum, nesterov=nesterov, weight_decay=weight_decay)
+    optimizer = SGD(rate, momentum, nesterov=nesterov, weight_decay=weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     return optimizer
 
@@ -64,14 +64,58 @@ class _Summed(keras.optimizers.Optimizer):
         return clipped_as_whole(clip, grads) if self.global_clipnorm else clip(grads)
 
 
+class _Fused(_Summed):
+    """Updates a weight and its moments in one operation, where Keras 3 takes a dozen, each over all of its numbers."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Takes Adam's step of one weight, by Keras' formula; see `keras.optimizers.Adam`."""
+        if self.amsgrad:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        dtype, (m, v) = variable.dtype, adam_moments(self, variable)
+        beta_1, beta_2 = tf.cast(self.beta_1, dtype), tf.cast(self.beta_2, dtype)
+        step = tf.cast(self.iterations, dtype) + 1
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=tf.pow(beta_2, step),
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, dtype),
+            grad=tf.cast(gradient, dtype),
+        )
+
+
 @saved_as_stock(keras.optimizers.Adam)
-class Adam(_Summed, keras.optimizers.Adam):
-    """Keras's Adam for models with embeddings, on any number of replicas. Kingma and Ba (2015).
+class Adam(_Fused, keras.optimizers.Adam):
+    """Keras's Adam, on any number of replicas, which moves an embedding's row as one weight. Kingma and Ba (2015).
 
     https://arxiv.org/abs/1412.6980
     """
 
 
 @saved_as_stock(keras.optimizers.AdamW)
-class AdamW(_Summed, keras.optimizers.AdamW):
+class AdamW(_Fused, keras.optimizers.AdamW):
     """Keras's AdamW, likewise. Loshchilov and Hutter (2019), https://arxiv.org/abs/1711.05101."""
+
+
+@saved_as_stock(keras.optimizers.SGD)
+class SGD(keras.optimizers.SGD):
+    """Keras's SGD, which updates a weight and its momentum in one operation."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Takes the step of one weight, by Keras' formula; see `keras.optimizers.SGD`."""
+        if not self.momentum or isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=sgd_momentum(self, variable).handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+            momentum=tf.cast(self.momentum, variable.dtype),
+            use_nesterov=self.nesterov,
+        )

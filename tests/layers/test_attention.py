@@ -1,10 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from recipes.errors import ConfigError
-from recipes.layers.attention import MultiHeadAttention
+from recipes.layers.attention import MultiHeadAttention, weighted_average
 from recipes.layers.positions import PositionEmbedding, sinusoids
 from recipes.layers.transformer import TransformerBlock
 
@@ -42,6 +43,36 @@ def test_it_is_what_keras_computes():
     answer, weights = ours(query, memory, mask[:, None])
     np.testing.assert_allclose(answer, expected, atol=1e-5)
     np.testing.assert_allclose(weights, expected_weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+@pytest.mark.parametrize(("dtype", "atol"), [("float32", 1e-6), ("bfloat16", 0.02)])
+def test_the_gradient_that_is_written_out_is_that_of_the_operations(rate, dtype, atol):
+    scores, values = draw(2, 3, 4, 5), tf.cast(draw(2, 3, 5, 6, seed=1), dtype)
+    factors = tf.cast(np.random.default_rng(2).random((2, 3, 4, 5)) > rate, dtype) / (1 - rate) if rate else None
+    cotangent = tf.cast(draw(2, 3, 4, 6, seed=3), dtype)
+
+    def operations(scores, values, factors):
+        weights = tf.cast(tf.nn.softmax(scores), dtype)
+        return tf.matmul(weights if factors is None else weights * factors, values)
+
+    results = []
+    for function in (weighted_average, operations):
+        with tf.GradientTape() as tape:
+            tape.watch([scores, values])
+            context = function(scores, values, factors)
+        results.append([context, *tape.gradient(context, [scores, values], cotangent)])
+    for ours, plain in zip(*results, strict=True):
+        assert ours.dtype == plain.dtype
+        np.testing.assert_allclose(np.array(ours, "float32"), np.array(plain, "float32"), atol=atol)
+
+
+def test_attention_weights_are_dropped_in_training_alone():
+    layer, x = MultiHeadAttention(2, dropout=0.5), draw(2, 6, 8)
+    (answer, weights), (again, same_weights) = layer(x, x), layer(x, x, training=True)
+    np.testing.assert_array_equal(same_weights, weights)  # they are returned whole
+    assert np.abs(again - answer).max() > 1e-3
+    np.testing.assert_array_equal(layer(x, x)[0], answer)
 
 
 def test_weights_add_up_to_one_and_hidden_places_have_none():
