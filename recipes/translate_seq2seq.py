@@ -35,6 +35,7 @@ from keras import layers, ops
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.translation import Translation
+from recipes.layers.recurrent import LSTM, Bidirectional
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.settings import Count, Positive, SentencePairs, Share, ValidationShare, VocabSize
@@ -206,8 +207,8 @@ def build(config: Config = Config(), sizes: Sizes = MULTI30K) -> keras.Model:
     pieces = layers.Embedding(sizes.vocab_size, config.embed_dim, name="pieces")
     padding_mask = ops.not_equal(source, 0)  # (B, S)
     x = layers.Dropout(config.dropout)(pieces(source))  # (B, S, D)
-    reader = layers.LSTM(config.units, return_sequences=True, return_state=True)
-    memory, *ends = layers.Bidirectional(reader, name="reader")(x, mask=padding_mask)  # (B, S, 2 units), 4 (B, units)
+    reader = LSTM(config.units, return_sequences=True, return_state=True)
+    memory, *ends = Bidirectional(reader, name="reader")(x, mask=padding_mask)  # (B, S, 2 units), 4 (B, units)
     both_hidden, both_cell = layers.Concatenate()(ends[0::2]), layers.Concatenate()(ends[1::2])
     hidden = layers.Dense(config.units, activation="tanh", name="hidden")(both_hidden)
     cell = layers.Dense(config.units, activation="tanh", name="cell")(both_cell)
