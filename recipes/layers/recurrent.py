@@ -80,7 +80,7 @@ class LSTM(_OneProduct, keras.layers.LSTM):
 
     def _recur(self, x: Any, weights: list[Any], initial_state: Any, mask: Any) -> Sequence[Any]:
         kernel, recurrent_kernel, bias = (sigmoids_first(weight) for weight in weights)
-        return lstm(product_of_all_steps(x, kernel, bias), recurrent_kernel, *initial_state, mask=mask)
+        return lstm(product_of_all_steps(x, kernel, bias), recurrent_kernel, initial_state, mask)
 
 
 @saved_as_stock(keras.layers.GRU)
@@ -89,7 +89,7 @@ class GRU(_OneProduct, keras.layers.GRU):
 
     def _recur(self, x: Any, weights: list[Any], initial_state: Any, mask: Any) -> Sequence[Any]:
         kernel, recurrent_kernel, (bias, recurrent_bias) = weights[0], weights[1], tf.unstack(weights[2])
-        return gru(product_of_all_steps(x, kernel, bias), recurrent_kernel, recurrent_bias, *initial_state, mask=mask)
+        return gru(product_of_all_steps(x, kernel, bias), recurrent_kernel, recurrent_bias, initial_state, mask)
 
 
 @saved_as_stock(keras.layers.SimpleRNN)
@@ -98,7 +98,7 @@ class SimpleRNN(_OneProduct, keras.layers.SimpleRNN):
 
     def _recur(self, x: Any, weights: list[Any], initial_state: Any, mask: Any) -> Sequence[Any]:
         kernel, recurrent_kernel, bias = weights
-        return simple_rnn(product_of_all_steps(x, kernel, bias), recurrent_kernel, *initial_state, mask=mask)
+        return simple_rnn(product_of_all_steps(x, kernel, bias), recurrent_kernel, initial_state, mask)
 
 
 @saved_as_stock(keras.layers.Bidirectional)
@@ -119,7 +119,7 @@ def on_processor() -> bool:
 
 
 def lstm(
-    preactivations: Any, recurrent_kernel: Any, hidden: Any, cell: Any, mask: Any = None
+    preactivations: Any, recurrent_kernel: Any, initial_state: Any, mask: Any = None
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns h of each step, (T, B, U), and the last h and c, (B, U).
 
@@ -128,8 +128,7 @@ def lstm(
     Args:
         preactivations: (T, B, 4 U): a_t = W x_t + b, in the order i, f, o, g.
         recurrent_kernel: (U, 4 U), likewise: R.
-        hidden: (B, U): h before the first step.
-        cell: (B, U): c before the first step.
+        initial_state: h and c before the first step, (B, U) each.
         mask: (T, B, 1) bool, False where the state stays as it is.
     """
     units = recurrent_kernel.shape[0]
@@ -172,11 +171,11 @@ def lstm(
 
         return (h, last_h, last_c), gradient
 
-    return recur(tf.cast(preactivations, hidden.dtype), recurrent_kernel, hidden, cell)
+    return recur(tf.cast(preactivations, initial_state[0].dtype), recurrent_kernel, *initial_state)
 
 
 def gru(
-    preactivations: Any, recurrent_kernel: Any, recurrent_bias: Any, hidden: Any, mask: Any = None
+    preactivations: Any, recurrent_kernel: Any, recurrent_bias: Any, initial_state: Any, mask: Any = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns h of each step, (T, B, U), and the last h, (B, U).
 
@@ -186,7 +185,7 @@ def gru(
         preactivations: (T, B, 3 U): a_t = W x_t + b, in the order z, r, n.
         recurrent_kernel: (U, 3 U), likewise: R.
         recurrent_bias: (3 U,), likewise: b_R.
-        hidden: (B, U): h before the first step.
+        initial_state: h before the first step, (B, U), alone in a list.
         mask: (T, B, 1) bool, False where the state stays as it is.
     """
     units = recurrent_kernel.shape[0]
@@ -229,18 +228,18 @@ def gru(
 
         return (h, last_h), gradient
 
-    return recur(tf.cast(preactivations, hidden.dtype), recurrent_kernel, recurrent_bias, hidden)
+    return recur(tf.cast(preactivations, initial_state[0].dtype), recurrent_kernel, recurrent_bias, *initial_state)
 
 
 def simple_rnn(
-    preactivations: Any, recurrent_kernel: Any, hidden: Any, mask: Any = None
+    preactivations: Any, recurrent_kernel: Any, initial_state: Any, mask: Any = None
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns h_t = tanh(a_t + R h_t-1) of each step, (T, B, U), and the last, (B, U).
 
     Args:
         preactivations: (T, B, U): a_t = W x_t + b.
         recurrent_kernel: (U, U): R.
-        hidden: (B, U): h before the first step.
+        initial_state: h before the first step, (B, U), alone in a list.
         mask: (T, B, 1) bool, False where the state stays as it is.
     """
     units = recurrent_kernel.shape[0]
@@ -273,7 +272,7 @@ def simple_rnn(
 
         return (h, last_h), gradient
 
-    return recur(tf.cast(preactivations, hidden.dtype), recurrent_kernel, hidden)
+    return recur(tf.cast(preactivations, initial_state[0].dtype), recurrent_kernel, *initial_state)
 
 
 # ---------------------------------------------------------------- parts
