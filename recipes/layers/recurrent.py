@@ -275,6 +275,40 @@ def simple_rnn(
     return recur(tf.cast(preactivations, initial_state[0].dtype), recurrent_kernel, *initial_state)
 
 
+def lstm_state(gates: Any, cell: Any) -> tuple[Any, Any]:
+    """Returns h_t and c_t, (B, U).
+
+    Args:
+        gates: (B, 4 U): i, f, g and o, in Keras's order, before their sigmoids and tanh.
+        cell: (B, U): c_t-1.
+    """
+    i, f, g, o = keras.ops.split(gates, 4, -1)
+    cell = keras.ops.sigmoid(f) * cell + keras.ops.sigmoid(i) * keras.ops.tanh(g)
+    return keras.ops.sigmoid(o) * keras.ops.tanh(cell), cell
+
+
+def gradients_after_loop(preactivations: Any, kernels: Sequence[Any], inputs: Callable[[], Sequence[Any]]) -> tf.Tensor:
+    """Returns the preactivations a_t, (T, B, N), as they are; their gradient makes that of kernels in a loop, too.
+
+    In the loop stands a_t + x_t W with `stop_gradient` of W. The gradient of a_t is that of the sum, so W's is
+    sum_t x_t da_t^T: one product after the loop, where TensorFlow makes T products and adds them up.
+
+    Args:
+        preactivations: (T, B, N).
+        kernels: (D, N) each: W.
+        inputs: Returns (T, B, D) for each kernel: x_t. It is called when the loop is over.
+    """
+
+    @tf.custom_gradient
+    def unchanged(a: Any, *kernels: Any) -> Any:
+        def gradient(da: Any) -> Any:
+            return da, *(product_of_sums(x, da, kernel.dtype) for x, kernel in zip(inputs(), kernels, strict=True))
+
+        return tf.identity(a), gradient
+
+    return unchanged(preactivations, *kernels)
+
+
 # ---------------------------------------------------------------- parts
 
 
