@@ -192,3 +192,48 @@ def test_a_saved_model_opens_with_keras_alone_and_with_ours(kind, tmp_path):
         assert type(opened.layers[2]) is both
         assert type(opened.layers[2].backward_layer) is kinds[kind]
         np.testing.assert_allclose(opened(draw(B, T, D)), model(draw(B, T, D)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_replicas_train_as_one_device_does(kind):
+    weights, x, y = random_weights(STOCK[kind](U)), np.asarray(draw(4, T, D)), np.asarray(draw(4, U, seed=1))
+    trained = []
+    for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribute.get_strategy()):
+        with strategy.scope():
+            model = keras.Sequential([keras.Input((None, D)), KINDS[kind](U)])
+            model.set_weights(weights)
+            model.compile("sgd", "mse")
+        model.fit(tf.data.Dataset.from_tensors((x, y)), verbose=0)
+        trained.append(model.get_weights())
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gpu_is_left_to_keras(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"] if kind == "GPU" else [])
+    monkeypatch.setattr(recurrent, "lstm", None)
+    weights = random_weights(STOCK["lstm"](U))
+    compare(trained_step(KINDS["lstm"](U), weights, None), trained_step(STOCK["lstm"](U), weights, None))
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_kernels_get_after_a_loop_the_gradients_that_they_get_in_it(graph):
+    kernel, a, first = draw(U, U), draw(T, B, U, seed=1), draw(B, U, seed=2)
+
+    def gradients(late):
+        states = []
+
+        def step(h, a):
+            h = keras.ops.tanh(a + h @ (tf.stop_gradient(kernel) if late else kernel))
+            return h, h
+
+        with tf.GradientTape() as tape:
+            tape.watch([kernel, a, first])
+            inputs = recurrent.gradients_after_loop(a, (kernel,), lambda: (recurrent.before(first, *states),))
+            _, outputs = keras.ops.scan(step, first, inputs if late else a)
+            states.append(outputs)
+            loss = tf.reduce_sum(outputs**2)
+        return tape.gradient(loss, [kernel, a, first])
+
+    for one, other in zip(*(tf.function(gradients)(late) if graph else gradients(late) for late in (True, False))):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
