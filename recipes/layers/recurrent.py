@@ -136,38 +136,37 @@ def lstm(
     @tf.custom_gradient
     def recur(a: Any, kernel: Any, h_0: Any, c_0: Any) -> Any:
         def step(state: Any, a: Any, *real: Any) -> Any:
-            sigmoids, g = tf.split(a + product(state[0], kernel), [3 * units, units], -1)
-            sigmoids, g = tf.sigmoid(sigmoids), tf.tanh(g)
-            i, f, o = tf.split(sigmoids, 3, -1)
+            gates, g = tf.split(a + product(state[0], kernel), [3 * units, units], -1)
+            gates, g = tf.sigmoid(gates), tf.tanh(g)
+            i, f, o = tf.split(gates, 3, -1)
             c = f * state[1] + i * g
-            h = o * tf.tanh(c)
+            tanh_c = tf.tanh(c)
+            h = o * tanh_c
             h, c = (tf.where(*real, new, old) if real else new for new, old in zip((h, c), state, strict=True))
-            return (h, c), (sigmoids, g, h, c)
+            return (h, c), (h, gates, g, state[1], tanh_c)
 
-        widths = (3 * units, units, units, units)
-        (sigmoids, g, h, c), (last_h, last_c) = loop(step, (h_0, c_0), (a, *optional(mask)), widths)
+        widths = (units, 3 * units, units, units, units)
+        (outputs, *saved), (last_h, last_c) = loop(step, (h_0, c_0), (a, *optional(mask)), widths)
+        h = stacked(outputs, a)
 
         def gradient(dh_outputs: Any, dh_last: Any, dc_last: Any) -> Any:
-            i, f, o = tf.split(sigmoids, 3, -1)
-            tanh_c, c_before = tf.tanh(c), before(c_0, c)
-            # What dc and dh are multiplied by, of all steps: in the loop is left what needs the step after.
-            to_a = tf.concat([g * i * (1 - i), c_before * f * (1 - f), tanh_c * o * (1 - o), i * (1 - g * g)], -1)
-            to_c, keeps = o * (1 - tanh_c * tanh_c), f
-            if mask is not None:
-                real = tf.cast(mask, a.dtype)
-                to_a, to_c, keeps = to_a * real, to_c * real, tf.where(mask, f, tf.ones((), f.dtype))
             transposed = tf.transpose(kernel)
 
-            def step_back(state: Any, dh_output: Any, to_a: Any, to_c: Any, keeps: Any, *padding: Any) -> Any:
-                dh = dh_output + state[0]
-                dc = state[1] + dh * to_c
-                da = tf.concat([dc, dc, dh, dc], -1) * to_a
-                dh_before = product(da, transposed)
-                return (dh_before + dh * padding[0] if padding else dh_before, dc * keeps), (da,)
+            def step_back(state: Any, dh: Any, gates: Any, g: Any, c_before: Any, tanh_c: Any, *real: Any) -> Any:
+                i, f, o = tf.split(gates, 3, -1)
+                dh += state[0]
+                dc = state[1] + gradient_of_tanh(tanh_c, dh * o)
+                dgates = gradient_of_sigmoid(gates, tf.concat([dc * g, dc * c_before, dh * tanh_c], -1))
+                da, dc_before = tf.concat([dgates, gradient_of_tanh(g, dc * i)], -1), dc * f
+                if not real:
+                    return (product(da, transposed), dc_before), (da,)
+                da, dc_before = tf.where(*real, da, 0.0), tf.where(*real, dc_before, state[1])
+                return (product(da, transposed) + tf.where(*real, 0.0, dh), dc_before), (da,)
 
-            inputs = (dh_outputs, to_a, to_c, keeps, *optional(None if mask is None else 1 - real))
+            inputs = (dh_outputs, *saved, *optional(mask))
             (da,), (dh, dc) = loop(step_back, (dh_last, dc_last), inputs, (4 * units,), backwards=True)
-            return da, product_of_sums(before(h_0, h), da, kernel.dtype), dh, dc
+            da = stacked(da, a)
+            return da, sum_of_products(before(h_0, h), da, kernel.dtype), dh, dc
 
         return (h, last_h, last_c), gradient
 
@@ -199,32 +198,37 @@ def gru(
             n = tf.tanh(a_n + r * p_n)
             h = z * state[0] + (1 - z) * n
             h = tf.where(*real, h, state[0]) if real else h
-            return (h,), (gates, n, p_n, h)
+            return (h,), (h, gates, n, p_n, state[0])
 
         bias_of_state = tf.cast(bias, a.dtype)
-        widths = (2 * units, units, units, units)
+        widths = (units, 2 * units, units, units, units)
         inputs = (*tf.split(a, [2 * units, units], -1), *optional(mask))
-        (gates, n, p_n, h), (last_h,) = loop(step, (h_0,), inputs, widths)
+        (outputs, *saved), (last_h,) = loop(step, (h_0,), inputs, widths)
+        h = stacked(outputs, a)
 
         def gradient(dh_outputs: Any, dh_last: Any) -> Any:
-            z, r = tf.split(gates, 2, -1)
-            h_before = before(h_0, h)
-            to_n = (1 - z) * (1 - n * n)
-            to_p = tf.concat([(h_before - n) * z * (1 - z), to_n * p_n * r * (1 - r), to_n * r], -1)
-            if mask is not None:
-                real = tf.cast(mask, a.dtype)
-                to_n, to_p, z = to_n * real, to_p * real, tf.where(mask, z, tf.ones((), z.dtype))
             transposed = tf.transpose(kernel)
 
-            def step_back(state: Any, dh_output: Any, to_p: Any, z: Any) -> Any:
-                dh = dh_output + state[0]
-                dp = tf.concat([dh, dh, dh], -1) * to_p
-                return (product(dp, transposed) + dh * z,), (dp, dh)
+            def step_back(state: Any, dh: Any, gates: Any, n: Any, p_n: Any, h_before: Any, *real: Any) -> Any:
+                z, r = tf.split(gates, 2, -1)
+                dh += state[0]
+                dn = gradient_of_tanh(n, dh * (1 - z))
+                dgates = gradient_of_sigmoid(gates, tf.concat([dh * (h_before - n), dn * p_n], -1))
+                dp, dh_before = tf.concat([dgates, dn * r], -1), dh * z
+                if real:
+                    dp, dn, dh_before = (
+                        tf.where(*real, dp, 0.0),
+                        tf.where(*real, dn, 0.0),
+                        tf.where(*real, dh_before, dh),
+                    )
+                return (product(dp, transposed) + dh_before,), (dp, dn)
 
-            (dp, dh), (dh_0,) = loop(step_back, (dh_last,), (dh_outputs, to_p, z), (3 * units, units), backwards=True)
-            da = tf.concat([dp[..., : 2 * units], dh * to_n], -1)
+            inputs, widths = (dh_outputs, *saved, *optional(mask)), (3 * units, units)
+            (dp, dn), (dh,) = loop(step_back, (dh_last,), inputs, widths, backwards=True)
+            dp = stacked(dp, a)
+            da = tf.concat([dp[..., : 2 * units], stacked(dn, a)], -1)
             dbias = tf.cast(tf.reduce_sum(dp, (0, 1)), bias.dtype)
-            return da, product_of_sums(h_before, dp, kernel.dtype), dbias, dh_0
+            return da, sum_of_products(before(h_0, h), dp, kernel.dtype), dbias, dh
 
         return (h, last_h), gradient
 
@@ -251,24 +255,24 @@ def simple_rnn(
             h = tf.where(*real, h, state[0]) if real else h
             return (h,), (h,)
 
-        (h,), (last_h,) = loop(step, (h_0,), (a, *optional(mask)), (units,))
+        (outputs,), (last_h,) = loop(step, (h_0,), (a, *optional(mask)), (units,))
+        h = stacked(outputs, a)
 
         def gradient(dh_outputs: Any, dh_last: Any) -> Any:
-            to_a = 1 - h * h
-            if mask is not None:
-                real = tf.cast(mask, a.dtype)
-                to_a *= real
             transposed = tf.transpose(kernel)
 
-            def step_back(state: Any, dh_output: Any, to_a: Any, *padding: Any) -> Any:
-                dh = dh_output + state[0]
-                da = dh * to_a
-                dh_before = product(da, transposed)
-                return (dh_before + dh * padding[0] if padding else dh_before,), (da,)
+            def step_back(state: Any, dh: Any, h: Any, *real: Any) -> Any:
+                dh += state[0]
+                da = gradient_of_tanh(h, dh)
+                if not real:
+                    return (product(da, transposed),), (da,)
+                da = tf.where(*real, da, 0.0)
+                return (product(da, transposed) + tf.where(*real, 0.0, dh),), (da,)
 
-            inputs = (dh_outputs, to_a, *optional(None if mask is None else 1 - real))
+            inputs = (dh_outputs, outputs, *optional(mask))
             (da,), (dh,) = loop(step_back, (dh_last,), inputs, (units,), backwards=True)
-            return da, product_of_sums(before(h_0, h), da, kernel.dtype), dh
+            da = stacked(da, a)
+            return da, sum_of_products(before(h_0, h), da, kernel.dtype), dh
 
         return (h, last_h), gradient
 
@@ -302,7 +306,7 @@ def gradients_after_loop(preactivations: Any, kernels: Sequence[Any], inputs: Ca
     @tf.custom_gradient
     def unchanged(a: Any, *kernels: Any) -> Any:
         def gradient(da: Any) -> Any:
-            return da, *(product_of_sums(x, da, kernel.dtype) for x, kernel in zip(inputs(), kernels, strict=True))
+            return da, *(sum_of_products(x, da, kernel.dtype) for x, kernel in zip(inputs(), kernels, strict=True))
 
         return tf.identity(a), gradient
 
@@ -318,20 +322,22 @@ def loop(
     inputs: tuple[Any, ...],
     widths: tuple[int, ...],
     backwards: bool = False,
-) -> tuple[list[tf.Tensor], tuple[Any, ...]]:
-    """Returns the outputs of each step, (T, B, width) each, and the last state.
+) -> tuple[tuple[tf.TensorArray, ...], tuple[Any, ...]]:
+    """Returns the outputs of each step and the last state.
 
     Args:
         step: (state, an input of this step each) -> (the next state, the outputs of this step).
         state: Before the first step, (B, ...) each.
-        inputs: (T, B, ...) each.
-        widths: Of the outputs.
+        inputs: (T, B, ...) each, or a TensorArray of T; the first a tensor.
+        widths: Of the outputs, (B, width) each.
         backwards: Whether to begin with the last step.
     """
-    (steps, batch), length, dtype = inputs[0].shape[:2], tf.shape(inputs[0])[0], state[0].dtype
+    length, batch, dtype = tf.shape(inputs[0])[0], inputs[0].shape[1], state[0].dtype
     state = tuple(tf.ensure_shape(part, (batch, *part.shape[1:])) for part in state)
-    readers = [tf.TensorArray(x.dtype, length, element_shape=x.shape[1:]).unstack(x) for x in inputs]
-    writers = tuple(tf.TensorArray(dtype, length, element_shape=(batch, width)) for width in widths)
+    readers = [x if isinstance(x, tf.TensorArray) else array_of(x, length) for x in inputs]
+    writers = tuple(
+        tf.TensorArray(dtype, length, element_shape=(batch, width), clear_after_read=False) for width in widths
+    )
 
     def body(count: Any, writers: Any, *state: Any) -> Any:
         place = length - 1 - count if backwards else count
@@ -340,7 +346,27 @@ def loop(
         return (count + 1, writers, *next_state)
 
     _, writers, *last = tf.while_loop(lambda count, *_: count < length, body, (0, writers, *state))
-    return [tf.ensure_shape(writer.stack(), (steps, batch, None)) for writer in writers], tuple(last)
+    return writers, tuple(last)
+
+
+def array_of(x: Any, length: Any) -> tf.TensorArray:
+    """Returns the steps of (T, B, ...)."""
+    return tf.TensorArray(x.dtype, length, element_shape=x.shape[1:]).unstack(x)
+
+
+def stacked(steps: tf.TensorArray, like: Any) -> tf.Tensor:
+    """Returns the steps in one tensor, (T, B, width), of as many steps and rows as another has."""
+    return tf.ensure_shape(steps.stack(), (*like.shape[:2], None))
+
+
+def gradient_of_sigmoid(y: Any, dy: Any) -> tf.Tensor:
+    """Returns dy y (1 - y), the gradient in x of y = sigmoid(x), in one operation."""
+    return tf.raw_ops.SigmoidGrad(y=y, dy=dy)
+
+
+def gradient_of_tanh(y: Any, dy: Any) -> tf.Tensor:
+    """Returns dy (1 - y^2), the gradient in x of y = tanh(x), in one operation."""
+    return tf.raw_ops.TanhGrad(y=y, dy=dy)
 
 
 def product_of_all_steps(x: Any, kernel: Any, bias: Any) -> tf.Tensor:
@@ -349,7 +375,7 @@ def product_of_all_steps(x: Any, kernel: Any, bias: Any) -> tf.Tensor:
     return tf.reshape(rows, tf.concat([tf.shape(x)[:2], [kernel.shape[-1]]], 0))
 
 
-def product_of_sums(x: Any, gradients: Any, dtype: Any) -> tf.Tensor:
+def sum_of_products(x: Any, gradients: Any, dtype: Any) -> tf.Tensor:
     """Returns sum_tb x_tb gradients_tb^T, (D, U), of (T, B, D) and (T, B, U): the gradient of a kernel."""
     x, gradients = (tf.cast(tf.reshape(part, (-1, part.shape[-1])), dtype) for part in (x, gradients))
     return tf.matmul(x, gradients, transpose_a=True)
