@@ -35,6 +35,7 @@ from keras import layers
 
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_classification import TextClassification
+from recipes.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
@@ -105,10 +106,10 @@ def build(config: Config = Config(), sizes: Sizes = IMDB) -> keras.Model:
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     x = layers.Embedding(sizes.vocab_size, config.embed_dim, mask_zero=True, name="embedding")(token_ids)  # (B, T, D)
     x = layers.Dropout(config.dropout)(x)
-    cell = {"lstm": layers.LSTM, "gru": layers.GRU, "rnn": layers.SimpleRNN}[config.cell]
+    cell: Any = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}[config.cell]
     for i in range(config.num_layers):
         layer = cell(config.units, return_sequences=i < config.num_layers - 1)  # the mask skips padding
-        x = layers.Bidirectional(layer)(x) if config.bidirectional else layer(x)  # (B, T, 2 units), last (B, 2 units)
+        x = Bidirectional(layer)(x) if config.bidirectional else layer(x)  # (B, T, 2 units), last (B, 2 units)
     x = layers.Dropout(config.dropout, name="hidden")(x)
     logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)
 

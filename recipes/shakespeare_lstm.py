@@ -27,6 +27,7 @@ from keras import layers
 
 from recipes.data.splits import Sizes, Splits
 from recipes.kinds.text_generation import TextGeneration
+from recipes.layers.recurrent import GRU, LSTM, SimpleRNN
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.settings import Count, PlainText, Positive, Share
 from recipes.verbs.recipe import Recipe
@@ -92,7 +93,7 @@ def build(config: Config = Config(), sizes: Sizes = SHAKESPEARE) -> keras.Model:
     """Returns the compiled model: (B, T) int32 characters to (B, T, V) float32 logits of the next."""
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     x = layers.Embedding(sizes.vocab_size, config.embed_dim, name="characters")(token_ids)  # (B, T, D)
-    cell = {"lstm": layers.LSTM, "gru": layers.GRU, "rnn": layers.SimpleRNN}[config.cell]
+    cell: Any = {"lstm": LSTM, "gru": GRU, "rnn": SimpleRNN}[config.cell]
     for i in range(config.num_layers):
         x = cell(config.units, return_sequences=True, name=f"layer_{i}")(x)
         x = layers.Dropout(config.dropout)(x)  # (B, T, units)

@@ -40,6 +40,7 @@ from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 from recipes.kinds.captioning import Captioning
 from recipes.layers.batch_norm import BatchNormalization
+from recipes.layers.recurrent import before, gradients_after_loop, lstm_state
 from recipes.optimization.losses import Perplexity, smoothed_cross_entropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.settings import CaptionedImages, Count, Counts, NotNegative, Positive, Share, ValidationShare, VocabSize
@@ -175,7 +176,7 @@ class CaptionLSTM(layers.Layer):
 
     def build(self, x_shape: Any, annotations_shape: Any, *_: Any) -> None:
         """Makes the weights."""
-        hidden_shape = (None, self.units)
+        hidden_shape, self.embed_dim = (None, self.units), x_shape[-1]
         self.cell.build((None, x_shape[-1] + annotations_shape[-1]))
         self.keys.build(annotations_shape)
         self.query.build(hidden_shape)
@@ -194,8 +195,12 @@ class CaptionLSTM(layers.Layer):
             cell: (B, units).
             training: Whether "hard" draws.
         """
-        projected = self.project_annotations(annotations)
-        inputs, width, draws = ops.transpose(x, (1, 0, 2)), x.shape[-1], True
+        projected, kernels = self.project_annotations(annotations), self.kernels()
+        inputs, draws = ops.transpose(self.read(x), (1, 0, 2)), True  # (T, B, 4 units)
+        width, outputs = inputs.shape[-1], list[Any]()
+        if training:
+            inputs = gradients_after_loop(inputs, kernels, lambda: (outputs[2], before(hidden, outputs[0])))
+            kernels = tuple(ops.stop_gradient(kernel) for kernel in kernels)
         if self.attention == "hard" and training:
             noise, draws = self.draw(x, annotations)
             # In one tensor with the words, for Keras 3.15 cannot scan over two of a length that is not known.
@@ -203,23 +208,46 @@ class CaptionLSTM(layers.Layer):
 
         def step(state: Any, inputs: Any) -> tuple[Any, Any]:
             noise = inputs[:, width:] if inputs.shape[-1] > width else 0.0
-            state = self.step(ops.cast(inputs[:, :width], x.dtype), state, *projected, noise, draws)
+            state = self.step(ops.cast(inputs[:, :width], x.dtype), state, *projected, noise, draws, kernels)
             return state, state
 
-        _, (states, _, *others) = ops.scan(step, self.initial_state(annotations, hidden, cell), inputs)
-        states, z, alpha, looks = (ops.transpose(part, (1, 0, 2)) for part in (states, *others))
+        _, parts = ops.scan(step, self.initial_state(annotations, hidden, cell), inputs)
+        outputs.extend(parts)
+        states, _, z, alpha, looks = (ops.transpose(part, (1, 0, 2)) for part in parts)
         return states, z, alpha, looks
 
-    def step(self, x: Any, state: Any, keys: Any, annotations: Any, noise: Any = 0.0, draws: Any = True) -> tuple:
-        """Returns the next state (h, cell, z, alpha, where it looked) after a word, (B, M), has been read.
+    def read(self, x: Any) -> Any:
+        """Returns what words, (..., M), add to the gates, (..., 4 units): a product for all steps."""
+        kernel, bias = (ops.cast(weight, self.compute_dtype) for weight in (self.cell.kernel, self.cell.bias))
+        return ops.matmul(x, kernel[: x.shape[-1]]) + bias
+
+    def kernels(self) -> tuple[Any, Any]:
+        """Returns what z, (D, 4 units), and h, (units, 4 units), are multiplied by."""
+        kernel, recurrent = (
+            ops.cast(weight, self.compute_dtype) for weight in (self.cell.kernel, self.cell.recurrent_kernel)
+        )
+        return kernel[self.embed_dim :], recurrent
+
+    def step(
+        self,
+        x: Any,
+        state: Any,
+        keys: Any,
+        annotations: Any,
+        noise: Any = 0.0,
+        draws: Any = True,
+        kernels: tuple[Any, Any] | None = None,
+    ) -> tuple:
+        """Returns the next state (h, cell, z, alpha, where it looked) after a word has been read.
 
         Args:
-            x: (B, M).
+            x: (B, 4 units): `read` of the word.
             state: The one before.
             keys: (B, L, units of attention), of `project_annotations`.
             annotations: (B, L, D).
             noise: (B, L), which makes a drawn place of the likeliest; 0: the likeliest.
             draws: (B, 1) bool, which captions look at one place; with "hard".
+            kernels: `kernels`, whose gradients are made elsewhere; None: themselves.
         """
         hidden, cell, *_ = state
         scores = self.score(ops.tanh(keys + self.query(hidden)[:, None]))[..., 0]  # (B, L), equation 4
@@ -230,7 +258,9 @@ class CaptionLSTM(layers.Layer):
             looks = ops.where(draws, one_place, alpha)
         z = ops.matmul(ops.cast(looks, annotations.dtype)[:, None], annotations)[:, 0]  # (B, D), equations 9 and 13
         z = self.gate(hidden) * z  # beta, section 4.2.1
-        _, (hidden, cell) = self.cell(ops.concatenate([x, z], -1), (hidden, cell))  # equations 1 to 3
+        of_z, of_hidden = kernels or self.kernels()
+        gates = x + ops.matmul(z, of_z) + ops.matmul(hidden, of_hidden)
+        hidden, cell = lstm_state(gates, cell)  # equations 1 to 3
         return hidden, cell, z, alpha, looks
 
     def project_annotations(self, annotations: Any) -> tuple[Any, Any]:
@@ -440,7 +470,7 @@ def decoder(model: keras.Model) -> tuple[Any, Any]:
 
     def step(token: tf.Tensor, position: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
         word = embedding(token)
-        hidden, cell, z, alpha, looks = writer.step(word, state["state"], *state["projected"])
+        hidden, cell, z, alpha, looks = writer.step(writer.read(word), state["state"], *state["projected"])
         next_state = {**state, "state": (hidden, cell, z, alpha, looks)}
         return logits(deep_output(word, hidden, z, of_state, of_image)), next_state
 

@@ -35,6 +35,7 @@ from keras import layers, ops
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError
 from recipes.kinds.translation import Translation
+from recipes.layers.recurrent import LSTM, Bidirectional, before, gradients_after_loop, lstm_state
 from recipes.optimization.losses import Perplexity, SentenceCrossentropy
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.settings import Count, Positive, SentencePairs, Share, ValidationShare, VocabSize
@@ -127,6 +128,7 @@ class AttentionLSTM(layers.Layer):
     def build(self, x_shape: Any, memory_shape: Any, *_: Any) -> None:
         """Makes the weights that the kind of attention needs."""
         extra_input = {"none": 0, "luong": self.units, "bahdanau": memory_shape[-1]}[self.attention]
+        self.embed_dim = x_shape[-1]
         self.cell.build((x_shape[0], x_shape[-1] + extra_input))
         if self.attention != "none":
             self.keys.build(memory_shape)
@@ -135,7 +137,9 @@ class AttentionLSTM(layers.Layer):
             self.query.build((x_shape[0], self.units))
             self.score.build((x_shape[0], self.units))
 
-    def call(self, x: Any, memory: Any, padding_mask: Any, hidden: Any, cell: Any) -> tuple[Any, Any]:
+    def call(
+        self, x: Any, memory: Any, padding_mask: Any, hidden: Any, cell: Any, training: bool = False
+    ) -> tuple[Any, Any]:
         """Returns the output of each step, (B, T, units), and the attention weights, (B, T, S): all 0 with "none".
 
         Args:
@@ -144,16 +148,45 @@ class AttentionLSTM(layers.Layer):
             padding_mask: (B, S) bool, True where the memory is of a piece.
             hidden: (B, units), before the first step.
             cell: (B, units).
+            training: Whether there will be gradients.
         """
-        projected = self.project_memory(memory, padding_mask)
+        projected, kernels = self.project_memory(memory, padding_mask), self.kernels()
+        initial_state = self.initial_state(hidden, cell, padding_mask)
+        inputs, states = ops.transpose(self.read(x), (1, 0, 2)), list[Any]()  # (T, B, 4 units)
+
+        def multiplied() -> tuple[Any, ...]:
+            """Returns what each of `kernels` has been multiplied by, (T, B, ...)."""
+            hidden_states, _, outputs, weights = states
+            extra_inputs = {
+                "none": lambda: (),
+                "luong": lambda: (before(initial_state[2], outputs),),
+                "bahdanau": lambda: (ops.einsum("tbs,bsm->tbm", weights, memory),),
+            }[self.attention]()
+            return before(hidden, hidden_states), *extra_inputs
+
+        if training:
+            inputs = gradients_after_loop(inputs, kernels, multiplied)
+            kernels = tuple(ops.stop_gradient(kernel) for kernel in kernels)
 
         def step(state: Any, x: Any) -> tuple[Any, Any]:
-            _, state = self.step(x, state, *projected)
+            _, state = self.step(x, state, *projected, kernels)
             return state, state
 
-        initial_state = self.initial_state(hidden, cell, padding_mask)
-        _, (_, _, outputs, weights) = ops.scan(step, initial_state, ops.transpose(x, (1, 0, 2)))
-        return ops.transpose(outputs, (1, 0, 2)), ops.transpose(weights, (1, 0, 2))
+        _, parts = ops.scan(step, initial_state, inputs)
+        states.extend(parts)
+        return ops.transpose(parts[2], (1, 0, 2)), ops.transpose(parts[3], (1, 0, 2))
+
+    def read(self, x: Any) -> Any:
+        """Returns what pieces, (..., D), add to the gates, (..., 4 units): a product for all steps."""
+        kernel, bias = (ops.cast(weight, self.compute_dtype) for weight in (self.cell.kernel, self.cell.bias))
+        return ops.matmul(x, kernel[: self.embed_dim]) + bias
+
+    def kernels(self) -> tuple[Any, ...]:
+        """Returns what h, and the context or the last output, are multiplied by: (units, 4 units), (..., 4 units)."""
+        kernel, recurrent = (
+            ops.cast(weight, self.compute_dtype) for weight in (self.cell.kernel, self.cell.recurrent_kernel)
+        )
+        return (recurrent,) if self.attention == "none" else (recurrent, kernel[self.embed_dim :])
 
     def project_memory(self, memory: Any, padding_mask: Any) -> tuple[Any, Any, Any]:
         """Returns what stays the same in all steps: the memory's keys (B, S, units), the memory, its padding mask."""
@@ -163,18 +196,31 @@ class AttentionLSTM(layers.Layer):
         """Returns the state before the first step: hidden, cell, output, attention weights."""
         return hidden, cell, ops.zeros_like(hidden), ops.zeros_like(padding_mask, dtype=self.compute_dtype)
 
-    def step(self, x: Any, state: Any, keys: Any, memory: Any, padding_mask: Any) -> tuple[Any, tuple[Any, ...]]:
-        """Returns (the output (B, units), the next state) after (B, D) has been read."""
+    def step(
+        self, x: Any, state: Any, keys: Any, memory: Any, padding_mask: Any, kernels: tuple[Any, ...] | None = None
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Returns (the output (B, units), the next state) after a piece has been read.
+
+        Args:
+            x: (B, 4 units): `read` of the piece.
+            state: The one before.
+            keys: (B, S, units), of `project_memory`.
+            memory: (B, S, M).
+            padding_mask: (B, S) bool.
+            kernels: `kernels`, whose gradients are made elsewhere; None: themselves.
+        """
         hidden, cell, output, weights = state
+        of_hidden, *of_extra_input = kernels or self.kernels()
+        gates = x + ops.matmul(hidden, of_hidden)
         if self.attention == "bahdanau":  # look, then read
             scores = self.score(ops.tanh(self.query(hidden)[:, None] + keys))[..., 0]  # (B, S)
             context, weights = attend(scores, memory, padding_mask)
-            x = ops.concatenate([x, context], -1)
+            gates += ops.matmul(context, *of_extra_input)
         elif self.attention == "luong":
-            x = ops.concatenate([x, output], -1)  # input feeding, section 3.3
-        _, (hidden, cell) = self.cell(x, (hidden, cell))
+            gates += ops.matmul(output, *of_extra_input)  # input feeding, section 3.3
+        hidden, cell = lstm_state(gates, cell)
         if self.attention == "luong":  # read, then look
-            scores = ops.sum(keys * hidden[:, None], -1)  # (B, S): equation 8, "general"
+            scores = ops.matmul(keys, hidden[..., None])[..., 0]  # (B, S): equation 8, "general"
             context, weights = attend(scores, memory, padding_mask)
         # equation 5
         output = hidden if self.attention == "none" else self.joint(ops.concatenate([hidden, context], -1))
@@ -193,7 +239,7 @@ def attend(scores: Any, memory: Any, padding_mask: Any) -> tuple[Any, Any]:
     """Returns the context sum_s alpha_s m_s, (B, M), and the weights alpha = softmax(scores), (B, S), 0 at padding."""
     masked = ops.where(padding_mask, ops.cast(scores, "float32"), -1e9)
     weights = ops.cast(ops.softmax(masked), memory.dtype)
-    return ops.sum(weights[..., None] * memory, 1), weights
+    return ops.matmul(weights[:, None], memory)[:, 0], weights
 
 
 # ---------------------------------------------------------------- model
@@ -206,8 +252,8 @@ def build(config: Config = Config(), sizes: Sizes = MULTI30K) -> keras.Model:
     pieces = layers.Embedding(sizes.vocab_size, config.embed_dim, name="pieces")
     padding_mask = ops.not_equal(source, 0)  # (B, S)
     x = layers.Dropout(config.dropout)(pieces(source))  # (B, S, D)
-    reader = layers.LSTM(config.units, return_sequences=True, return_state=True)
-    memory, *ends = layers.Bidirectional(reader, name="reader")(x, mask=padding_mask)  # (B, S, 2 units), 4 (B, units)
+    reader = LSTM(config.units, return_sequences=True, return_state=True)
+    memory, *ends = Bidirectional(reader, name="reader")(x, mask=padding_mask)  # (B, S, 2 units), 4 (B, units)
     both_hidden, both_cell = layers.Concatenate()(ends[0::2]), layers.Concatenate()(ends[1::2])
     hidden = layers.Dense(config.units, activation="tanh", name="hidden")(both_hidden)
     cell = layers.Dense(config.units, activation="tanh", name="cell")(both_cell)
@@ -244,7 +290,7 @@ def decoder(model: keras.Model) -> tuple[Any, Any]:
         }
 
     def step(token: tf.Tensor, position: tf.Tensor, state: dict[str, Any]) -> tuple[tf.Tensor, dict[str, Any]]:
-        output, next_state = writer.step(pieces(token), state["state"], *state["projected"])
+        output, next_state = writer.step(writer.read(pieces(token)), state["state"], *state["projected"])
         return logits(output), {**state, "state": next_state}
 
     return encode, step

@@ -58,7 +58,7 @@ def test_a_caption_is_of_one_kind_from_its_first_word_to_its_last():
 def test_what_is_seen_is_the_gated_mean_of_the_annotations():
     layer, annotations, _ = asked("soft")
     state = layer.initial_state(annotations, draw(3, 8, seed=2), draw(3, 8, seed=3))
-    _, _, seen, weights, _ = layer.step(draw(3, 6), state, *layer.project_annotations(annotations))
+    _, _, seen, weights, _ = layer.step(layer.read(draw(3, 6)), state, *layer.project_annotations(annotations))
     gate = np.asarray(ops.sigmoid(state[0] @ layer.gate.kernel + layer.gate.bias))
     by_hand = gate * np.einsum("bl,bld->bd", np.asarray(weights), np.asarray(annotations))
     np.testing.assert_allclose(seen, by_hand, rtol=1e-5, atol=1e-6)
@@ -68,7 +68,7 @@ def test_weights_are_those_of_the_paper_by_hand():
     """e_i = v . tanh(U a_i + W h + b), alpha = softmax(e)."""
     layer, annotations, _ = asked("soft")
     state = layer.initial_state(annotations, draw(3, 8, seed=2), draw(3, 8, seed=3))
-    weights = layer.step(draw(3, 6), state, *layer.project_annotations(annotations))[3]
+    weights = layer.step(layer.read(draw(3, 6)), state, *layer.project_annotations(annotations))[3]
     keys = np.asarray(annotations) @ np.asarray(layer.keys.kernel)
     query = np.asarray(state[0]) @ np.asarray(layer.query.kernel) + np.asarray(layer.query.bias)
     scores = np.exp((np.tanh(keys + query[:, None]) @ np.asarray(layer.score.kernel))[..., 0])
