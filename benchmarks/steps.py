@@ -19,7 +19,7 @@ input pipeline. The contestants, each in a process of its own with all cores:
 They take turns of some `--seconds`, after one that does not count. What is compared is the fastest of each kind: the
 median over the rounds of the ratio of their turns. A step's arithmetic is counted on the twin: matrix products and
 convolutions, forward and backward, by PyTorch's FlopCounterMode; the machine's peak is what machine.py measures of a
-matrix product or a convolution in the same precision, whichever is more, right before.
+matrix product or a convolution in the same precision, whichever is more, at the start.
 """
 
 import argparse
@@ -35,6 +35,7 @@ from typing import Any
 from turns import FOLDER, fastest, machine, median, rates_in_turns, ratio, write_entries
 
 RESULT = FOLDER / "results" / "steps.json"
+KERAS = [sys.executable, "steps_keras.py"]
 RECIPES = (
     "mnist_dense",
     "cifar_lecture",
@@ -67,20 +68,19 @@ def torch_modes(name: str, has_bfloat16: bool) -> list[str]:
     return modes + [f"{mode} bfloat16" for mode in modes if has_bfloat16]
 
 
-def measure(name: str, torch_python: str, rounds: int, seconds: float, gflops: dict[str, float]) -> dict[str, Any]:
-    """Returns the entry of a recipe."""
-    with tempfile.TemporaryDirectory() as folder:
-        keras = [sys.executable, "steps_keras.py"]
-        subprocess.run([*keras, "prepare", name, folder], cwd=FOLDER, check=True, stderr=subprocess.DEVNULL)
-        settings = json.loads((Path(folder) / "settings.json").read_text())
-        has_bfloat16, needs = settings["has_bfloat16"], settings["classes_of_ours"]
-        policies = ["float32", "mixed_bfloat16"] if has_bfloat16 else ["float32"]
-        commands = {f"recipes {policy}": [*keras, policy, name, folder] for policy in policies}
-        for mode in torch_modes(name, has_bfloat16):
-            commands[f"torch {mode}"] = [torch_python, "-m", "torch_twins", name, mode, folder]
-        if not needs:
-            commands["stock float32"] = [*keras, "stock", name, folder]
-        rates, facts, failed = rates_in_turns(commands, rounds, seconds)
+def measure(
+    name: str, folder: str, torch_python: str, rounds: int, seconds: float, gflops: dict[str, float]
+) -> dict[str, Any]:
+    """Returns the entry of a recipe, whose files are in the folder."""
+    settings = json.loads((Path(folder) / "settings.json").read_text())
+    has_bfloat16, needs = settings["has_bfloat16"], settings["classes_of_ours"]
+    policies = ["float32", "mixed_bfloat16"] if has_bfloat16 else ["float32"]
+    commands = {f"recipes {policy}": [*KERAS, policy, name, folder] for policy in policies}
+    for mode in torch_modes(name, has_bfloat16):
+        commands[f"torch {mode}"] = [torch_python, "-m", "torch_twins", name, mode, folder]
+    if not needs:
+        commands["stock float32"] = [*KERAS, "stock", name, folder]
+    rates, facts, failed = rates_in_turns(commands, rounds, seconds)
 
     best = {kind: fastest(rates, kind) for kind in ("recipes", "torch", "stock")}
     twin = facts[best["torch"]] if best["torch"] else {}
@@ -153,13 +153,15 @@ def main() -> None:
     if unknown := set(args.names) - set(RECIPES):
         parser.error(f"no such recipe here: {', '.join(sorted(unknown))}; expected some of {', '.join(RECIPES)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    entries = {}
-    for name in args.names or RECIPES:
-        about = machine()
-        print(f"{name} on {about['cores']} cores, GFLOP/s {about['gflops']}", flush=True)
-        entry = measure(name, args.torch_python, args.rounds, args.seconds, about["gflops"])
-        print(f"  {entry['steps_per_second']}, times PyTorch: {entry['over_torch']}", flush=True)
-        entries = write_entries(args.output, "python benchmarks/steps.py", {name: entry}, about)
+    about, entries, names = machine(), {}, args.names or RECIPES
+    print(f"{about['processor']}, {about['cores']} cores, GFLOP/s {about['gflops']}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([*KERAS, "prepare", folder, *names], cwd=FOLDER, check=True, stderr=subprocess.DEVNULL)
+        for name in names:
+            of_recipe = str(Path(folder) / name)
+            entry = measure(name, of_recipe, args.torch_python, args.rounds, args.seconds, about["gflops"])
+            print(f"{name} {entry['steps_per_second']}, times PyTorch: {entry['over_torch']}", flush=True)
+            entries = write_entries(args.output, "python benchmarks/steps.py", {name: entry}, about)
     print(table(entries))
 
 

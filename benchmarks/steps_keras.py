@@ -1,6 +1,6 @@
 """A recipe's training steps, and those of the same model in Keras' own layers: contestants of steps.py, which runs it.
 
-- `steps_keras.py prepare NAME FOLDER` writes settings.json, batch.npz and model.keras there.
+- `steps_keras.py prepare FOLDER NAME...` writes settings.json, batch.npz and model.keras to FOLDER/NAME.
 - `steps_keras.py float32 NAME FOLDER`, or mixed_bfloat16, trains the recipe's own model.
 - `steps_keras.py stock NAME FOLDER` trains what plain Keras, without our package, makes of the file.
 """
@@ -23,13 +23,13 @@ from turns import serve
 
 
 def prepare(name: str, folder: Path) -> None:
-    """Writes what the contestants share."""
+    """Writes what the contestants share, in float32."""
     from recipes.devices.keras_fixes import classes_of_ours
     from recipes.devices.precision import processor_flags
     from step_batches import batch_of
 
+    folder.mkdir()
     recipe = importlib.import_module(f"recipes.{name}")
-    keras.config.set_dtype_policy("float32")
     config, sizes = recipe.Config(), recipe.fit.__self__.sizes
     arrays = batch_of(name, config, sizes)
     np.savez(folder / "batch.npz", *arrays)
@@ -71,10 +71,11 @@ def batch_for(model: keras.Model, folder: Path) -> Any:
 
 def main() -> None:
     """Serves."""
-    kind, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
-    if kind == "prepare":
-        prepare(name, folder)
+    if sys.argv[1] == "prepare":
+        for name in sys.argv[3:]:
+            prepare(name, Path(sys.argv[2]) / name)
         return
+    kind, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32" if kind == "stock" else kind)
     model = stock(folder / "model.keras") if kind == "stock" else ours(name)
