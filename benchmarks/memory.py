@@ -3,9 +3,9 @@
     python benchmarks/memory.py                # all
     python benchmarks/memory.py cifar_resnet   # some; the others' entries in the file stay
 
-`fit` with its defaults on real data, but for --steps steps of one epoch, with the validation and the evaluation after
-it, of as many batches. A training of a process of its own; the peak is the operating system's (VmHWM), of the process
-from its start to its end. Recipes on CIFAR-10 are to stay under 2 GiB.
+`fit` with its defaults on real data, but for --steps steps of one epoch, the whole validation and the checkpoint after
+it: without the evaluation and the report at the end. Each in a process of its own; the peak is the operating system's
+(VmHWM), from the process's start on. Recipes on CIFAR-10 are to stay under 2 GiB.
 """
 
 import argparse
@@ -43,18 +43,32 @@ def trivial() -> None:
     model.fit(np.zeros((8, 1)), np.zeros((8, 1)), verbose=0)
 
 
-def train(name: str) -> None:
-    """Trains a recipe."""
+def train(name: str, steps: int, runs: str) -> None:
+    """Trains a recipe for some steps, validates it, prints the peak, and ends the process."""
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        """Ends the training after so many steps, and the process after that."""
+
+        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+            """Counts from 0."""
+            self.model.stop_training = batch + 1 >= steps
+
+        def on_train_end(self, logs: dict | None = None) -> None:
+            """Prints."""
+            print(f"\n{peak()}", flush=True)
+            os._exit(0)
+
     recipe = importlib.import_module(f"recipes.{name}")
-    with tempfile.TemporaryDirectory() as runs:
-        recipe.fit(recipe.Config(offline="error"), epochs=1, runs=runs, resume=False)
+    recipe.fit(recipe.Config(epochs=1, offline="error"), callbacks=[Stop()], runs=runs, resume=False)
 
 
 def measured(name: str, steps: int) -> int:
     """Returns the peak of a process that trains a recipe; "": the trivial network."""
-    limits = {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": str(steps), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, __file__, "--child", *([name] if name else [])]
-    output = subprocess.run(command, env=os.environ | limits, stdout=subprocess.PIPE, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as runs:
+        command = [sys.executable, __file__, "--child", runs, "--steps", str(steps), *([name] if name else [])]
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        output = subprocess.run(command, env=os.environ | quiet, stdout=subprocess.PIPE, text=True, check=True).stdout
     return int(output.splitlines()[-1])
 
 
@@ -64,15 +78,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="recipes; none: all")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--output", type=Path, default=RESULT, help="the file to write")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        train(args.names[0]) if args.names else trivial()
+        train(args.names[0], args.steps, args.child) if args.names else trivial()
         print(peak())
         return
     from steps import RECIPES
 
-    about, before, entries = machine(), measured("", args.steps), {}
+    about, before, entries = machine(rates=False), measured("", args.steps), {}
     for name in args.names or RECIPES:
         resident = measured(name, args.steps)
         entry = {

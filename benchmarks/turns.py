@@ -139,10 +139,11 @@ def median(values: Sequence[float]) -> float:
 # ---------------------------------------------------------------- result files
 
 
-def machine() -> dict[str, Any]:
-    """Returns the machine's rates and versions, measured now by machine.py in a process of its own."""
-    output = subprocess.run([sys.executable, "machine.py"], cwd=FOLDER, capture_output=True, text=True, check=True)
-    return json.loads(output.stdout)
+def machine(rates: bool = True) -> dict[str, Any]:
+    """Returns what machine.py, in a process of its own, says of this one: hardware, versions, and rates measured now."""
+    without = "import json, machine; print(json.dumps(machine.environment()))"
+    command = [sys.executable, *(["machine.py"] if rates else ["-c", without])]
+    return json.loads(subprocess.run(command, cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def write_entries(path: Path, command: str, entries: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
