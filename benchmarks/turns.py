@@ -140,7 +140,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def machine(rates: bool = True) -> dict[str, Any]:
-    """Returns what machine.py, in a process of its own, says of this one: hardware, versions, and rates measured now."""
+    """Returns hardware, versions and rates, measured now by machine.py in a process of its own."""
     without = "import json, machine; print(json.dumps(machine.environment()))"
     command = [sys.executable, *(["machine.py"] if rates else ["-c", without])]
     return json.loads(subprocess.run(command, cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=True).stdout)
