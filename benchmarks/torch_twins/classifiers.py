@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from torch_twins.training import Settings, Twin, adam, sgd
+from torch_twins.training import Both, Muon, Settings, Twin, adam, sgd
 
 Tensor = torch.Tensor
 BatchNorm = partial(nn.BatchNorm2d, eps=1e-3)
@@ -69,17 +69,26 @@ def cifar_lecture(settings: Settings) -> Twin:
 
 
 class FastConvnet(nn.Module):
-    """The shape of airbench94: a 2x2 convolution, blocks of two 3x3 ones that halve the image, the maximum, logits."""
+    """The shape of airbench94: a 2x2 convolution, blocks of two 3x3 ones that halve the image, the maximum, logits.
 
-    def __init__(self, channels: int, filters: list[int], classes: int, act: type = nn.GELU, first: int = 24) -> None:
+    With `whitened` the first convolution is not trained, and neither batch norm's scales nor a bias of the logits are.
+    """
+
+    def __init__(
+        self, channels: int, filters: list[int], classes: int, act: type, whitened: bool, first: int = 24
+    ) -> None:
         super().__init__()
-        layers = [Scaled(-1.0), nn.Conv2d(channels, first, 2), act()]
+        layers = [Scaled(-1.0), nn.Conv2d(channels, first, 2, bias=not whitened), nn.GELU()]
+        layers[1].requires_grad_(not whitened)
         before = first
         for width in filters:
             layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.MaxPool2d(2), BatchNorm(width), act()]
             layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), BatchNorm(width), act()]
             before = width
-        self.features, self.logits = nn.Sequential(*layers), nn.Linear(before, classes)
+        for layer in layers:
+            if isinstance(layer, nn.BatchNorm2d) and whitened:
+                layer.weight.requires_grad_(False)
+        self.features, self.logits = nn.Sequential(*layers), nn.Linear(before, classes, bias=not whitened)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, classes)."""
@@ -87,10 +96,18 @@ class FastConvnet(nn.Module):
 
 
 def cifar_convnet(settings: Settings) -> Twin:
-    """airbench94's shape, Nesterov's SGD."""
+    """airbench94's shape, Nesterov's SGD; with Muon its first layer whitens, as in airbench94_muon."""
     config, sizes = settings.config, settings.sizes
-    network = FastConvnet(sizes.image_shape[-1], config.filters, sizes.num_classes)
-    return Twin(network, loss_of(settings), sgd(network, config))
+    with_muon = hasattr(config, "bias_rate")
+    act = nn.SiLU if with_muon else nn.GELU
+    network = FastConvnet(sizes.image_shape[-1], config.filters, sizes.num_classes, act, whitened=with_muon)
+    if not with_muon:
+        return Twin(network, loss_of(settings), sgd(network, config))
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    kernels, others = ([weight for weight in weights if (weight.dim() == 4) is kernel] for kernel in (True, False))
+    rate = config.learning_rate * config.bias_rate
+    biases = torch.optim.SGD(others, rate, config.momentum, nesterov=True, weight_decay=config.weight_decay, fused=True)
+    return Twin(network, loss_of(settings), Both(biases, Muon(kernels, config.learning_rate, config.momentum)))
 
 
 # ---------------------------------------------------------------- cifar_resnet

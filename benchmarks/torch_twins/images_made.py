@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from torch_twins.classifiers import BatchNorm, Scaled
-from torch_twins.training import Settings, Twin, adam
+from torch_twins.training import Both, Settings, Twin, adam
 
 Tensor = torch.Tensor
 
@@ -135,23 +135,6 @@ def build_discriminator(filters: list[int], side: int, channels: int) -> nn.Sequ
         layers.append(nn.LeakyReLU(0.2, inplace=True))
         before, side = count, math.ceil(side / 2)
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * side * side, 1))
-
-
-class Both:
-    """Two optimizers as one."""
-
-    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
-        self.optimizers = optimizers
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets the gradients."""
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none)
-
-    def step(self) -> None:
-        """Takes a step of both."""
-        for optimizer in self.optimizers:
-            optimizer.step()
 
 
 class Adversaries(Twin):

@@ -135,3 +135,51 @@ def sgd(network: nn.Module, config: Any) -> torch.optim.Optimizer:
     """Returns Nesterov's SGD, each step in one kernel."""
     groups = decayed_and_not(network.parameters(), config.weight_decay)
     return torch.optim.SGD(groups, config.learning_rate, config.momentum, nesterov=True, fused=True)
+
+
+class Both:
+    """Two optimizers as one."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
+        self.optimizers = optimizers
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none)
+
+    def step(self) -> None:
+        """Takes a step of both."""
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+class Muon(torch.optim.Optimizer):
+    """Kernels of convolutions keep their norm, and step along the nearest orthogonal matrix to Nesterov's momentum.
+
+    Jordan's, of airbench94_muon.py: https://github.com/KellerJordan/cifar10-airbench
+    """
+
+    def __init__(self, kernels: Iterable[nn.Parameter], rate: float, momentum: float) -> None:
+        super().__init__(kernels, {"rate": rate, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Takes a step."""
+        for group in self.param_groups:
+            for kernel in group["params"]:
+                momentum = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
+                momentum.mul_(group["momentum"]).add_(kernel.grad)
+                nesterov = kernel.grad.add(momentum, alpha=group["momentum"])
+                kernel.mul_(len(kernel) ** 0.5 / kernel.norm())
+                kernel.add_(orthogonal(nesterov.flatten(1)).view(kernel.shape), alpha=-group["rate"])
+
+
+def orthogonal(matrix: torch.Tensor, steps: int = 3) -> torch.Tensor:
+    """Returns nearly the closest orthogonal matrix, by steps of Newton and Schulz's."""
+    x = matrix / (matrix.norm() + 1e-7)
+    x = x.T if len(x) > x.shape[1] else x
+    for _ in range(steps):
+        square = x @ x.T
+        x = 3.4445 * x + torch.addmm(square, square, square, beta=-4.7750, alpha=2.0315) @ x
+    return (x.T if len(matrix) > matrix.shape[1] else x).contiguous()
