@@ -92,7 +92,8 @@ def measure(
     size = settings["batch"][0][0]
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "batch": settings["batch"],
+        "batch": [f"{' x '.join(map(str, shape))} {dtype}" for *shape, dtype in settings["batch"]],
+        "torch": twin.get("torch", ""),
         "parameters": settings["parameters"],
         "more_parameters_of_the_twin": [twin.get("more_parameters", 0), twin.get("why", "")],
         "gflop_per_step": round(flop / 1e9, 3) if flop else None,
