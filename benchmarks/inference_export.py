@@ -13,6 +13,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import recipes  # noqa: F401 - first: the package may set what TensorFlow reads
+
 import numpy as np
 import tensorflow as tf
 

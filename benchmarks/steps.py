@@ -14,7 +14,8 @@ input pipeline. The contestants, each in a process of its own with all cores:
   compiled by `torch.compile`, and each with bfloat16's autocast where the processor has it; of texts with padding also
   without packed sequences.
 - `stock`: what plain Keras makes of the recipe's model.keras, in float32, with Keras' own layers, loss and optimizer.
-  "—" where that needs classes of ours.
+  "—" where that needs classes of ours. TensorFlow decides by itself whether it uses oneDNN there, or the variable
+  TF_ENABLE_ONEDNN_OPTS does; the entry has its value.
 
 They take turns of some `--seconds`, after one that does not count. What is compared is the fastest of each kind: the
 median over the rounds of the ratio of their turns. A step's arithmetic is counted on the twin: matrix products and
@@ -94,6 +95,7 @@ def measure(
         "date": time.strftime("%Y-%m-%d"),
         "batch": [f"{' x '.join(map(str, shape))} {dtype}" for *shape, dtype in settings["batch"]],
         "torch": twin.get("torch", ""),
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "not set"),
         "parameters": settings["parameters"],
         "more_parameters_of_the_twin": [twin.get("more_parameters", 0), twin.get("why", "")],
         "gflop_per_step": round(flop / 1e9, 3) if flop else None,

@@ -15,6 +15,9 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+if sys.argv[1] != "stock":
+    import recipes  # noqa: F401 - first: the package may set what TensorFlow reads
+
 import keras
 import numpy as np
 import tensorflow as tf
