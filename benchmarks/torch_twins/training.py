@@ -106,10 +106,8 @@ def flop_of_a_step(twin: Twin, batch: list[torch.Tensor]) -> int:
 
     Kernels that do several at once are not counted, so an LSTM's and attention's are left out for the plain ones.
     """
-    counter, has_lstm = (
-        FlopCounterMode(display=False),
-        any(isinstance(part, nn.LSTM) for part in twin.network.modules()),
-    )
+    counter = FlopCounterMode(display=False)
+    has_lstm = any(isinstance(part, nn.LSTM) for part in twin.network.modules())
     plain = torch.backends.mkldnn.flags(enabled=False) if has_lstm else nullcontext()
     with plain, sdpa_kernel(SDPBackend.MATH), counter:
         twin.step(batch, nullcontext)
