@@ -9,9 +9,9 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tensorflow as tf
+from recipes.devices.environment import environment  # first: the package may set what TensorFlow reads
 
-from recipes.devices.environment import environment
+import tensorflow as tf
 
 
 def rates(repeats: int = 5) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Time to the same loss on tiny_shakespeare: `shakespeare_gpt` against nanoGPT's setting for a processor, in PyTorch.
 
-    pip install torch
+    pip install -e ".[benchmarks]"
     python benchmarks/nanogpt.py
 
 The peer, in nanogpt_peer.py, is nanoGPT's model and training as its README sets them for a laptop
