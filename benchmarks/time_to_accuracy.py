@@ -12,8 +12,8 @@ Contestants, each in a process of its own with all cores; they take turns of an 
 - `lecture`: Keras 2.3.1's cifar10_cnn.py as it was published, in plain Keras, batches of 32, 50 epochs.
 
 The clock runs while they train, from the first weights on, compilation included; it stands still while data is read and
-while the test images are looked at after each epoch, which decides nothing. Test accuracy is plain; after the last epoch
-also that of six views, whose time counts.
+while the test images are looked at after each epoch, which decides nothing. Test accuracy is plain; after the last
+epoch also that of six views, whose time counts.
 """
 
 import argparse

@@ -3,9 +3,9 @@
 python -m torch_twins.airbench FOLDER SEED DTYPE
 
 The network and the schedule of https://arxiv.org/abs/2404.00498, 94.01 % in 9.9 epochs there: SGD with Nesterov's
-momentum and 64 times the rate for the biases, a rate that rises and falls straight, Lookahead, the bias of the whitening
-trained for three epochs, mirrors in turns, shifts by two pixels, six views of each test image. What differs: float32 or
-bfloat16's autocast, where it has float16.
+momentum and 64 times the rate for the biases, a rate that rises and falls straight, Lookahead, the bias of the
+whitening trained for three epochs, mirrors in turns, shifts by two pixels, six views of each test image. What differs:
+float32 or bfloat16's autocast, where it has float16.
 """
 
 import json
