@@ -35,6 +35,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.replicas import compiled_by_xla
 from recipes.errors import ConfigError
 from recipes.kinds.text_generation import TextGeneration
+from recipes.layers.layer_norm import LayerNormalization
 from recipes.layers.positions import PositionEmbedding
 from recipes.optimization.optimizers import AdamW, warmup_cosine
 from recipes.settings import Count, NotNegative, PlainText, Positive, Share
@@ -63,7 +64,7 @@ class Config(PlainText):
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
     weight_decay: NotNegative = 0.1  # share of each kernel taken off per step, times the rate
     clip_norm: Positive | None = 1.0  # gradients are clipped to this norm, all weights together; None: not at all
-    jit_compile: bool = True  # one program of a step, by XLA, where one device trains: faster, after some 10 seconds
+    jit_compile: bool | None = None  # one program of a step, by XLA, where one device trains; None: on GPUs
 
 
 # 1,650 steps: nanoGPT trains for 5,000 and keeps the best, which is reached about there; after that it overfits.
@@ -80,7 +81,6 @@ TINY = Config(
     batch_size=32,
     max_examples=256,
     precision="float32",
-    jit_compile=False,
 )
 
 # ---------------------------------------------------------------- data
@@ -197,8 +197,8 @@ class Block(layers.Layer):
         start_of_output = keras.initializers.RandomNormal(stddev=self.output_scale)
         self.hidden = layers.Dense(4 * width, "gelu", kernel_initializer=start, dtype=dtype)
         self.output_layer = layers.Dense(width, kernel_initializer=start_of_output, dtype=dtype)
-        self.attention_norm = layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
-        self.network_norm = layers.LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.attention_norm = LayerNormalization(epsilon=1e-5, dtype=dtype)
+        self.network_norm = LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.dropout = layers.Dropout(self.rate, dtype=dtype)
         for part in (self.attention, self.hidden, self.attention_norm, self.network_norm):
             part.build(shape)
@@ -255,7 +255,7 @@ def build(config: Config = Config(), sizes: Sizes = SHAKESPEARE) -> keras.Model:
     output_scale = INIT_SCALE / (2 * config.num_layers) ** 0.5  # 2 N outputs are added up: section 2.3
     for i in range(config.num_layers):
         x = Block(config.num_heads, config.dropout, output_scale, name=f"block_{i}")(x)
-    x = layers.LayerNormalization(epsilon=1e-5, name="last_norm")(x)
+    x = LayerNormalization(epsilon=1e-5, name="last_norm")(x)
     logits = characters(x, reverse=True)  # (B, T, V)
 
     model = keras.Model(token_ids, logits, name="shakespeare_gpt")

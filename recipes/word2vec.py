@@ -60,7 +60,7 @@ class Config(PlainText):
     epochs: Count = 5
     learning_rate: Positive = 5e-3  # Adam's highest, after a warm-up, and then falling to 0
     warmup_fraction: Share = 0.05  # share of the steps in which the rate climbs
-    jit_compile: bool = True  # one program of a step, by XLA, where one device trains: twice as fast here
+    jit_compile: bool | None = None  # one program of a step, by XLA, where one device trains; None: on GPUs
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +78,6 @@ TINY = Config(
     max_examples=256,
     subsampling=0.0,
     precision="float32",
-    jit_compile=False,
 )
 
 # ---------------------------------------------------------------- data: skip-grams

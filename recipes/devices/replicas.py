@@ -10,12 +10,17 @@ def several_replicas() -> bool:
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
 
 
-def compiled_by_xla(jit_compile: bool, deterministic: bool) -> bool:
+def compiled_by_xla(jit_compile: bool | None, deterministic: bool) -> bool:
     """Returns whether XLA makes one program of a step: if that is asked for, where one device trains.
 
     Not with `deterministic`, which XLA's programs do not promise to be.
+
+    Args:
+        jit_compile: None: on GPUs. On processors the operations one by one are faster.
+        deterministic: Of the settings.
     """
-    return jit_compile and not (deterministic or several_replicas())
+    wanted = bool(tf.config.list_logical_devices("GPU")) if jit_compile is None else jit_compile
+    return wanted and not (deterministic or several_replicas())
 
 
 def replicas_here() -> int:

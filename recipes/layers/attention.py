@@ -71,13 +71,15 @@ class MultiHeadAttention(keras.layers.Layer):
         scores = tf.cast(tf.matmul(queries, keys, transpose_b=True), tf.float32)  # equation 1
         if attention_mask is not None:
             scores += tf.where(attention_mask, 0.0, -1e9)  # not infinite: where none may be looked at, all are alike
-        factors = None
-        if training and self.rate:
-            factors = self.dropout.factors(tf.shape(scores), values.dtype)
-        context = weighted_average(scores, values, factors)
+        weights = tf.nn.softmax(scores)
+        if training:  # a gradient that is written out does not go into other formats
+            factors = self.dropout.factors(tf.shape(scores), values.dtype) if self.rate else None
+            context = weighted_average(scores, values, factors)
+        else:
+            context = tf.matmul(tf.cast(weights, values.dtype), values)
         batch, _, length, _ = ops.shape(context)
         joined = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, query.shape[-1]))
-        return self.output_projection(joined), tf.nn.softmax(scores)
+        return self.output_projection(joined), weights
 
     def _split(self, x: Any) -> Any:
         """Returns (B, S, D) as (B, N, S, D / N)."""

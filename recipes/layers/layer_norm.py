@@ -12,15 +12,16 @@ from recipes.devices.keras_fixes import saved_as_stock
 class LayerNormalization(keras.layers.LayerNormalization):
     """Keras's layer: (..., D) to (..., D), each vector normalised to mean 0 and variance 1, then scaled and shifted.
 
-    Its gradient is written out, which takes half the passes over (..., D) that the derivatives of Keras 3's operations
-    take, one after the other. A saved model has Keras's layer in its place. Ba et al. (2016), equation 4.
+    In training its gradient is written out, which takes half the passes over (..., D) that the derivatives of Keras 3's
+    operations take, one after the other. A saved model has Keras's layer in its place. Ba et al. (2016), equation 4.
 
     Source: https://arxiv.org/abs/1607.06450
     """
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool = False) -> Any:
         """Returns the normalised inputs; statistics are float32."""
-        if not (self.scale and self.center and self.axis in (-1, [-1], [inputs.ndim - 1])) or self.rms_scaling:
+        plain = self.scale and self.center and not self.rms_scaling and self.axis in (-1, [-1], [inputs.ndim - 1])
+        if not (training and plain):  # a gradient that is written out does not go into other formats
             return super().call(inputs)
         outputs = normalize(tf.cast(inputs, tf.float32), self.gamma, self.beta, self.epsilon)
         return tf.cast(outputs, self.compute_dtype)

@@ -14,7 +14,7 @@ def outputs_and_gradients(layer, inputs, weights, cotangent):
     layer.set_weights(weights)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        outputs = layer(inputs)
+        outputs = layer(inputs, training=True)
         loss = tf.reduce_sum(tf.cast(outputs, "float32") * cotangent)
     return [outputs, *tape.gradient(loss, [inputs, *layer.trainable_variables])]
 
@@ -35,14 +35,25 @@ def test_it_is_what_keras_computes(shape, precision, atol):
 
 def test_by_hand():
     layer = LayerNormalization(epsilon=0.0)
-    np.testing.assert_allclose(layer(np.array([[1.0, 3.0], [10.0, 30.0]], "float32")), [[-1, 1], [-1, 1]], rtol=1e-6)
+    inputs = np.array([[1.0, 3.0], [10.0, 30.0]], "float32")
+    for training in (True, False):
+        np.testing.assert_allclose(layer(inputs, training=training), [[-1, 1], [-1, 1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"axis": 1}, {"rms_scaling": True}])
 def test_other_settings_are_left_to_keras(settings):
     inputs = np.random.default_rng(0).normal(size=(4, 3, 5)).astype("float32")
     ours, theirs = LayerNormalization(**settings), keras.layers.LayerNormalization(**settings)
-    np.testing.assert_array_equal(ours(inputs), theirs(inputs))
+    np.testing.assert_array_equal(ours(inputs, training=True), theirs(inputs))
+
+
+def test_only_training_has_a_gradient_of_its_own():
+    """Which an export would hold as operations that other formats do not know."""
+    model = keras.Sequential([keras.Input((2,)), LayerNormalization()])
+    for training in (True, False):
+        graph = tf.function(lambda x, training=training: model(x, training=training))
+        operations = graph.get_concrete_function(tf.TensorSpec((None, 2))).graph.get_operations()
+        assert ("IdentityN" in {operation.type for operation in operations}) is training
 
 
 def test_a_saved_model_opens_with_keras_alone_and_with_ours(tmp_path):

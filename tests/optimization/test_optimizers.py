@@ -52,6 +52,7 @@ def test_a_fused_step_is_keras_own(ours, stock, settings, accumulate, tmp_path):
     x, y = rng.normal(size=(40, 3)).astype(np.float32), rng.normal(size=(40, 1)).astype(np.float32)
     models = []
     for optimizer in (ours, stock):
+        keras.utils.clear_session()  # which counts names
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
         rate = keras.optimizers.schedules.CosineDecay(0.05, 20)
