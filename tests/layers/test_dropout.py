@@ -12,7 +12,7 @@ from recipes.layers.dropout import Dropout, dropout_factors
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
 def test_the_share_that_is_dropped_and_the_mean_of_what_is_left(rate):
     outputs = Dropout(rate, seed=0)(np.ones((500, 401), "float32"), training=True).numpy()
-    assert set(np.unique(outputs).round(3)) == {0.0, np.float32(1 / (1 - rate)).round(3)}
+    np.testing.assert_allclose(np.unique(outputs), [0, 1 / (1 - rate)], rtol=2e-4)  # the rate is one of 65,536
     assert (outputs == 0).mean() == pytest.approx(rate, abs=0.005)  # three standard deviations are 0.0034
     assert outputs.mean() == pytest.approx(1, abs=0.02 if rate < 0.9 else 0.03)
 
