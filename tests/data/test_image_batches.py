@@ -112,7 +112,7 @@ def test_validation_and_training_share_no_example_and_do_not_depend_on_the_seed(
 
 def test_a_batch_larger_than_the_data_is_refused():
     images, labels = numbered(10)
-    with pytest.raises(DataError, match="batch_size=256 is more than the 8 training examples of your own arrays"):
+    with pytest.raises(DataError, match="batch_size=512 is more than the 9 training examples of your own arrays"):
         cifar_convnet.load_data(cifar_convnet.Config(crop_padding=0), (images, labels))
 
 
@@ -146,7 +146,7 @@ def test_a_users_own_splits_pass_through_and_their_sizes_are_read():
 def test_how_many_classes_an_endless_split_has_is_read_from_one_epoch_or_told():
     endless = tf.data.Dataset.from_tensor_slices((np.zeros((6, 9, 9, 1)), [0, 0, 0, 3, 0, 9])).batch(2).repeat()
     read = cifar_convnet.load_data(data=Splits(endless, steps_per_epoch=2))
-    assert (read.info.follows["num_classes"], read.info.follows["train_examples"]) == (4, 2 * 256)
+    assert (read.info.follows["num_classes"], read.info.follows["train_examples"]) == (4, 2 * 512)
     twenty = DataInfo("mine", follows={"num_classes": 20})
     told = cifar_convnet.load_data(data=Splits(endless, steps_per_epoch=2, info=twenty))
     assert told.info.follows["num_classes"] == 20
