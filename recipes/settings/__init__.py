@@ -273,7 +273,7 @@ def _adapter(hint: Any) -> TypeAdapter:
 def _check(name: str, value: Any, hint: Any) -> Any:
     """Returns a value as pydantic has it, or raises the ConfigError that names the field, the value and the range."""
     try:
-        if isinstance(value, bool) and hint is not bool:  # which Python takes for 0 or 1
+        if isinstance(value, bool) and bool not in (hint, *get_args(hint)):  # which Python takes for 0 or 1
             raise ConfigError(f"{name}={value!r} is a bool; expected {_readable(hint)}")
         return _adapter(hint).validate_python(value)
     except ValidationError as error:
