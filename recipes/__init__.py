@@ -11,7 +11,7 @@ import os
 import platform
 from types import ModuleType
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 # TensorFlow 2.21 has oneDNN's kernels on all x86 processors, but takes them by itself only where there is AVX-512: on
 # one without, a training step of cifar_resnet takes half the time with them. It reads this as it is imported.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +30,19 @@ def load_model(recipe: Recipe, model: keras.Model | str | Path | None, runs: str
     """
     if isinstance(model, keras.Model):
         return model
+    know_shared_layers()
     if model is None:
         return newest_run(recipe.config_class, runs).load_model()
     by_id = Path(runs) / recipe_name(recipe.config_class) / model
     return read_run(by_id if not Path(model).exists() and by_id.is_dir() else model, recipe.config_class).load_model()
+
+
+def know_shared_layers() -> None:
+    """Has Keras know the layers that a file may name: an older version of a recipe may be made of others than it is."""
+    from recipes import layers
+
+    for module in pkgutil.iter_modules(layers.__path__, "recipes.layers."):
+        importlib.import_module(module.name)
 
 
 def newest_run(config_class: type, runs: str | Path = "runs") -> Run:

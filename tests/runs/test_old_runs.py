@@ -1,6 +1,8 @@
 """Runs that version 0.1 of this package has written are loaded: their models, with every class that has moved since."""
 
 import importlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -37,6 +39,14 @@ def test_an_old_run_is_loaded_and_scores_what_it_scored(old_run, monkeypatch):
     for name, value in compiled_metrics(model, splits).items():
         drawn = 0.05 if old_run.name == "mnist_vae" else 1e-3  # its test images are drawn otherwise: light or dark
         assert value == pytest.approx(recorded[name], rel=drawn), name
+
+
+@pytest.mark.parametrize("old_run", ["shakespeare_gpt"], indirect=True)
+def test_an_old_run_is_loaded_by_a_process_that_has_read_no_other(old_run):
+    """Whose blocks were those of other recipes, too, which this one does not import any more."""
+    program = f"from recipes import shakespeare_gpt; shakespeare_gpt.load({str(old_run)!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("old_run", ["cifar_lecture"], indirect=True)
