@@ -15,7 +15,6 @@ With one example, which gives the latency, and with 64. The networks are built a
 fastest of PyTorch's: the median over the rounds of the ratio of their turns.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from steps import IMAGES, PADDED
-from turns import FOLDER, fastest, machine, median, rates_in_turns, ratio, write_entries
+from turns import FOLDER, fastest, machine, median, parsed, parser_for, rates_in_turns, ratio, write_entries
 
 RESULT = FOLDER / "results" / "inference.json"
 RECIPES = ("mnist_dense", "cifar_convnet", "cifar_resnet", "imdb_lstm", "imdb_transformer")
@@ -80,15 +79,11 @@ def table(entries: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures, prints and writes benchmarks/results/inference.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes; none: all")
+    parser = parser_for(__doc__, RESULT)
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has PyTorch")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn takes")
-    parser.add_argument("--output", type=Path, default=RESULT, help="the file to write")
-    args = parser.parse_args()
-    if unknown := set(args.names) - set(RECIPES):
-        parser.error(f"no such recipe here: {', '.join(sorted(unknown))}; expected some of {', '.join(RECIPES)}")
+    args = parsed(parser, RECIPES)
     about, entries = machine(rates=False), {}
     for name in args.names or RECIPES:
         entry = measure(name, args.torch_python, args.rounds, args.seconds)

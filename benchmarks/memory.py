@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from turns import FOLDER, machine, write_entries
+from turns import FOLDER, machine, parser_for, write_entries
 
 RESULT = FOLDER / "results" / "memory.json"
 GIB = 2**30
@@ -74,10 +74,8 @@ def measured(name: str, steps: int) -> int:
 
 def main() -> None:
     """Measures, prints and writes benchmarks/results/memory.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes; none: all")
+    parser = parser_for(__doc__, RESULT)
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--output", type=Path, default=RESULT, help="the file to write")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:

@@ -10,16 +10,14 @@ layers of the same sizes, `fit`. It has no run folder and no checkpoints, and le
 pieces. The median of some turns, the files being in the operating system's cache.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
-from turns import FOLDER, machine, median, write_entries
+from turns import FOLDER, machine, median, parsed, parser_for, write_entries
 
 RESULT = FOLDER / "results" / "start.json"
 RECIPES = ("mnist_dense", "cifar_convnet", "imdb_lstm", "shakespeare_gpt", "translate_transformer")
@@ -73,13 +71,9 @@ def table(entries: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures, prints and writes benchmarks/results/start.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes; none: all")
+    parser = parser_for(__doc__, RESULT)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=RESULT, help="the file to write")
-    args = parser.parse_args()
-    if unknown := set(args.names) - set(RECIPES):
-        parser.error(f"no such recipe here: {', '.join(sorted(unknown))}; expected some of {', '.join(RECIPES)}")
+    args = parsed(parser, RECIPES)
     about, entries = machine(rates=False), {}
     for name in args.names or RECIPES:
         entry = measure(name, args.turns)

@@ -23,7 +23,6 @@ convolutions, forward and backward, by PyTorch's FlopCounterMode; the machine's 
 matrix product or a convolution in the same precision, whichever is more, at the start.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -33,7 +32,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from turns import FOLDER, fastest, machine, median, rates_in_turns, ratio, write_entries
+from turns import FOLDER, fastest, machine, median, parsed, parser_for, rates_in_turns, ratio, write_entries
 
 RESULT = FOLDER / "results" / "steps.json"
 KERAS = [sys.executable, "steps_keras.py"]
@@ -146,15 +145,11 @@ def table(entries: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measures, prints and writes benchmarks/results/steps.json."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes; none: all")
+    parser = parser_for(__doc__, RESULT)
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has PyTorch")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant")
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long a turn takes")
-    parser.add_argument("--output", type=Path, default=RESULT, help="the file to write")
-    args = parser.parse_args()
-    if unknown := set(args.names) - set(RECIPES):
-        parser.error(f"no such recipe here: {', '.join(sorted(unknown))}; expected some of {', '.join(RECIPES)}")
+    args = parsed(parser, RECIPES)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     about, entries, names = machine(), {}, args.names or RECIPES
     print(f"{about['processor']}, {about['cores']} cores, GFLOP/s {about['gflops']}", flush=True)

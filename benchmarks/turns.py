@@ -5,6 +5,7 @@ gets ready and calls `serve`; the program that compares starts it as a `Contesta
 its work.
 """
 
+import argparse
 import json
 import os
 import statistics
@@ -136,7 +137,23 @@ def median(values: Sequence[float]) -> float:
     return float(statistics.median(values))
 
 
-# ---------------------------------------------------------------- result files
+# ---------------------------------------------------------------- the command line, and result files
+
+
+def parser_for(description: str | None, result: Path) -> argparse.ArgumentParser:
+    """Returns the options that all programs of recipes have: their names, and the file to write."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="recipes; none: all")
+    parser.add_argument("--output", type=Path, default=result, help="the file to write")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, recipes: Sequence[str]) -> argparse.Namespace:
+    """Returns the options, refusing names that are not among the recipes."""
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(recipes):
+        parser.error(f"no such recipe here: {', '.join(sorted(unknown))}; expected some of {', '.join(recipes)}")
+    return args
 
 
 def machine(rates: bool = True) -> dict[str, Any]:
