@@ -172,10 +172,8 @@ class Muon(keras.optimizers.Muon):
         self.assign(momentum, self.momentum * momentum + gradient)
         step = gradient + self.momentum * momentum  # Nesterov's
         if not self._should_use_adamw(variable):
-            norm = ops.norm(ops.reshape(variable, (-1,)))
-            self.assign(
-                variable, variable * (variable.shape[-1] ** 0.5 / norm) - rate * orthogonal(step, self.ns_steps)
-            )
+            scale = variable.shape[-1] ** 0.5 / ops.norm(ops.reshape(variable, (-1,)))
+            self.assign(variable, variable * scale - rate * orthogonal(step, self.ns_steps))
         else:
             self.assign_sub(variable, rate * self.adam_lr_ratio * step)
 

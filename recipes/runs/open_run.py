@@ -57,9 +57,8 @@ def open_run(
         resumes = same is not None and resume and not is_over(same) and _can_be_resumed(splits, identity)
         if not resumes:
             _note_unfinished(earlier, identity, resume)
-        precision = (precision_of(same, record) if same and resumes else None) or choose_precision(
-            config.precision, own_step
-        )
+        kept = precision_of(same, record) if same and resumes else None
+        precision = kept or choose_precision(config.precision, own_step)
         number = 1 + max((record["number"] for _, record in earlier), default=0)
         return {"folder": str(same) if resumes else None, "precision": precision, "number": number, "agreed": own}
 
