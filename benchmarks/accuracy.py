@@ -3,6 +3,7 @@
     python benchmarks/accuracy.py mnist_dense --seeds 0 1 2
     python benchmarks/accuracy.py mnist_dense --setting LINEAR
     python benchmarks/accuracy.py imdb_lstm --change sequence_length=200
+    python benchmarks/accuracy.py cifar_convnet --seeds 0 1 2 --views
     python benchmarks/accuracy.py mnist_vae --judge runs/mnist_dense/20261121-113003 --samples 64
 
 Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--judge", help="run of a classifier that looks at generated images")
     parser.add_argument("--samples", type=int, help="codes for each image of an importance-weighted bound")
+    parser.add_argument("--views", action="store_true", help="also the accuracy of six views of each test image")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")
@@ -52,7 +54,8 @@ def main() -> None:
         + (" --judge RUN" if args.judge else "")
         + (f" --samples {args.samples}" if args.samples else "")
         + " --seeds "
-        + " ".join(map(str, args.seeds)),
+        + " ".join(map(str, args.seeds))
+        + (" --views" if args.views else ""),
         "changes": changes,
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"gflops_before": rates(), **environment()},
@@ -69,7 +72,7 @@ def main() -> None:
         result["seeds"].append({"seed": seed, **{key: metrics[key] for key in ("test", "validation", "seconds")}})
         if args.judge:
             result["judge"] = json.loads((Path(args.judge) / "metrics.json").read_text())["test"]
-        asked = {name: value for name, value in (("judge", args.judge), ("samples", args.samples)) if value}
+        asked = {name: getattr(args, name) for name in ("judge", "samples", "views") if getattr(args, name)}
         if asked:
             more = recipe.evaluate(model, **asked)
             result["seeds"][-1]["evaluated"] = {key: value for key, value in more.items() if key not in metrics["test"]}
