@@ -1,4 +1,4 @@
-"""How well cosines of word vectors agree with people: Spearman's correlation on WordSim-353, beside baselines.
+"""How well word vectors agree with people: WordSim-353 and the analogies of word2vec's paper, beside baselines.
 
     pip install ".[test]"
     python benchmarks/word_similarity.py [RUN]
@@ -15,6 +15,10 @@ thinned:
   the power of 0.75; Levy et al. (2015), https://aclanthology.org/Q15-1016, section 3.
 - ppmi_svd: the same in as many numbers as word2vec has, by a singular value decomposition.
 - gensim: gensim's word2vec with the recipe's window and width, else as it is: 5 words drawn, 5 epochs, its own rate.
+
+Analogies are those of Mikolov et al. (2013), https://arxiv.org/abs/1301.3781, section 4.1; gensim carries them, too: of
+"Athens is to Greece as Oslo is to ..." the word is asked for whose vector is nearest to Greece - Athens + Oslo, those
+three left out. Questions with a word that the text does not know are not asked; nothing is chosen by them.
 """
 
 import json
@@ -42,6 +46,7 @@ from recipes.data.plain_text import find_text, text_of
 RESULT = Path(__file__).parent / "results" / "word_similarity.json"
 WINDOWS, POWERS = (2, 5, 10), (0.0, 0.5, 1.0)  # words on either side; how far singular values stretch their directions
 SETTINGS = {"ppmi": [(window,) for window in WINDOWS], "ppmi_svd": [(w, p) for w in WINDOWS for p in POWERS]}
+DENSE = ("word2vec", "ppmi_svd", "gensim")  # what has few enough numbers for the nearest of all words
 Pairs = list[tuple[str, str, float]]
 
 
@@ -108,6 +113,7 @@ def main() -> None:
             kind: {" ".join(map(str, settings)): value for settings, value in of_kind.items()}
             for kind, of_kind in choices.items()
         },
+        "analogies": {kind: analogies(rows, tokenizer.vocabulary) for kind, rows in vectors.items() if kind in DENSE},
         "words_that_gensim_reads": len(KeyedVectors.load_word2vec_format(run.folder / "vectors.txt")),
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
@@ -176,6 +182,19 @@ def spearman(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Returns Spearman's correlation along the last axis, (..., N) twice to (...)."""
     a, b = (rankdata(side, axis=-1) - (side.shape[-1] + 1) / 2 for side in (one, other))
     return (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+
+
+def analogies(rows: np.ndarray, vocabulary: list[str]) -> dict[str, dict]:
+    """Returns how many questions were asked and the share answered rightly, in all and of each section of the file."""
+    vectors = KeyedVectors(rows.shape[1])
+    vectors.add_vectors(list(vocabulary[2:]), rows[2:])  # but for padding and unknown words
+    _, sections = vectors.evaluate_word_analogies(datapath("questions-words.txt"))
+    counts = {each["section"]: (len(each["correct"]), len(each["incorrect"])) for each in sections}
+    return {
+        name: {"questions": right + wrong, "right": right / (right + wrong)}
+        for name, (right, wrong) in counts.items()
+        if right + wrong
+    }
 
 
 def resampled(cosines: dict[str, np.ndarray], scores: list[float], times: int = 10_000) -> tuple[dict, dict]:
