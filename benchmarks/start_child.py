@@ -77,7 +77,7 @@ def keras_script(name: str, clock: Clock) -> None:
     from keras import layers
 
     clock.mark("import")
-    batch_size = {"mnist_dense": 128, "cifar_convnet": 256, "imdb_lstm": 32, "shakespeare_gpt": 64}.get(name, 128)
+    batch_size = {"mnist_dense": 128, "cifar_convnet": 512, "imdb_lstm": 32, "shakespeare_gpt": 64}.get(name, 128)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     if name in ("mnist_dense", "cifar_convnet"):
@@ -132,7 +132,7 @@ def keras_script(name: str, clock: Clock) -> None:
         model = keras.Sequential([keras.Input((28, 28, 1)), *parts, layers.Dense(10)])
     elif name == "cifar_convnet":
         parts = [layers.Rescaling(1 / 127.5, -1), layers.Conv2D(24, 2, activation="gelu")]
-        for filters in (64, 128, 256):
+        for filters in (64, 256, 256):
             for pool in ([layers.MaxPooling2D()], []):
                 parts += [layers.Conv2D(filters, 3, padding="same", use_bias=False), *pool]
                 parts += [layers.BatchNormalization(), layers.Activation("gelu")]
