@@ -43,7 +43,6 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.keras_fixes import saved_as_stock
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
-from recipes.layers.activations import gelu
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import answers, objective
 from recipes.settings import (
@@ -218,7 +217,7 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
     x = layers.Rescaling(1 / DEVIATION, offset=-2, name="scaled", dtype="float32")(image)  # [-2, 2]
     # (B, 31, 31, 24): one less than a power of two, cheaper to pool. float32, for it makes much of small differences.
     x = layers.Conv2D(8 * channels, 2, use_bias=False, trainable=False, dtype="float32", name="whitened")(x)
-    x = layers.Activation(gelu)(x)
+    x = layers.Activation("gelu")(x)
     for filters in config.filters:
         x = convolution(filters)(x)
         x = layers.MaxPooling2D()(x)  # (B, 15, 15, 64), (B, 7, 7, 256), (B, 3, 3, 256)

@@ -35,7 +35,6 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.replicas import compiled_by_xla
 from recipes.errors import ConfigError
 from recipes.kinds.text_generation import TextGeneration
-from recipes.layers.activations import gelu
 from recipes.layers.layer_norm import LayerNormalization
 from recipes.layers.positions import PositionEmbedding
 from recipes.optimization.optimizers import AdamW, warmup_cosine
@@ -196,7 +195,7 @@ class Block(layers.Layer):
         self.attention = CausalSelfAttention(self.num_heads, self.rate, self.output_scale, dtype=dtype)
         start = keras.initializers.RandomNormal(stddev=INIT_SCALE)
         start_of_output = keras.initializers.RandomNormal(stddev=self.output_scale)
-        self.hidden = layers.Dense(4 * width, gelu, kernel_initializer=start, dtype=dtype)
+        self.hidden = layers.Dense(4 * width, "gelu", kernel_initializer=start, dtype=dtype)
         self.output_layer = layers.Dense(width, kernel_initializer=start_of_output, dtype=dtype)
         self.attention_norm = LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.network_norm = LayerNormalization(epsilon=1e-5, dtype=dtype)
