@@ -24,9 +24,9 @@ averages of batch norm over as many images, not batches; a fiftieth of the train
 `evaluate(model, views=True)` asks for the six views, of all images; `evaluate`'s loss is the formula's, with the
 smoothing.
 
-Result: 93.05 % test accuracy, 93.79 % of six views (means of 2 seeds, float32), 0.27 PFLOP, 27 min on two cores beside
-other work; of ten epochs, `fit(epochs=10)`, 93.42 and 94.03 %, of three 90.34 % plain (one seed each). Command: `python
-benchmarks/accuracy.py cifar_convnet --seeds 0 1 --views`.
+Result: 93.05 % test accuracy, 93.79 % of six views (means of 2 seeds, float32), 0.27 PFLOP, 27 and 33 min on two cores
+beside other work; of ten epochs, `fit(epochs=10)`, 93.42 and 94.03 %, of three 90.34 % plain (one seed each). Command:
+`python benchmarks/accuracy.py cifar_convnet --seeds 0 1 --views`.
 """
 
 from dataclasses import dataclass, replace
