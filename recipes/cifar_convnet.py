@@ -43,7 +43,9 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.keras_fixes import saved_as_stock
 from recipes.errors import ConfigError
 from recipes.kinds.image_classification import ImageClassification
+from recipes.layers.activation import Activation
 from recipes.layers.batch_norm import BatchNormalization
+from recipes.layers.convolution import Conv2D
 from recipes.optimization.losses import answers, objective
 from recipes.settings import (
     Count,
@@ -217,15 +219,15 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
     x = layers.Rescaling(1 / DEVIATION, offset=-2, name="scaled", dtype="float32")(image)  # [-2, 2]
     # (B, 31, 31, 24): one less than a power of two, cheaper to pool. float32, for it makes much of small differences.
     x = layers.Conv2D(8 * channels, 2, use_bias=False, trainable=False, dtype="float32", name="whitened")(x)
-    x = layers.Activation("gelu")(x)
+    x = Activation("gelu")(x)
     for filters in config.filters:
         x = convolution(filters)(x)
         x = layers.MaxPooling2D()(x)  # (B, 15, 15, 64), (B, 7, 7, 256), (B, 3, 3, 256)
         x = normalization()(x)
-        x = layers.Activation("silu")(x)
+        x = Activation("silu")(x)
         x = convolution(filters)(x)
         x = normalization()(x)
-        x = layers.Activation("silu")(x)
+        x = Activation("silu")(x)
     x = layers.GlobalMaxPooling2D()(x)  # (B, 256)
     x = layers.Rescaling(1 / 84)(x)  # keeps the first logits small; and so the rate of the biases fits the last layer
     logits = layers.Dense(sizes.num_outputs, use_bias=False, dtype="float32", name="logits")(x)  # (B, 10)
@@ -251,7 +253,7 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
 
 def convolution(filters: int) -> layers.Layer:
     """Returns a 3x3 convolution without a bias, which batch normalisation would take out again."""
-    return layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="lecun_uniform")
+    return Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="lecun_uniform")
 
 
 def normalization() -> layers.Layer:

@@ -36,6 +36,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.keras_fixes import named_in_files
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
+from recipes.layers.convolution import Conv2D
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
 from recipes.settings import Count, ImageShape, LabelledImages, Natural, NotNegative, Positive, Share, ValidationShare
@@ -183,7 +184,7 @@ def normalized_convolution(
 ) -> keras.KerasTensor:
     """Returns a convolution of `width` times the filters, batch-normalised and rectified."""
     filters = max(1, round(width * filters))
-    x = layers.Conv2D(filters, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+    x = Conv2D(filters, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
     x = BatchNormalization()(x)
     return layers.Activation("relu")(x)
 

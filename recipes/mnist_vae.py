@@ -44,6 +44,7 @@ from recipes.devices.keras_fixes import named_in_files
 from recipes.devices.replicas import replica_rows, replicas_here
 from recipes.errors import ConfigError
 from recipes.kinds.autoencoding import Autoencoding, encoder_and_decoder
+from recipes.layers.activation import Activation
 from recipes.optimization.optimizers import Adam, warmup_cosine
 from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, Images, ImageShape, Natural, NotNegative, Positive, Share, ValidationShare
@@ -129,18 +130,18 @@ def build(config: Config = Config(), sizes: Sizes = MNIST) -> keras.Model:
     image = keras.Input(sizes.image_shape, name="image")
     x = layers.Rescaling(1 / 255)(image)  # [0, 1]
     for filters in config.filters:
-        x = layers.Conv2D(filters, 3, 2, padding="same", activation="gelu")(x)  # (B, 14, 14, 32), (B, 7, 7, 64)
+        x = Activation("gelu")(layers.Conv2D(filters, 3, 2, padding="same")(x))  # (B, 14, 14, 32), (B, 7, 7, 64)
     small = x.shape[1:]
-    x = layers.Dense(config.units, activation="gelu")(layers.Flatten()(x))
+    x = Activation("gelu")(layers.Dense(config.units)(layers.Flatten()(x)))
     z_mean = layers.Dense(config.latent_dim, dtype="float32", name="z_mean")(x)  # (B, L)
     z_log_var = layers.Dense(config.latent_dim, dtype="float32", name="z_log_var")(x)  # (B, L)
     encoder = keras.Model(image, [z_mean, z_log_var], name="encoder")
 
     z = keras.Input((config.latent_dim,), name="z")
-    x = layers.Dense(config.units, activation="gelu")(z)
-    x = layers.Reshape(small)(layers.Dense(int(np.prod(small)), activation="gelu")(x))
+    x = Activation("gelu")(layers.Dense(config.units)(z))
+    x = layers.Reshape(small)(Activation("gelu")(layers.Dense(int(np.prod(small)))(x)))
     for filters in reversed(config.filters):
-        x = layers.Conv2DTranspose(filters, 4, 2, padding="same", activation="gelu")(x)  # 4 = 2 * stride: even
+        x = Activation("gelu")(layers.Conv2DTranspose(filters, 4, 2, padding="same")(x))  # 4 = 2 * stride: even
     logits = layers.Conv2D(channels, 3, padding="same", dtype="float32", name="logits")(x)  # (B, 28, 28, 1)
     decoder = keras.Model(z, logits, name="decoder")
 

@@ -35,6 +35,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.devices.replicas import compiled_by_xla
 from recipes.errors import ConfigError
 from recipes.kinds.text_generation import TextGeneration
+from recipes.layers.activation import Activation
 from recipes.layers.layer_norm import LayerNormalization
 from recipes.layers.positions import PositionEmbedding
 from recipes.optimization.optimizers import AdamW, warmup_cosine
@@ -195,7 +196,8 @@ class Block(layers.Layer):
         self.attention = CausalSelfAttention(self.num_heads, self.rate, self.output_scale, dtype=dtype)
         start = keras.initializers.RandomNormal(stddev=INIT_SCALE)
         start_of_output = keras.initializers.RandomNormal(stddev=self.output_scale)
-        self.hidden = layers.Dense(4 * width, "gelu", kernel_initializer=start, dtype=dtype)
+        self.hidden = layers.Dense(4 * width, kernel_initializer=start, dtype=dtype)
+        self.gelu = Activation("gelu", dtype=dtype)
         self.output_layer = layers.Dense(width, kernel_initializer=start_of_output, dtype=dtype)
         self.attention_norm = LayerNormalization(epsilon=1e-5, dtype=dtype)
         self.network_norm = LayerNormalization(epsilon=1e-5, dtype=dtype)
@@ -211,7 +213,8 @@ class Block(layers.Layer):
 
     def feed_forward(self, x: Any, training: bool = False) -> Any:
         """Returns x plus what the two-layer network makes of each position."""
-        return x + self.dropout(self.output_layer(self.hidden(self.network_norm(x))), training=training)
+        hidden = self.gelu(self.hidden(self.network_norm(x)), training=training)
+        return x + self.dropout(self.output_layer(hidden), training=training)
 
     def fill(self, x: Any, length: int) -> tuple[Any, Any]:
         """Returns ((B, T, D), a cache of these positions with room for `length`), from which `step` continues."""

@@ -1,4 +1,4 @@
-"""What a model must know of the replicas that it is trained on."""
+"""What a model must know of the devices and replicas that it is trained on."""
 
 from typing import Any
 
@@ -8,6 +8,11 @@ import tensorflow as tf
 def several_replicas() -> bool:
     """Returns whether the active strategy has several replicas, whose batch norm must then be synchronized."""
     return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+def on_processor() -> bool:
+    """Returns whether there is neither a GPU nor a TPU, for which Keras has what is faster."""
+    return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
 
 
 def compiled_by_xla(jit_compile: bool | None, deterministic: bool) -> bool:

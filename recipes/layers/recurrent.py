@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from recipes.devices.keras_fixes import FASTER, saved_as_stock
+from recipes.devices.replicas import on_processor
 
 # ---------------------------------------------------------------- layers
 
@@ -108,11 +109,6 @@ class Bidirectional(keras.layers.Bidirectional):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         with keras.saving.custom_object_scope(FASTER):
             super().__init__(*args, **kwargs)
-
-
-def on_processor() -> bool:
-    """Returns whether there is neither a GPU nor a TPU, for which Keras has what is faster."""
-    return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
 
 
 # ---------------------------------------------------------------- cells
