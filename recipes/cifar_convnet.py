@@ -285,7 +285,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
+recipe = Recipe(
     Config,
     load_data,
     build,
@@ -293,7 +293,9 @@ fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     kind=ImageClassification(),
     objective=("val_accuracy", "max"),
     prepare=whiten,
-).verbs
+)
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+calibrate, ensemble = recipe.verbs_of_classifiers
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -223,7 +223,7 @@ def draw_gradient_norms(by_distance: np.ndarray) -> Any:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
+recipe = Recipe(
     Config,
     load_data,
     build,
@@ -232,7 +232,9 @@ fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
     objective=("val_accuracy", "max"),
     callbacks=lambda splits: [GradientNorms(splits)],
     report=report,
-).verbs
+)
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+calibrate, ensemble = recipe.verbs_of_classifiers
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -199,6 +199,7 @@ recipe = Recipe(
     report=report,
 )
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+calibrate, ensemble = recipe.verbs_of_classifiers
 explain = recipe.verb(explain_text)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

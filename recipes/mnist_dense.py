@@ -116,9 +116,9 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 # ---------------------------------------------------------------- verbs
 
-fit, load, evaluate, predict, tune, export, find_learning_rate = Recipe(
-    Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max")
-).verbs
+recipe = Recipe(Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max"))
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+calibrate, ensemble = recipe.verbs_of_classifiers
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

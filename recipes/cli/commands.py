@@ -13,6 +13,8 @@ from typing import Any
 import recipes
 from recipes import RECIPES
 from recipes.cli.options import (
+    Calibrate,
+    Ensemble,
     Evaluate,
     Export,
     FindLearningRate,
@@ -98,6 +100,31 @@ def find_learning_rate(recipe: ModuleType, options: FindLearningRate, settings: 
     return 0
 
 
+def calibrate(recipe: ModuleType, options: Calibrate, settings: dict[str, Any]) -> int:
+    """Calibrates."""
+    model = _load(recipe, options, "calibrate")
+    with messages_kept_apart(options.quiet, options.json):
+        model = recipe.calibrate(model, options.data)
+    calibration = model.run.metrics["calibration"]
+    if options.json:
+        print_json({"run": model.run.folder, **calibration})
+    elif options.quiet:
+        print(f"temperature {calibration['temperature']:.4f}")
+    return 0
+
+
+def ensemble(recipe: ModuleType, options: Ensemble, settings: dict[str, Any]) -> int:
+    """Makes one model of several."""
+    _refuse_without(recipe, "ensemble")
+    with messages_kept_apart(options.quiet, options.json):
+        model = recipe.ensemble(options.members, options.data, runs=options.runs)
+    if options.json:
+        print_json({"run": model.run.folder, "recipe": model.run.recipe, **model.run.metrics})
+    elif options.quiet:
+        print(_figures_in_short(model.run.metrics["test"]) or "no test split")
+    return 0
+
+
 def export(recipe: ModuleType, options: Export, settings: dict[str, Any]) -> int:
     """Exports."""
     with messages_kept_apart(options.quiet, options.json):
@@ -112,7 +139,8 @@ def export(recipe: ModuleType, options: Export, settings: dict[str, Any]) -> int
 
 def predict(recipe: ModuleType, options: Predict, settings: dict[str, Any]) -> int:
     """Prints predictions; an input that cannot be read gets a message, the others theirs, and the status is 1."""
-    how = {name: value for name in ("beam_width", "length_penalty") if (value := getattr(options, name)) is not None}
+    names = ("beam_width", "length_penalty", "min_probability", "samples")
+    how = {name: value for name in names if (value := getattr(options, name)) is not None}
     from recipes.verbs.predict import check_options
 
     if options.token_file or options.ca_certificate:
@@ -228,12 +256,17 @@ def config(page: ModuleType, options: Show, settings: dict[str, Any]) -> int:
 
 def _load(recipe: ModuleType, options: Model, verb: str = "fit") -> Any:
     """Returns a run's model, and notes a stand-in; refuses a recipe that does not have the verb."""
-    if not hasattr(recipe, verb):
-        raise UsageError(f"{recipe.__name__.rpartition('.')[2]} has no {verb!r}; recipes list tells what each does")
+    _refuse_without(recipe, verb)
     model = recipe.load(options.run, runs=options.runs)
     if (info := model.run.info).stand_in_for:
         print(f"note: trained on the stand-in {info.name!r}, not on {info.stand_in_for}", file=sys.stderr)
     return model
+
+
+def _refuse_without(recipe: ModuleType, verb: str) -> None:
+    """Refuses a recipe that does not have the verb."""
+    if not hasattr(recipe, verb):
+        raise UsageError(f"{recipe.__name__.rpartition('.')[2]} has no {verb!r}; recipes list tells what each does")
 
 
 def _inputs_of(argument: str, config: Any) -> list[Any]:
@@ -269,7 +302,8 @@ def _in_short(row: dict[str, Any]) -> str:
 
 
 def _with_listed_labels(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a prediction whose several labels are one text: "cat, dog"; "" for none."""
+    """Returns a prediction whose several labels are one text: "cat, dog"; "" for none. "-" is no label at all."""
+    row = {**row, "label": "-"} if row.get("label", "") is None else row
     return {**row, "labels": ", ".join(row["labels"])} if "labels" in row else row
 
 
@@ -287,5 +321,9 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     """Returns a prediction with its probabilities as columns of their own, and without arrays and lists."""
     columns: Iterable[tuple[str, Any]] = _with_listed_labels(row).items()
-    probabilities = {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
-    return {name: value for name, value in columns if isinstance(value, (str, int, float))} | probabilities
+    by_label = {
+        f"{letter}({label})": value
+        for letter, name in (("p", "probabilities"), ("spread", "spread"))
+        for label, value in row.get(name, {}).items()
+    }
+    return {name: value for name, value in columns if isinstance(value, (str, int, float))} | by_label

@@ -89,6 +89,22 @@ class Evaluate(Output, Model):
 
 
 @dataclass(frozen=True)
+class Calibrate(Output, Model):
+    """Divide a classifier's logits by the temperature that fits the validation data best; its run keeps it."""
+
+    data: Path | None = None  # what the model was trained on, where its folder or file is elsewhere now
+
+
+@dataclass(frozen=True)
+class Ensemble(Output):
+    """Make one model of several runs of a classifier, whose probabilities are the mean of theirs."""
+
+    members: tyro.conf.Positional[tuple[Path, ...]] = ()  # folders or ids of runs, two or more
+    runs: Path = Path("runs")  # where run folders are; the new one is <runs>/<recipe>/ensemble-<id>
+    data: Path | None = None  # what they were trained on, where its folder or file is elsewhere now
+
+
+@dataclass(frozen=True)
 class Export(Output, Model):
     """Write a SavedModel that takes encoded images, or strings, after checking its answers; or LiteRT, or ONNX."""
 
@@ -116,6 +132,8 @@ class Predict(Model):
     csv: Path | None = None  # also write the predictions to a CSV file
     beam_width: int | None = None  # of captions and translations: how many are followed up at a time
     length_penalty: float | None = None  # of captions and translations: 0 favours short ones
+    min_probability: float | None = None  # of classes: no label where that of the likeliest is below
+    samples: int | None = None  # of classes: the mean and the spread of so many answers with dropout, 2 or more
     url: str | None = None  # of a server to ask instead of a run, such as http://127.0.0.1:8501; NAME is its model's
     token_file: Path | None = None  # the server's bearer token; default: the environment variable RECIPES_TOKEN
     ca_certificate: Path | None = None  # PEM file of who signed the server's certificate; default: the system's
@@ -163,6 +181,8 @@ OPTIONS = {
     "evaluate": Evaluate,
     "tune": Tune,
     "find-learning-rate": FindLearningRate,
+    "calibrate": Calibrate,
+    "ensemble": Ensemble,
     "export": Export,
     "predict": Predict,
     "generate": Generate,

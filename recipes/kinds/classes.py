@@ -1,12 +1,15 @@
 """What a model says of an example: its class, its labels or a number; of images and of texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from recipes.data.splits import DataInfo
+from recipes.devices.keras_fixes import all_layers
 from recipes.errors import ConfigError, DataError, ExportError
 
 THRESHOLD = 0.5  # an example has the labels of this probability and more
@@ -88,19 +91,96 @@ def refuse_unknown_classes(model: keras.Model, info: DataInfo) -> None:
         )
 
 
-def named_answers(answer: dict[str, tf.Tensor], info: DataInfo) -> list[dict[str, Any]]:
-    """Returns what `name_function` answers as a dictionary for each example, in Python's own types."""
+def named_answers(answer: dict[str, tf.Tensor], info: DataInfo, min_probability: float = 0.0) -> list[dict[str, Any]]:
+    """Returns what a model answers as a dictionary for each example, in Python's own types.
+
+    Args:
+        answer: See `answer_of`.
+        info: Of the model.
+        min_probability: "label" is None, no answer, where that of the likeliest class is below it.
+    """
     if info.task == "regression":
         return [{"value": float(value)} for value in answer["value"].numpy()]
-    probabilities = answer["probabilities"].numpy()
-    names = names_of(info, probabilities.shape[-1])
-    by_name = [dict(zip(names, map(float, row), strict=True)) for row in probabilities]
+    names = names_of(info, answer["probabilities"].shape[-1])
+
+    def by_name(values: tf.Tensor) -> list[dict[str, float]]:
+        return [dict(zip(names, map(float, row), strict=True)) for row in values.numpy()]
+
+    rows = by_name(answer["probabilities"])
     if info.task == "multi_label":
-        return [{"labels": [name for name in names if row[name] >= THRESHOLD], "probabilities": row} for row in by_name]
-    return [
-        {"label": label.decode(), "probability": max(row.values()), "probabilities": row}
-        for label, row in zip(answer["label"].numpy(), by_name, strict=True)
-    ]
+        return [{"labels": [name for name in names if row[name] >= THRESHOLD], "probabilities": row} for row in rows]
+    answers: list[dict[str, Any]] = []
+    for row in rows:
+        label = max(row, key=row.__getitem__)
+        named = {"label": label if row[label] >= min_probability else None, "probability": row[label]}
+        answers.append({**named, "probabilities": row})
+    if "spread" in answer:
+        return [one | {"spread": spread} for one, spread in zip(answers, by_name(answer["spread"]), strict=True)]
+    return answers
+
+
+def answer_of(
+    model: keras.Model, classify: Callable[[Any], dict[str, tf.Tensor]], inputs: tf.Tensor, samples: int = 0
+) -> dict[str, tf.Tensor]:
+    """Returns what a model answers, as tensors; with `samples`, over networks that drop units as in training.
+
+    "probabilities" are then their mean, and "spread" (B, V) their standard deviation: wide where the network does not
+    know. Gal and Ghahramani (2016), equation 6, https://arxiv.org/abs/1506.02142.
+
+    Args:
+        model: What `classify` computes with.
+        classify: A tf.function, inputs -> what `name_function` answers.
+        inputs: B examples.
+        samples: 0, or 2 or more.
+    """
+    if not samples:
+        return classify(inputs)
+    with dropping(model):  # it is traced here
+        answers = [classify(inputs) for _ in range(samples)]
+    probabilities = tf.stack([answer["probabilities"] for answer in answers])
+    mean, spread = tf.reduce_mean(probabilities, 0), tf.math.reduce_std(probabilities, 0)
+    return {**answers[0], "probabilities": mean, "spread": spread}
+
+
+def check_doubts(model: keras.Model, info: DataInfo, min_probability: float, samples: int) -> None:
+    """Refuses options of `predict` that are out of range, or would change nothing.
+
+    Raises:
+        ConfigError: If they are, if the labels are no classes, or the model drops no units.
+    """
+    if not 0 <= min_probability <= 1:
+        raise ConfigError(f"min_probability={min_probability}; expected a probability in [0, 1]")
+    if samples < 0 or samples == 1:
+        raise ConfigError(f"samples={samples}; expected 0, for none, or 2 or more, whose spread is asked for")
+    if info.task != "classification" and (min_probability or samples):
+        raise ConfigError(f"min_probability and samples are of classes, and this model's task is {info.task}")
+    if samples and not dropouts_of(model):
+        raise ConfigError(
+            f"samples={samples}: {model.name} has no dropout layers, so that all samples would be the same; train with "
+            "dropout, or take an ensemble of several runs"
+        )
+
+
+def dropouts_of(model: keras.Model) -> list[keras.layers.Dropout]:
+    """Returns the layers of a model that drop units in training."""
+    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.Dropout) and layer.rate]
+
+
+@contextmanager
+def dropping(model: keras.Model) -> Iterator[None]:
+    """Has a model drop units while it is not in training, and all else as it is then, such as batch norm's averages."""
+    layers = dropouts_of(model)
+    for layer in layers:
+        vars(layer)["call"] = partial(_dropped, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["call"]
+
+
+def _dropped(call: Callable[..., Any], inputs: Any, training: bool | None = None) -> Any:
+    return call(inputs, training=True)
 
 
 def names_of(info: DataInfo, count: int) -> tuple[str, ...]:

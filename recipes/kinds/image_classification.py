@@ -22,6 +22,8 @@ class ImageClassification:
 
     `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}; where an
     example may have several labels with "labels", a list, and "probabilities"; where it has a number with "value".
+    `predict(..., min_probability=0.9)` gives no label, None, where that of the likeliest class is below;
+    `predict(..., samples=30)` the mean and the "spread" over networks that drop units; see `classes.answer_of`.
 
     Signatures of an export, each with the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities`
     (B, classes) float32; of several labels `labels` (B, V) string, "" where one is not there, and `probabilities`
@@ -53,7 +55,7 @@ class ImageClassification:
         return {**values, "accuracy_of_views": accuracy_over_views(model, splits.test)}
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
-        """Yields confusion.png and mistakes.png, of the test split; or what `label_figures` has of other labels."""
+        """Yields what the report shows of the test split: see `plots`, or `label_figures` of other labels."""
         from recipes.kinds.label_figures import exhibits
         from recipes.kinds.plots import classifier_exhibits
 
@@ -65,21 +67,25 @@ class ImageClassification:
 
         return evaluation_images(data, model)
 
-    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+    def predict(
+        self, model: keras.Model, inputs: Any, min_probability: float = 0.0, samples: int = 0
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
         """Yields (name, what the class docstring says) of images; see `inputs.read_images`."""
         import numpy as np
         import tensorflow as tf
 
-        from recipes.kinds.classes import named_answers
+        from recipes.kinds.classes import answer_of, check_doubts, named_answers
         from recipes.kinds.inputs import predict_each, read_images
         from recipes.verbs.export import in_float32
         from recipes.verbs.load import run_of
 
-        info = run_of(model).info
-        classify = tf.function(classify_function(in_float32(model), info), reduce_retracing=True)
+        info, asked = run_of(model).info, in_float32(model)
+        check_doubts(asked, info, min_probability, samples)
+        classify = tf.function(classify_function(asked, info), reduce_retracing=True)
 
         def predict(images: list[np.ndarray]) -> list[dict[str, Any]]:
-            return named_answers(classify(tf.constant(np.stack(images))), info)
+            answer = answer_of(asked, classify, tf.constant(np.stack(images)), samples)
+            return named_answers(answer, info, min_probability)
 
         return predict_each(read_images(inputs, tuple(model.input_shape[1:])), predict)
 

@@ -5,10 +5,19 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from recipes.data.splits import Splits
 from recipes.kinds.classes import THRESHOLD, names_of, refuse_unknown_classes
-from recipes.kinds.plots import MOST_EXAMPLES, draw_images, draw_numbers, predictions
+from recipes.kinds.confidence import confidence_figures
+from recipes.kinds.plots import (
+    MOST_EXAMPLES,
+    class_indices,
+    draw_images,
+    draw_numbers,
+    labels_and_outputs,
+    predictions,
+)
 from recipes.runs.exhibits import Exhibit
 from recipes.runs.figure_text import shortened
 from recipes.verbs.evaluate import compiled_metrics
@@ -19,7 +28,8 @@ SHOWN_WORDS = 80  # of a text in a report, its last
 def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
     """Returns the figures on the test split, each of whose examples counts once.
 
-    - Of classes: "loss" in nats, label smoothing included, and "accuracy" in [0, 1].
+    - Of classes: "loss" in nats, label smoothing included, "accuracy" in [0, 1], and how far the probabilities can be
+      trusted: "nll", "brier" and "calibration_error", see `confidence.confidence_figures`.
     - Of several labels: "loss", the mean over the labels; "accuracy", the share of examples with all labels right;
       "label_accuracy", the share of labels that are right; "f1" and "average_precision", the means over the labels
       that the split has.
@@ -27,9 +37,14 @@ def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
     """
     refuse_unknown_classes(model, splits.info)
     compiled = compiled_metrics(model, splits)
-    if splits.info.task != "multi_label" or splits.test is None:
+    if splits.info.task == "regression" or splits.test is None:
         return compiled
-    _, labels, probabilities = predictions(model, splits.test, task="multi_label")
+    labels, outputs = labels_and_outputs(model, splits.test)
+    if splits.info.task == "classification":
+        if not len(labels):
+            return compiled
+        return {**compiled, **confidence_figures(class_indices(labels), tf.nn.softmax(outputs).numpy())}
+    probabilities = tf.sigmoid(outputs).numpy()
     right = float(((probabilities >= THRESHOLD) == (labels > 0)).mean())
     _, _, f1, precision = of_each_label(labels, probabilities)
     there = labels.any(0)

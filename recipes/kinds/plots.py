@@ -1,6 +1,6 @@
 """Pictures for a run's report: what a classifier takes for what, and grids of images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure  # not pyplot: no display, no state
 
 from recipes.data.splits import Splits
+from recipes.kinds.confidence import confidence_exhibit
 from recipes.runs.exhibits import Exhibit
 from recipes.runs.figure_text import shortened
 
@@ -20,7 +21,7 @@ MOST_TOKENS = 64  # in a row or a column of a map of attention
 
 
 def classifier_exhibits(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
-    """Yields confusion.png and mistakes.png, on the test split.
+    """Yields confusion.png, confidence.png and mistakes.png, on the test split.
 
     Args:
         model: (B, H, W, C) images in [0, 255] to (B, V) logits.
@@ -34,6 +35,7 @@ def classifier_exhibits(model: keras.Model, splits: Splits) -> Iterator[Exhibit]
     images = np.concatenate(batches)
     names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
     yield from confusion_exhibit(labels, probabilities.argmax(-1), names)
+    yield from confidence_exhibit(labels, probabilities)
     surest, count = surest_mistakes(labels, probabilities, 16)
     if count:
         titles = [_mistake(probabilities[index], labels[index], names) for index in surest]
@@ -70,26 +72,50 @@ def predictions(
 
     Of several labels, these are (N, V); of numbers, the predictions (N, 1) stand in place of probabilities.
     """
+    batches: list[np.ndarray] = []
+    labels, outputs = labels_and_outputs(model, test, most, batches.append)
     activation = {"classification": tf.nn.softmax, "multi_label": tf.sigmoid, "regression": tf.identity}[task]
+    return batches, class_indices(labels) if task == "classification" else labels, activation(outputs).numpy()
 
-    @tf.function(input_signature=[test.element_spec[0]])  # Model.predict would split it over the replicas
-    def classify(x: tf.Tensor) -> tf.Tensor:
-        return activation(tf.cast(model(x, training=False), tf.float32))
 
-    batches, labels, probabilities, count = [], [], [], 0
-    for x, label, *_ in test:
-        batches.append(x.numpy())
+def labels_and_outputs(
+    model: keras.Model,
+    split: tf.data.Dataset,
+    most: int | None = None,
+    keep: Callable[[np.ndarray], Any] = lambda inputs: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the labels of a split, (N,) or (N, V), and a model's outputs in float32, (N, V).
+
+    Args:
+        model: Is asked as it is in use, not in training.
+        split: Batches of (inputs, labels).
+        most: As soon as there are so many, or `MOST_BYTES` of their inputs, no more batches are read; None: all are.
+        keep: Is called with the inputs of each batch.
+    """
+
+    @tf.function(input_signature=[split.element_spec[0]])  # Model.predict would split it over the replicas
+    def ask(x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model(x, training=False), tf.float32)
+
+    labels, outputs, count, size = [], [], 0, 0
+    for x, label, *_ in split:
+        inputs = x.numpy()
+        keep(inputs)
         labels.append(label.numpy())
-        probabilities.append(classify(x).numpy())
-        count += len(label)
-        if most and (count >= most or sum(batch.nbytes for batch in batches) >= MOST_BYTES):
+        outputs.append(ask(x).numpy())
+        count, size = count + len(label), size + inputs.nbytes
+        if most and (count >= most or size >= MOST_BYTES):
             break
-    if not batches:
-        return [], np.zeros(0, int), np.zeros((0, 0))
-    label = np.concatenate(labels)
-    if task == "classification" and label.ndim == 2:  # probabilities of the classes
-        label = label.argmax(1) if label.shape[1] > 1 else label[:, 0]
-    return batches, label, np.concatenate(probabilities)
+    if not labels:
+        return np.zeros(0, int), np.zeros((0, 1), np.float32)
+    return np.concatenate(labels), np.concatenate(outputs)
+
+
+def class_indices(labels: np.ndarray) -> np.ndarray:
+    """Returns classes, (N,) int, of labels that are those, (N,) or (N, 1), or probabilities of the classes, (N, V)."""
+    if labels.ndim == 2:
+        return labels.argmax(1) if labels.shape[1] > 1 else labels[:, 0]
+    return labels
 
 
 def confusion_matrix(labels: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:

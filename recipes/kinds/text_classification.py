@@ -26,7 +26,8 @@ class TextClassification:
 
     `predict` answers with "label", "probability" of the label, and "probabilities" {label: probability}; where a text
     may have several labels with "labels", a list, and "probabilities"; where it has a number with "value"; and with a
-    "note" where no word of a text is known, so that the answer says nothing of it. Signatures of an export, both with
+    "note" where no word of a text is known, so that the answer says nothing of it. `min_probability` and `samples` are
+    as `ImageClassification` has them. Signatures of an export, both with
     the outputs `label` (B,) string, `probability` (B,) float32 and `probabilities` (B, classes) float32 (of several
     labels `labels` (B, V) string, "" where one is not there, and `probabilities`; of a number `value` (B,) float32),
     and `known_words` (B,) int32, how many of the words that were read are known: `serving_default` takes `text` (B,)
@@ -49,7 +50,8 @@ class TextClassification:
         return figures(model, splits)
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
-        """Yields confusion.png and mistakes.txt, of the test split; nothing without one, or without a tokenizer."""
+        """Yields confusion.png, confidence.png and mistakes.txt, of a test split; without a tokenizer nothing."""
+        from recipes.kinds.confidence import confidence_exhibit
         from recipes.kinds.label_figures import exhibits
         from recipes.kinds.plots import confusion_exhibit, predictions, surest_mistakes
 
@@ -66,6 +68,7 @@ class TextClassification:
         names = splits.info.label_names or tuple(map(str, range(probabilities.shape[-1])))
         guesses = probabilities.argmax(-1)
         yield from confusion_exhibit(labels, guesses, names)
+        yield from confidence_exhibit(labels, probabilities)
         surest, count = surest_mistakes(labels, probabilities, 12)
         if count:
             lines = [
@@ -82,7 +85,9 @@ class TextClassification:
 
         return evaluation_texts(data, model)
 
-    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+    def predict(
+        self, model: keras.Model, inputs: Any, min_probability: float = 0.0, samples: int = 0
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
         """Yields (the text or its file, what the class docstring says); see `inputs.read_texts`.
 
         Of a text without a known word also a "note".
@@ -90,20 +95,21 @@ class TextClassification:
         import tensorflow as tf
 
         from recipes.data.text_reading import unknown_note
-        from recipes.kinds.classes import named_answers
+        from recipes.kinds.classes import answer_of, check_doubts, named_answers
         from recipes.kinds.inputs import predict_each, read_texts
         from recipes.verbs.export import in_float32
         from recipes.verbs.load import run_of
 
-        run = run_of(model)
+        run, asked = run_of(model), in_float32(model)
+        check_doubts(asked, run.info, min_probability, samples)
         classify = tf.function(
-            classify_texts_function(in_float32(model), run.info, self.length_of(model)),
+            classify_texts_function(asked, run.info, self.length_of(model)),
             input_signature=[tf.TensorSpec((None,), tf.string)],
         )
 
         def predict(texts: list[str]) -> list[dict[str, Any]]:
-            answer = classify(tf.constant(texts))
-            named = named_answers(answer, run.info)
+            answer = answer_of(asked, classify, tf.constant(texts), samples)
+            named = named_answers(answer, run.info, min_probability)
             notes = [unknown_note(known, "word") for known in answer["known_words"].numpy()]
             return [prediction | note for prediction, note in zip(named, notes, strict=True)]
 

@@ -42,7 +42,7 @@ def finish_run(
     """
     curves = model.history
     if run.writes:
-        _save(model, splits, run)
+        save_model(model, splits, run)
     if workers.count > 1:
         model = _without_strategy(run, workers)
         model.history = curves
@@ -70,12 +70,7 @@ def finish_run(
     if not run.writes:
         return model
     write_json(run.folder / "metrics.json", run.metrics)
-    exhibits: dict[str, str] = {}
-    for report in reports:
-        shown, failures = write_exhibits(partial(report, model, splits), run.folder)
-        exhibits |= shown
-        notes = notes + failures
-    write_report(run, exhibits, notes)
+    write_report_of(model, splits, run, reports)
     shutil.rmtree(run.folder / "checkpoints", ignore_errors=True)
     shown_figures = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
     for note in run.metrics["notes"]:
@@ -85,6 +80,17 @@ def finish_run(
     print(f"report: {run.folder / 'report.md'}")
     print(f"next: recipes export {shlex.quote(run.command)} --run {shlex.quote(str(run.folder))}", flush=True)
     return model
+
+
+def write_report_of(model: keras.Model, splits: Splits, run: Run, reports: Sequence[Report]) -> None:
+    """Writes the report of a run and what it shows, from its metrics."""
+    exhibits: dict[str, str] = {}
+    notes = list(run.metrics.get("notes", ()))
+    for report in reports:
+        shown, failures = write_exhibits(partial(report, model, splits), run.folder)
+        exhibits |= shown
+        notes += failures
+    write_report(run, exhibits, notes)
 
 
 def diverged(first_loss: float | None, losses: dict[str, float | None]) -> list[str]:
@@ -117,7 +123,7 @@ def _without_strategy(run: Run, workers: Workers) -> keras.Model:
 
 def keep_interrupted(model: keras.Model, splits: Splits, run: Run, can_be_resumed: bool) -> None:
     """Saves what an interrupted run has learned, without calling it finished."""
-    _save(model, splits, run)
+    save_model(model, splits, run)
     epochs = len(getattr(getattr(model, "history", None), "epoch", ()))  # there is none before the first epoch
     run.metrics = {"status": "interrupted", "epochs": epochs, "parameters": model.count_params()}
     write_report(run)
@@ -129,7 +135,7 @@ def keep_interrupted(model: keras.Model, splits: Splits, run: Run, can_be_resume
     )
 
 
-def _save(model: keras.Model, splits: Splits, run: Run) -> None:
+def save_model(model: keras.Model, splits: Splits, run: Run) -> None:
     """Writes the model and a few examples to check an export with, each in one step."""
     write_atomically(run.folder / "model.keras", lambda part: model.save(part))
     write_atomically(run.folder / "examples.npy", lambda part: _save_array(part, splits.examples()))

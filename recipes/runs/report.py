@@ -103,6 +103,7 @@ def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Se
     epoch = f"epoch {best['best_epoch']}" if best else "the last epoch"
     lines += ["", f"Training figures are averages over {epoch}, with augmentation and dropout on."]
     lines += ["", "![curves](curves.png)"] if has_curves else []
+    lines += _calibration(metrics["calibration"]) if "calibration" in metrics else []
     lines += ["", "## Examples"] if exhibits else []
     for title, name in exhibits.items():
         shown = f"![{as_markdown(title)}]({name})"
@@ -150,6 +151,27 @@ def _markdown(run: Run, has_curves: bool, exhibits: Mapping[str, str], notes: Se
         "",
     ]
     return "\n".join(lines)
+
+
+def _calibration(calibration: dict[str, Any]) -> list[str]:
+    """Returns the section that says by what the logits are divided, and what that changes."""
+    names = list(calibration["validation"][0])
+    rows = [
+        f"| {split}, {when} | " + " | ".join(_cell(figures.get(name)) for name in names) + " |"
+        for split in ("validation", "test")
+        for when, figures in zip(("before", "after"), calibration.get(split, ()), strict=False)
+    ]
+    chosen = f"the best of the {calibration['examples']:,} validation examples"
+    return [
+        "",
+        "## Calibration",
+        "",
+        f"The logits are divided by a temperature of {calibration['temperature']:.4f}, {chosen}.",
+        "",
+        "| split | " + " | ".join(map(as_markdown, names)) + " |",
+        "| --- |" + " --- |" * len(names),
+        *rows,
+    ]
 
 
 def _plain_keras(run: Run) -> str:

@@ -139,8 +139,14 @@ def command_name(config: Any) -> str:
 
 
 @contextmanager
-def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> Iterator[None]:
+def locked_folder(run: Run, environment: dict[str, Any], workers: Workers, prefix: str = "") -> Iterator[None]:
     """Locks a run's folder for this process, a new one with config.json, data.json and environment.json.
+
+    Args:
+        run: Of whose folder, or the one that the new one goes to, by the name of its recipe.
+        environment: What environment.json holds.
+        workers: The chief makes and writes it.
+        prefix: The id of a new one begins with it.
 
     Raises:
         RunError: If another process is training in it, or the folder cannot be made; on several workers, on all.
@@ -148,7 +154,7 @@ def locked_folder(run: Run, environment: dict[str, Any], workers: Workers) -> It
     locks: list[FileLock] = []
 
     def lock_and_write() -> str:
-        folder = run.folder if run.resumes else new_folder(run.folder / run.recipe)
+        folder = run.folder if run.resumes else new_folder(run.folder / run.recipe, prefix)
         try:
             locks.append(lock_folder(folder, "training", "run"))
             remove_parts(folder)
