@@ -3,6 +3,7 @@
     pip install -e ".[benchmarks]"
     python benchmarks/time_to_accuracy.py --seeds 0 1 2
     python benchmarks/time_to_accuracy.py --contestants recipes --torch-python venv/bin/python
+    python benchmarks/time_to_accuracy.py --contestants recipes airbench --epochs 3  # seconds of an epoch alone
 
 Contestants, each in a process of its own with all cores; they take turns of an epoch:
 
@@ -121,8 +122,8 @@ def serve(name: str, folder: Path, seed: int) -> None:
 # ---------------------------------------------------------------- what compares
 
 
-def run(commands: dict[str, list[str]]) -> dict[str, Any]:
-    """Returns each contestant's facts and its epochs, which they train in turns."""
+def run(commands: dict[str, list[str]], most: int | None = None) -> dict[str, Any]:
+    """Returns each contestant's facts and its epochs, which they train in turns, at most so many of each."""
     contestants = {name: Contestant(command) for name, command in commands.items()}
     entries = {}
     try:
@@ -134,7 +135,7 @@ def run(commands: dict[str, list[str]]) -> dict[str, Any]:
                 answer = contestants[name].facts()
                 entries[name]["epochs"].append(answer)
                 print(name, {key: round(value, 4) for key, value in answer.items()}, flush=True)
-                if answer["done"]:
+                if answer["done"] or answer["epoch"] == most:
                     going.remove(name)
     finally:
         for contestant in contestants.values():
@@ -173,6 +174,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--contestants", nargs="+", default=["recipes", "airbench", "lecture"])
+    parser.add_argument("--epochs", type=int, help="stop after so many of each, to compare their seconds alone")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of airbench")
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has PyTorch")
     parser.add_argument("--output", type=Path, default=RESULT, help="the file to write")
@@ -182,7 +184,9 @@ def main() -> None:
     if args.serve:
         serve(args.serve[0], Path(args.serve[1]), args.seeds[0])
         return
-    result = {"command": "python benchmarks/time_to_accuracy.py", "date": time.strftime("%Y-%m-%d")}
+    asked = {"seeds": args.seeds, "contestants": args.contestants, "dtype": [args.dtype], "epochs": [args.epochs]}
+    words = [f"--{name} {' '.join(map(str, values))}" for name, values in asked.items() if values != [None]]
+    result = {"command": " ".join(["python benchmarks/time_to_accuracy.py", *words]), "date": time.strftime("%Y-%m-%d")}
     result |= {"machine": machine(), "seeds": {}}
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder))
@@ -195,7 +199,7 @@ def main() -> None:
                 commands["airbench"] = [
                     args.torch_python, "-m", "torch_twins.airbench", folder, str(seed), args.dtype
                 ]  # fmt: skip
-            result["seeds"][seed] = run(commands)
+            result["seeds"][seed] = run(commands, args.epochs)
             args.output.write_text(json.dumps(result, indent=2) + "\n")
             print(seed, {name: times(entry) for name, entry in result["seeds"][seed].items()}, flush=True)
 

@@ -42,6 +42,7 @@ from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.devices.keras_fixes import saved_as_stock
 from recipes.errors import ConfigError
+from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.activation import Activation
 from recipes.layers.batch_norm import BatchNormalization
@@ -78,7 +79,7 @@ class Config(LabelledImages):
     filters: Counts = (64, 256, 256)  # of both convolutions of each block, which halves the image
     # training
     batch_size: Count = 512
-    epochs: Count = 8
+    epochs: Count = 11
     learning_rate: Positive = 0.075  # Muon's for the kernels, falling straight to 0; a share of each kernel's norm
     bias_rate: Positive = 256.0  # SGD's for biases and the last layer, times the learning rate
     momentum: Share = 0.885  # Nesterov's, of both
@@ -142,7 +143,7 @@ def whitening_filters(images: np.ndarray) -> np.ndarray:
     return np.concatenate([filters, -filters], 1).reshape(2, 2, channels, -1).astype(np.float32)
 
 
-def whiten(model: keras.Model, splits: Splits) -> None:
+def whiten(model: keras.Model, splits: Splits, config: Config = Config()) -> None:
     """Sets a new model's first layer by the first training images."""
     images, *_ = next(iter(splits.train))
     model.get_layer("whitened").kernel.assign(whitening_filters(model.get_layer("scaled")(images).numpy()))
@@ -295,7 +296,7 @@ recipe = Recipe(
     prepare=whiten,
 )
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
-calibrate, ensemble = recipe.verbs_of_classifiers
+calibrate, ensemble = classifier_verbs(recipe)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -34,6 +34,7 @@ from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.devices.keras_fixes import named_in_files
+from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.layers.convolution import Conv2D
@@ -266,7 +267,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 recipe = Recipe(Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max"))
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
-calibrate, ensemble = recipe.verbs_of_classifiers
+calibrate, ensemble = classifier_verbs(recipe)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

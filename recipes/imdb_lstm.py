@@ -34,6 +34,7 @@ import tensorflow as tf
 from keras import layers
 
 from recipes.data.splits import Sizes, Splits
+from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.text_classification import TextClassification
 from recipes.layers.recurrent import GRU, LSTM, Bidirectional, SimpleRNN
 from recipes.optimization.losses import answers, objective
@@ -234,7 +235,7 @@ recipe = Recipe(
     report=report,
 )
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
-calibrate, ensemble = recipe.verbs_of_classifiers
+calibrate, ensemble = classifier_verbs(recipe)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -34,6 +34,7 @@ from keras import layers
 
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import DataError
+from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.text_classification import TextClassification, padded_ids
 from recipes.layers.layer_norm import LayerNormalization
 from recipes.layers.positions import PositionEmbedding
@@ -199,7 +200,7 @@ recipe = Recipe(
     report=report,
 )
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
-calibrate, ensemble = recipe.verbs_of_classifiers
+calibrate, ensemble = classifier_verbs(recipe)
 explain = recipe.verb(explain_text)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py

@@ -28,6 +28,7 @@ from keras import layers
 from recipes.data.augment import crop_and_flip
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
+from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam
@@ -118,7 +119,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 recipe = Recipe(Config, load_data, build, search_space, kind=ImageClassification(), objective=("val_accuracy", "max"))
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
-calibrate, ensemble = recipe.verbs_of_classifiers
+calibrate, ensemble = classifier_verbs(recipe)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -45,7 +45,7 @@ OF_IMAGES = [name for name, module in MODULES.items() if hasattr(module.Config()
 ONE_PER_KIND = list({type(page_of(module).kind): name for name, module in reversed(MODULES.items())}.values())
 #: Recipes whose model.keras is of Keras' own layers, losses and optimizers alone.
 STOCK = ["mnist_dense", "mnist_autoencoder", "cifar_lecture", "cifar_convnet", "cifar_resnet", "cifar_googlenet"]
-STOCK += ["imdb_lstm", "shakespeare_lstm"]
+STOCK += ["photos_transfer", "imdb_lstm", "shakespeare_lstm"]
 
 slow_but_one_per_kind = pytest.mark.parametrize(
     "recipe",

@@ -34,9 +34,16 @@ class ImageClassification:
     - `image`: `image` (B, H, W, C) float32 in [0, 255].
     - `image_uint8`: `image` (B, H, W, C) uint8.
     - `classify`, of a number `regress`: tf.Examples with the feature "image_bytes"; see `tf_examples`.
+    - `embed`, with `embeds`: `image_bytes` (B,) string to `embedding` (B, D) float32.
+
+    Args:
+        embeds: The name of the layer whose outputs (B, D) are an image's embedding; "": there is none.
     """
 
     name = "image_classification"
+
+    def __init__(self, embeds: str = "") -> None:
+        self.embeds = embeds
 
     def evaluate(self, model: keras.Model, splits: Splits, views: bool = False) -> dict[str, float]:
         """Returns the loss and other figures on the test split, by name; see `label_figures.figures`.
@@ -105,6 +112,8 @@ class ImageClassification:
         answer = numbers_of(served.predict(images.astype(np.float32), verbose=0), source.info.task)
         what = "The number" if source.info.task == "regression" else "The labels and their probabilities"
         signatures = image_signatures(classify, shape, images, answer, what)
+        if self.embeds:
+            signatures["embed"] = embedding_signature(served, self.embeds, images)
         return [served], signatures | example_signatures(signatures["serving_default"], source.info)
 
     def networks(self, model: keras.Model, source: Source, count: int = 16) -> dict[str, Network]:
@@ -195,6 +204,21 @@ def image_signatures(
         "image": Signature(of_floats, spec(tf.float32), {"image": images}, answer, f"{meaning} of pixels in [0, 255]"),
         "image_uint8": Signature(of_integers, spec(tf.uint8), {"image": pixels}, known, f"{meaning} of pixels"),
     }
+
+
+def embedding_signature(model: keras.Model, layer: str, images: Any) -> Signature:
+    """Returns the signature of encoded images that answers with the outputs (B, D) of a layer."""
+    import keras
+
+    from recipes.data.batch_rows import with_one_if_empty
+
+    network = keras.Model(model.inputs[0], model.get_layer(layer).output)
+
+    def embed(image: Any) -> dict[str, Any]:
+        return with_one_if_empty(lambda image: {"embedding": network(image, training=False)}, image)
+
+    signatures = image_signatures(embed, tuple(model.input_shape[1:]), images, meaning="The embedding")
+    return signatures["serving_default"]
 
 
 def png_files(image: Any) -> Any:

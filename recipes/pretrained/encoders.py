@@ -24,16 +24,22 @@ class Backbone(NamedTuple):
     layer: str  # whose output the annotations are
     stride: int  # pixels from place to place
     width: int  # numbers in an annotation
+    maps: str  # the layer of the last features that have places
+    last: tuple[str, ...]  # how the names of its last blocks' layers begin
     file: str = ""  # of its weights, among those that keras.applications keeps
 
 
 #: By name; "efficientnet_lite0" from the extra [pretrained], the others from keras.applications, which downloads them.
 BACKBONES = {
-    "efficientnet_lite0": Backbone("annotations", 32, 320),
+    "efficientnet_lite0": Backbone("annotations", 32, 320, "head_relu", ("block14", "block15", "head")),
     # Tan and Le (2021), https://arxiv.org/abs/2104.00298
-    "efficientnet_v2_b0": Backbone("top_activation", 32, 1280, "efficientnetv2-b0_notop.h5"),
+    "efficientnet_v2_b0": Backbone(
+        "top_activation", 32, 1280, "top_activation", ("block6g", "block6h", "top"), "efficientnetv2-b0_notop.h5"
+    ),
     # Simonyan and Zisserman (2015), https://arxiv.org/abs/1409.1556
-    "vgg19": Backbone("block5_conv4", 16, 512, "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"),
+    "vgg19": Backbone(
+        "block5_conv4", 16, 512, "block5_conv4", ("block5",), "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    ),
 }
 
 
@@ -50,16 +56,29 @@ def encoder_of(name: str, image_size: int, pretrained: bool = True) -> keras.Mod
     Raises:
         DataError: If the weights are not installed, or cannot be downloaded.
     """
-    backbone = BACKBONES[name]
-    if image_size % backbone.stride:
-        raise DataError(f"image_size={image_size}; {name} needs a multiple of {backbone.stride}")
-    network = (
-        _lite0(image_size, pretrained) if name == "efficientnet_lite0" else _application(name, image_size, pretrained)
-    )
+    backbone, network = BACKBONES[name], network_of(name, image_size, pretrained)
     annotations = network.get_layer(backbone.layer).output
     places = (image_size // backbone.stride) ** 2
     rows = layers.Reshape((places, backbone.width), dtype="float32", name="places")(annotations)
     return keras.Model(network.inputs[0], rows, name=name)
+
+
+def network_of(name: str, image_size: int, pretrained: bool = True) -> keras.Model:
+    """Returns a network as its authors made it, (B, H, W, 3) in [0, 255] to something; `BACKBONES` names its layers.
+
+    Args:
+        name: One of `BACKBONES`.
+        image_size: H and W, a multiple of the network's stride.
+        pretrained: Whether to load ImageNet's weights.
+
+    Raises:
+        DataError: If the weights are not installed, or cannot be downloaded.
+    """
+    if image_size % BACKBONES[name].stride:
+        raise DataError(f"image_size={image_size}; {name} needs a multiple of {BACKBONES[name].stride}")
+    if name == "efficientnet_lite0":
+        return _lite0(image_size, pretrained)
+    return _application(name, image_size, pretrained)
 
 
 def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Ends a run: saves the model, evaluates it on the test split, writes the report."""
 
+import math
 import shlex
 import shutil
 import sys
@@ -50,8 +51,9 @@ def finish_run(
     refuse_nan(test, "on the test split")
     logs = history.last(stopping.epoch if stopping else None)
     first = history.first_loss
-    if run.info.task == "regression" and first is not None:
-        first = max(1.0, first)  # what the labels' mean reaches, wherever the first batch lies
+    if first is not None:  # wherever the first batch lies, after a head was solved: what knowing nothing reaches
+        classes = run.info.follows.get("num_classes", 1)
+        first = max(first, {"regression": 1.0, "classification": math.log(classes or 1)}.get(run.info.task, 0.0))
     notes = diverged(first, {"training": logs.get("loss"), "test": test.get("loss")})
     if stopping:
         notes.append(stopping.note(len(history.rows)))

@@ -1,6 +1,6 @@
 """What every recipe can do, written and documented once.
 
-`fit`, `load`, `evaluate`, `predict`, `tune`, `export`, `find_learning_rate`; of classifiers `calibrate` and `ensemble`.
+`fit`, `load`, `evaluate`, `predict`, `tune`, `export`, `find_learning_rate`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Recipe:
         search_space: (hyperparameters, config) -> the config of a trial.
         kind: See `Kind`.
         objective: The figure that tells a better trial, and "max" or "min".
-        prepare: (model, splits) sets what of a new model follows from the training examples, before its first step.
+        prepare: (model, splits, config) sets what of a new model follows from the training examples, before its first
+            step.
         callbacks: Splits -> the recipe's own Keras callbacks.
         report: What the report shows besides that of the kind.
         figures: (model, splits) -> figures on the test split, in place of the kind's `evaluate`.
@@ -82,7 +83,7 @@ class Recipe:
         *,
         kind: Kind,
         objective: tuple[str, str],
-        prepare: Callable[[keras.Model, Splits], None] = lambda model, splits: None,
+        prepare: Callable[[keras.Model, Splits, Any], None] = lambda model, splits, config: None,
         callbacks: Callable[[Splits], list[keras.callbacks.Callback]] = lambda splits: [],
         report: Report = lambda model, splits: (),
         figures: Callable[..., dict[str, float]] | None = None,
@@ -99,11 +100,6 @@ class Recipe:
     def verbs(self) -> tuple[Callable[..., Any], ...]:
         """Returns (fit, load, evaluate, predict, tune, export, find_learning_rate)."""
         return (self.fit, self.load, self.evaluate, self.predict, self.tune, self.export, self.find_learning_rate)
-
-    @property
-    def verbs_of_classifiers(self) -> tuple[Callable[..., Any], ...]:
-        """Returns (calibrate, ensemble)."""
-        return (self.calibrate, self.ensemble)
 
     def objective_on(self, info: DataInfo) -> tuple[str, str]:
         """Returns the figure that tells a better model of some data; a number to predict has no accuracy but a loss."""
@@ -327,55 +323,6 @@ class Recipe:
 
         return export_network(self, self.load(model, runs=runs), path, format, int8, data)
 
-    def calibrate(
-        self, model: keras.Model | str | Path | None = None, data: Any = None, *, runs: str | Path = "runs"
-    ) -> keras.Model:
-        """Returns the model with its logits divided by a temperature, so that its probabilities are what they say.
-
-        The temperature is the one number T of the least -log softmax(logits / T)[label] on the validation split; the
-        predicted classes stay what they are. The run keeps it: its model.keras divides from now on, and so do what
-        `predict` answers and what `export` writes; its report has the figures before and after. Calibrating again
-        replaces it. Guo et al. (2017), section 4.2, https://arxiv.org/abs/1706.04599.
-
-        Args:
-            model: What `fit` returned, a run's folder or id, or None for the newest finished run in `runs`.
-            data: What the model was trained on, where that was in memory.
-            runs: Where run folders are.
-
-        Raises:
-            ConfigError: The labels are several for an example, or numbers.
-            DataError: No validation data was held out, or the data is not what it was.
-            RunError: There is no such run.
-        """
-        from recipes.verbs.calibrate import calibrate_recipe
-
-        return calibrate_recipe(self, self.load(model, runs=runs), data)
-
-    def ensemble(
-        self, models: Sequence[keras.Model | str | Path], data: Any = None, *, runs: str | Path = "runs"
-    ) -> keras.Model:
-        """Returns a model whose probabilities are the mean of several models'; it has a run folder of its own.
-
-        The folder, `<runs>/<recipe>/ensemble-<id>`, holds it as any run's: it is evaluated on the test split, and is
-        loaded, asked, calibrated, exported and served as one model. Networks trained from other seeds err on other
-        examples, so that the mean is right more often than each. Lakshminarayanan et al. (2017), section 2.4,
-        https://arxiv.org/abs/1612.01474.
-
-        Args:
-            models: What `fit` returned, or folders or ids of runs; two or more, trained on the same data, with any
-                settings.
-            data: What they were trained on, where that was in memory.
-            runs: Where run folders are, and the new one goes.
-
-        Raises:
-            ConfigError: Fewer than two models, or their labels are several for an example, or numbers.
-            DataError: They take or answer different things, or were trained on different data.
-            RunError: There is no such run.
-        """
-        from recipes.verbs.ensemble import ensemble_recipe
-
-        return ensemble_recipe(self, [self.load(model, runs=runs) for model in models], data, runs)
-
     def find_learning_rate(
         self,
         config: Settings | None = None,
@@ -422,7 +369,7 @@ class Recipe:
     def new_model(self, config: Any, splits: Splits) -> keras.Model:
         """Returns the page's compiled model for some data, before its first step."""
         model = self.build(config, splits.info.sizes(self.sizes))
-        self.prepare(model, splits)
+        self.prepare(model, splits, config)
         return model
 
     def load_data(self, config: Any, data: Any = None, tokenizer: Any = None) -> Splits:

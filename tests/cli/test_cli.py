@@ -252,7 +252,7 @@ def test_predictions_as_json_and_as_csv(capsys):
     assert main(["predict", "mnist_dense", "black.png", "--csv", "nowhere/answers.csv"]) == 1
     assert "cannot write nowhere/answers.csv: No such file or directory" in capsys.readouterr().err
     assert main(["predict", "mnist_dense", "black.png", "--beam-width", "3"]) == 2
-    assert "predict has no option 'beam_width'; it takes none" in capsys.readouterr().err
+    assert "predict has no option 'beam_width'; expected min_probability, samples" in capsys.readouterr().err
 
 
 @pytest.mark.xdist_group("imdb_transformer")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def calibrate_recipe(recipe: Recipe, model: keras.Model, data: Any) -> keras.Model:
-    """Returns a recipe's calibrated model; see `Recipe.calibrate`."""
+    """Returns a recipe's calibrated model; see `classifier_verbs`."""
     run = run_of(model)
     refuse_other_than_classes(run.info, "calibrate")
     if run.metrics.get("status") != "finished":

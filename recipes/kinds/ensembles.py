@@ -16,11 +16,11 @@ from recipes.devices.environment import environment
 from recipes.devices.strategies import describe_strategy
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, DataError
+from recipes.kinds.calibration import refuse_other_than_classes
 from recipes.kinds.confidence import LEAST, compiled_alike, inputs_of
 from recipes.runs.atomic_files import write_json
 from recipes.runs.finish import save_model, write_report_of
 from recipes.runs.run_folder import Run, earlier_runs, locked_folder
-from recipes.verbs.calibrate import refuse_other_than_classes
 from recipes.verbs.evaluate import data_of_run, refuse_changed_data
 from recipes.verbs.load import run_of
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def ensemble_recipe(recipe: Recipe, models: Sequence[keras.Model], data: Any, runs: str | Path) -> keras.Model:
-    """Returns the mean of a recipe's models, with a run folder of its own; see `Recipe.ensemble`."""
+    """Returns the mean of a recipe's models, with a run folder of its own; see `classifier_verbs`."""
     if len(models) < 2:
         raise ConfigError(f"an ensemble has two members or more; got {len(models)}")
     members = [run_of(model) for model in models]

@@ -1,0 +1,399 @@
+"""Photographs of your own, told apart by a network that has learned to see elsewhere: transfer learning.
+
+Some hundred photographs cannot teach a network to see. One that was trained on the million of ImageNet can: without its
+last layer it makes features of any photograph, f(x), and a new last layer is all that is to be learned:
+
+    logits = W f(x) + b
+    W, b = argmin  sum_n -log softmax(W f(x_n) + b)[y_n] + lambda |W|^2 / 2
+
+With f frozen that is logistic regression: it has one minimum, found in seconds (`solve_head`), on features that are
+computed once and kept. From there W and, with `fine_tune="top"` or "all", the network itself are trained on cropped and
+mirrored photographs, the network at a tenth of the rate: what it knows is not to be washed out by the first gradients.
+
+    Donahue et al., "DeCAF" (2014), https://arxiv.org/abs/1310.1531: features of one task for another
+    Yosinski et al., "How transferable are features in deep neural networks?" (2014), https://arxiv.org/abs/1411.1792
+    Selvaraju et al., "Grad-CAM" (2017), https://arxiv.org/abs/1610.02391: `explain`, where a network looks
+
+The default data is 396 photographs of ants and bees, of PyTorch's tutorial on transfer learning
+(https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html): 243 to train on, 153 to test; there a
+frozen ResNet-18 has 95.42 %, the best of 25 epochs by the test photographs. What differs: EfficientNet-Lite0, of 4.7
+million weights for 11.7; photographs of 256x256, squeezed, of which parts of 40 % and more are trained on; a solved
+last layer, whose lambda was chosen, as were these two, by cross-validation on the training photographs. Yours:
+`fit(data="folder")`, with a folder of photographs per class.
+
+Result: not measured yet.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from recipes.data.image_batches import image_splits
+from recipes.data.splits import Sizes, Splits
+from recipes.data.standins.catalogue import STANDINS
+from recipes.errors import ConfigError
+from recipes.kinds.classifier_verbs import classifier_verbs
+from recipes.kinds.image_classification import ImageClassification
+from recipes.layers.batch_norm import BatchNormalization
+from recipes.optimization.losses import answers, objective
+from recipes.optimization.optimizers import sgd, warmup_cosine
+from recipes.settings import (
+    Count,
+    Counts,
+    ImageShape,
+    LabelledImages,
+    NotNegative,
+    Positive,
+    Share,
+    ValidationShare,
+)
+from recipes.verbs.recipe import Recipe
+
+# ---------------------------------------------------------------- settings
+
+
+Encoder = Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"]
+
+
+@dataclass(frozen=True)
+class Config(LabelledImages):
+    """Settings of photos_transfer. Change them by name: `fit(data="photos", fine_tune="all")`."""
+
+    # data
+    dataset: str = "hymenoptera"  # ants and bees; or an image-classification set of tensorflow-datasets, or "shapes"
+    validation_fraction: ValidationShare = 0.1  # share of the training split held out for choosing; 0: none
+    image_shape: ImageShape | None = (256, 256, 3)  # height, width, channels to resize photographs to
+    flip: bool = True  # mirror every other training photograph, drawn anew each time; False for signs
+    crop_area: Share = 0.4  # training photographs are cropped to this share of their area and more; 0: not at all
+    # model
+    encoder: Encoder = "efficientnet_lite0"  # network that makes the features; "convnet" has learned nothing yet
+    filters: Counts = (32, 64, 128)  # of "convnet", each of which halves the image
+    fine_tune: Literal["head", "top", "all"] = "head"  # what is trained: the last layer, the last blocks too, or all
+    head_epochs: Count = 4  # how often each photograph is seen, cropped anew, to solve the last layer
+    head_decay: Positive = 3.0  # lambda, of the last layer on frozen features
+    dropout: Share = 0.0  # share of the features dropped before the last layer
+    # training
+    batch_size: Count = 27
+    epochs: Count = 4
+    learning_rate: Positive = 3e-3  # SGD's highest for the last layer; a tenth of it for the network
+    momentum: Share = 0.9  # Nesterov's
+    weight_decay: NotNegative = 0.05  # share of each kernel taken off per step, times the learning rate; as lambda / N
+    warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoder == "convnet":
+            self.refuse_without_effect(
+                "fine_tune head_epochs head_decay", "encoder='convnet' is always trained as a whole"
+            )
+        else:
+            self.refuse_without_effect("filters", f"encoder={self.encoder!r} has its own")
+
+
+TINY = Config(
+    dataset="shapes",
+    image_shape=None,
+    encoder="convnet",
+    filters=(4, 8),
+    batch_size=32,
+    epochs=1,
+    max_examples=256,
+    precision="float32",
+)
+
+# ---------------------------------------------------------------- data
+
+HYMENOPTERA = Sizes(train_examples=219, image_shape=(256, 256, 3), num_classes=2)
+
+
+def load_data(config: Config = Config(), data: Any = None) -> Splits:
+    """Returns the training, validation and test batches: (B, H, W, C) uint8 in [0, 255] and (B,) int32 labels.
+
+    Training photographs are shifted and mirrored, drawn from (seed, step). `data` may be your own: a folder with a
+    sub-folder of photographs per class, arrays `(images, labels)`, two or three such pairs (training, (validation,)
+    test), a table, or Splits. Generated images, the stand-in, stay as they are, and `encoder` is then "convnet".
+    """
+    import recipes.data.tfds.hymenoptera  # noqa: F401 - makes the name known
+
+    augment = partial(crop_and_mirror, area=config.crop_area, mirror=config.flip)
+    read = partial(image_splits, data=data, standin="shapes", image_shape=HYMENOPTERA.image_shape, augment=augment)
+    generated = config.dataset in STANDINS and data is None
+    splits = read(replace(config, image_shape=None) if generated else config)
+    if not splits.info.stand_in_for and not generated:
+        return splits
+    if not generated:
+        splits = read(replace(config, image_shape=None))
+    return replace(splits, info=replace(splits.info, follows={**splits.info.follows, "encoder": "convnet"}))
+
+
+def crop_and_mirror(
+    images: tf.Tensor, seed: tf.Tensor, worker: int, workers: int, *, area: float, mirror: bool
+) -> tf.Tensor:
+    """Returns of each image (B, H, W, C) uint8 a part of its area, at least `area`, at its old size; half are mirrored.
+
+    Szegedy et al. (2015), section 6, from 8 % on; https://arxiv.org/abs/1409.4842. Here parts keep their proportions.
+    """
+    size = tf.shape(images)[0]
+    draws = tf.random.stateless_uniform((4, workers * size), seed)[:, worker * size : (worker + 1) * size]
+    side = tf.sqrt(area + (1 - area) * draws[0]) if area else tf.ones(size)
+    top, left = draws[1] * (1 - side), draws[2] * (1 - side)
+    right = left + side
+    is_mirrored = (draws[3] < 0.5) & mirror
+    left, right = tf.where(is_mirrored, right, left), tf.where(is_mirrored, left, right)
+    boxes = tf.stack([top, left, top + side, right], 1)
+    parts = tf.image.crop_and_resize(images, boxes, tf.range(size), images.shape[1:3])
+    return tf.cast(tf.round(parts), images.dtype)
+
+
+# ---------------------------------------------------------------- model
+
+
+def build(config: Config = Config(), sizes: Sizes = HYMENOPTERA) -> keras.Model:
+    """Returns the compiled model: (B, H, W, C) pixels in [0, 255] to (B, num_classes) float32 logits.
+
+    Its layer "maps" has the last features that have places, (B, h, w, D), "features" their means over them, (B, D).
+
+    Raises:
+        ConfigError: If a pretrained network cannot take the images.
+        DataError: If its weights are not installed, or cannot be downloaded.
+    """
+    image, maps = encoder(config, sizes.image_shape)
+    x = layers.Activation("linear", dtype="float32", name="maps")(maps)
+    x = layers.GlobalAveragePooling2D(dtype="float32", name="features")(x)
+    if config.encoder != "convnet":
+        x = ops.stop_gradient(x) + 0.1 * (x - ops.stop_gradient(x))  # itself; its gradient, and so SGD's step, a tenth
+    x = layers.Dropout(config.dropout)(x)
+    logits = layers.Dense(sizes.num_outputs, dtype="float32", name="logits")(x)
+    model = keras.Model(image, answers(logits, sizes), name="photos_transfer")
+    steps = sizes.steps(config.epochs, config.batch_size)
+    rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
+    model.compile(sgd(rate, config.momentum, config.weight_decay), **objective(sizes, config.label_smoothing))
+    return model
+
+
+def encoder(config: Config, image_shape: tuple[int, ...]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Returns (images (B, H, W, C) in [0, 255], the last features with places (B, h, w, D)) of what makes features.
+
+    Of a pretrained network what `fine_tune` names is trained, but for its batch normalisation: a small batch's mean and
+    variance would be worse than ImageNet's.
+    """
+    if config.encoder == "convnet":
+        image = keras.Input(image_shape, name="image")
+        x = layers.Rescaling(1 / 128, offset=-1)(image)
+        for filters in config.filters:
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+            x = layers.MaxPooling2D(padding="same")(layers.Activation("relu")(BatchNormalization()(x)))
+        return image, x
+    from recipes.pretrained.encoders import BACKBONES, network_of
+
+    if image_shape[0] != image_shape[1] or image_shape[2] != 3:
+        raise ConfigError(
+            f"image_shape={tuple(image_shape)}; {config.encoder} takes squares of three colours: expected (256, 256, 3)"
+        )
+    network, backbone = network_of(config.encoder, image_shape[0]), BACKBONES[config.encoder]
+    for layer in network.layers:
+        trained = config.fine_tune == "all" or (config.fine_tune == "top" and layer.name.startswith(backbone.last))
+        layer.trainable = trained and not isinstance(layer, layers.BatchNormalization)
+    return network.inputs[0], network.get_layer(backbone.maps).output
+
+
+def solve_head(model: keras.Model, splits: Splits, config: Config) -> None:
+    """Sets the last layer by logistic regression on the features of the training photographs, cropped and mirrored.
+
+    `head_decay` is lambda where each photograph counts once, however often it is seen. Of several labels for an
+    example, or of numbers, the layer begins as it is drawn.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if config.encoder == "convnet" or splits.info.task != "classification":
+        return
+    features, labels = features_and_labels(model, splits, config)
+    head = model.get_layer("logits")
+    fitted = LogisticRegression(C=1 / config.head_decay / config.head_epochs, max_iter=1_000).fit(features, labels)
+    kernel, bias = np.zeros(head.kernel.shape, np.float32), np.full(head.bias.shape, -10.0, np.float32)
+    if len(fitted.classes_) == 2:  # there sklearn has one row w, of the second class: softmax of -w / 2 and w / 2
+        fitted.coef_, fitted.intercept_ = (
+            np.stack([-each[0], each[0]]) / 2 for each in (fitted.coef_, fitted.intercept_)
+        )
+    kernel[:, fitted.classes_], bias[fitted.classes_] = fitted.coef_.T, fitted.intercept_
+    head.set_weights([kernel, bias])
+
+
+MOST_FEATURES = 50_000  # by which the last layer is solved
+
+
+def features_and_labels(model: keras.Model, splits: Splits, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Returns features (N, D) and labels (N,) of the training batches of `head_epochs`.
+
+    The features are computed once for all runs, but of your own Splits, or of mixed photographs.
+    """
+    from recipes.data.in_memory import fingerprint
+    from recipes.pretrained.encoders import digest
+    from recipes.pretrained.feature_cache import computed_once
+
+    network = keras.Model(model.inputs[0], model.get_layer("features").output, name=config.encoder)
+    steps = config.head_epochs * (splits.steps_per_epoch or int(splits.train.cardinality()))
+    batches = splits.train.repeat().take(min(steps, max(1, MOST_FEATURES // config.batch_size)))
+    if splits.info.fingerprint and not (config.mixup or config.cutmix):
+        labels = np.concatenate([label.numpy() for _, label, *_ in batches])
+        places = np.split(np.arange(len(labels)), len(labels) // config.batch_size)
+        how = repr([getattr(config, name) for name in ("seed", "batch_size", "flip", "crop_area", "rand_augment")])
+        key = f"{digest(network)}-{fingerprint(splits.info.fingerprint, how)}"
+        images = (image for image, *_ in batches)
+        features = computed_once(network, key, len(labels), zip(places, images, strict=True))
+        return np.asarray(features, np.float32), labels
+    pairs = [(network(tf.cast(image, tf.float32)).numpy(), label.numpy()) for image, label, *_ in batches]
+    features, labels = map(np.concatenate, zip(*pairs, strict=True))
+    return features, labels.argmax(-1) if labels.ndim == 2 else labels
+
+
+def search_space(hp: Any, config: Config = Config()) -> Config:
+    """Returns the config that one Keras Tuner trial stands for; `config` is what the space leaves alone."""
+    pretrained = {} if config.encoder == "convnet" else {"fine_tune": hp.Choice("fine_tune", ["head", "top", "all"])}
+    return replace(
+        config,
+        **pretrained,
+        dropout=hp.Float("dropout", 0.0, 0.5, step=0.1),
+        learning_rate=hp.Float("learning_rate", 1e-3, 0.1, sampling="log"),
+        weight_decay=hp.Float("weight_decay", 1e-5, 1e-2, sampling="log"),
+    )
+
+
+# ---------------------------------------------------------------- what a network knows of photographs
+
+
+def embed_photos(model: keras.Model, photos: Any) -> np.ndarray:
+    """Returns the features of photographs, (N, D) float32: alike where what they show is.
+
+    Args:
+        model: A trained model.
+        photos: As `predict` takes them: paths of files or folders, bytes, arrays, PIL images.
+
+    Raises:
+        DataError: If some cannot be read.
+    """
+    return np.concatenate([features for _, features in _features_of(model, photos)])
+
+
+def similar_photos(model: keras.Model, photo: Any, photos: Any, k: int = 5) -> list[tuple[str, float]]:
+    """Returns the names of the k photographs whose features are nearest to one's, with the cosine of the angle.
+
+    Args:
+        model: A trained model.
+        photo: One, as `predict` takes it.
+        photos: Among which; a folder, or a list.
+        k: How many, at most.
+
+    Raises:
+        ConfigError: If k is less than 1.
+        DataError: If some cannot be read.
+    """
+    if k < 1:
+        raise ConfigError(f"k={k}; expected how many to return, at least 1")
+    names, rows = [], []
+    for batch_names, features in _features_of(model, photos):
+        names += batch_names
+        rows.append(features)
+    among, one = (np.concatenate(each) for each in (rows, [f for _, f in _features_of(model, [photo])]))
+    among, one = (each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in (among, one))
+    cosines = among @ one[0]
+    nearest = np.argsort(-cosines, kind="stable")[:k]
+    return [(names[index], float(cosines[index])) for index in nearest]
+
+
+def _features_of(model: keras.Model, photos: Any) -> Any:
+    """Yields (names, features (B, D)) of some photographs at a time; raises a DataError for one that cannot be read."""
+    from recipes.errors import DataError
+    from recipes.kinds.inputs import in_batches, read_images
+
+    network = keras.Model(model.inputs[0], model.get_layer("features").output)
+    features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
+    for names, images in in_batches(read_images(photos, tuple(model.input_shape[1:])), 32):
+        for image in images:
+            if isinstance(image, DataError):
+                raise image
+        yield names, features(tf.constant(np.stack(images), tf.float32)).numpy()
+
+
+def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
+    """Returns of each photograph what it is taken for, and where that is seen: Grad-CAM.
+
+    "label" and "probability" are as of `predict`; "heatmap" (H, W) float32 in [0, 1] is high where more of the last
+    features A_k would make the predicted class's logit y higher, and "image" (H, W, C) what the network saw:
+
+        heatmap = relu(sum_k a_k A_k),  a_k = mean over places of dy / dA_k
+
+    Selvaraju et al. (2017), equations 1 and 2.
+
+    Args:
+        model: A trained model.
+        photos: As `predict` takes them.
+
+    Raises:
+        DataError: If some cannot be read.
+    """
+    from recipes.errors import DataError
+    from recipes.kinds.inputs import in_batches, read_images
+    from recipes.verbs.load import run_of
+
+    shape, names = tuple(model.input_shape[1:]), run_of(model).label_names
+    both = keras.Model(model.inputs[0], [model.get_layer("maps").output, model.outputs[0]])
+    explained = []
+    for _, images in in_batches(read_images(photos, shape), 32):
+        for image in images:
+            if isinstance(image, DataError):
+                raise image
+        with tf.GradientTape() as tape:
+            maps, logits = both(tf.constant(np.stack(images), tf.float32), training=False)
+            of_class = tf.reduce_sum(tf.reduce_max(logits, -1))
+        weights = tf.reduce_mean(tape.gradient(of_class, maps), (1, 2), keepdims=True)  # a, (B, 1, 1, D)
+        heat = tf.nn.relu(tf.reduce_sum(weights * maps, -1, keepdims=True))  # (B, h, w, 1)
+        heat = tf.image.resize(heat / (tf.reduce_max(heat, (1, 2, 3), keepdims=True) + 1e-12), shape[:2])[..., 0]
+        probabilities = tf.nn.softmax(logits).numpy()
+        for image, row, heatmap in zip(images, probabilities, heat.numpy(), strict=True):
+            label = names[int(row.argmax())] if names else str(row.argmax())
+            explained.append({"label": label, "probability": float(row.max()), "heatmap": heatmap, "image": image})
+    return explained
+
+
+def report(model: keras.Model, splits: Splits) -> Any:
+    """Yields where the network looks in the first test photographs: explanations.png."""
+    from recipes.kinds.plots import draw_images, in_colour
+
+    if splits.test is None or splits.info.task != "classification":
+        return
+    explained = explain_photos(model, splits.examples(12))
+
+    def overlaid(one: dict[str, Any]) -> np.ndarray:
+        """Returns a photograph that is dark where the network does not look."""
+        return in_colour(one["image"]) * (0.25 + 0.75 * one["heatmap"][..., np.newaxis])
+
+    titles = [f"{one['label']} ({one['probability']:.0%})" for one in explained]
+    images = np.stack([overlaid(one) for one in explained])
+    title = "The first test photographs, what they are taken for, and where that is seen: light, by Grad-CAM"
+    yield title, "explanations.png", lambda: draw_images(images, titles, columns=4)
+
+
+# ---------------------------------------------------------------- verbs
+
+recipe = Recipe(
+    Config,
+    load_data,
+    build,
+    search_space,
+    kind=ImageClassification(embeds="features"),
+    objective=("val_accuracy", "max"),
+    prepare=solve_head,
+    report=report,
+)
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+calibrate, ensemble = classifier_verbs(recipe)
+embed, similar, explain = recipe.verb(embed_photos), recipe.verb(similar_photos), recipe.verb(explain_photos)
+
+if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
+    fit()

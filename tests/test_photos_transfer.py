@@ -1,0 +1,148 @@
+"""Transfer: the solved last layer, what is trained, the rate of the network, and what is asked of features."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+
+from recipes import photos_transfer as recipe
+from recipes.data.splits import Sizes
+from recipes.data.standins.images import shapes
+from recipes.errors import ConfigError, DataError
+
+SIZES = Sizes(train_examples=64, image_shape=(32, 32, 3), num_classes=3)
+PRETRAINED = recipe.Config(image_shape=(32, 32, 3), batch_size=16, epochs=1, precision="float32")
+
+
+@pytest.fixture
+def shaped():
+    """Three generated shapes, 64 to train on and 32 to test."""
+    arrays = shapes()
+    images, labels = arrays.train[:2]
+    few = np.flatnonzero(labels < 3)[:96]
+    images, labels = images[few], labels[few]
+    return (images[:64], labels[:64]), (images[64:], labels[64:])
+
+
+def test_the_last_layer_is_logistic_regression(shaped):
+    plain = {"crop_area": 0.0, "flip": False, "head_epochs": 1, "validation_fraction": 0.0, "learning_rate": 1e-12}
+    model = recipe.fit(PRETRAINED, shaped, **plain, weight_decay=0.0, head_decay=2.0)
+    (images, labels), (test_images, _) = shaped
+    expected = LogisticRegression(C=1 / 2.0, max_iter=1_000).fit(recipe.embed(images, model=model), labels)
+    answers = [list(one["probabilities"].values()) for one in recipe.predict(test_images, model)]
+    # Features are kept in float16.
+    np.testing.assert_allclose(answers, expected.predict_proba(recipe.embed(test_images, model=model)), atol=0.02)
+
+
+def test_of_two_classes_too(shaped):
+    (images, labels), test = shaped
+    two, two_of_test = labels < 2, test[1] < 2
+    data = (images[two], labels[two]), (test[0][two_of_test], test[1][two_of_test])
+    model = recipe.fit(PRETRAINED, data, learning_rate=1e-12, weight_decay=0.0, crop_area=0.9)
+    assert recipe.evaluate(model, data)["accuracy"] > 0.8
+
+
+def test_features_are_computed_once(shaped, monkeypatch):
+    from recipes.pretrained import feature_cache
+
+    computed, compute = [], feature_cache._compute
+    monkeypatch.setattr(feature_cache, "_compute", lambda *a: computed.append(a) or compute(*a))
+    for changes in ({}, {"learning_rate": 1e-4}, {"head_decay": 5.0}, {"crop_area": 0.7}):
+        recipe.fit(PRETRAINED, shaped, **changes)
+    assert len(computed) == 2  # of the last, photographs are cropped otherwise
+
+
+def test_what_is_trained():
+    names = {}
+    for fine_tune in ("head", "top", "all"):
+        model = recipe.build(recipe.replace(PRETRAINED, fine_tune=fine_tune), SIZES)
+        trained = [layer for layer in model.layers if layer.trainable_weights]
+        assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in trained)
+        names[fine_tune] = {layer.name for layer in trained}
+    assert names["head"] == {"logits"}
+    assert {"block15_expand", "head", "logits"} <= names["top"]
+    assert not any(name.startswith(("stem", "block0", "block13")) for name in names["top"])
+    assert {"stem", "block0_depthwise"} | names["top"] <= names["all"]
+
+
+def test_the_network_learns_at_a_tenth_of_the_rate():
+    model = recipe.build(PRETRAINED, SIZES)
+    both = keras.Model(model.inputs[0], [model.get_layer("maps").output, model.outputs[0]])
+    with tf.GradientTape() as tape:
+        maps, logits = both(np.full((1, 64, 64, 3), 90.0)[:, :32, :32])
+    kernel = model.get_layer("logits").kernel.numpy()
+    gradient = tape.gradient(logits, maps).numpy()  # of the sum; the mean over places is over one
+    np.testing.assert_allclose(gradient[0, 0, 0], 0.1 * kernel.sum(-1), rtol=1e-5)
+    features = model.get_layer("features")
+    before = keras.Model(model.inputs[0], features.output)(np.full((1, 32, 32, 3), 90.0))
+    np.testing.assert_array_equal(logits, before @ kernel + model.get_layer("logits").bias)
+
+
+def test_photographs_are_cropped_and_mirrored():
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (64, 8, 8, 3)), tf.uint8)
+    whole = recipe.crop_and_mirror(images, tf.constant([1, 2]), 0, 1, area=1.0, mirror=True).numpy()
+    mirrored = [(one == image[:, ::-1]).all() for one, image in zip(whole, images.numpy(), strict=True)]
+    same = [(one == image).all() for one, image in zip(whole, images.numpy(), strict=True)]
+    assert all(one != other for one, other in zip(mirrored, same, strict=True))
+    assert 16 < sum(mirrored) < 48
+    args = {"area": 0.3, "mirror": True}
+    parts = [recipe.crop_and_mirror(images[32 * w :][:32], tf.constant([1, 2]), w, 2, **args) for w in (0, 1)]
+    together = recipe.crop_and_mirror(images, tf.constant([1, 2]), 0, 1, **args)
+    np.testing.assert_array_equal(tf.concat(parts, 0), together)
+    ramp = tf.cast(tf.tile(tf.range(0, 240, 30, tf.int32)[None, None, :, None], (64, 8, 1, 1)), tf.uint8)
+    spans = np.ptp(recipe.crop_and_mirror(ramp, tf.constant([3, 4]), 0, 1, **args).numpy(), (1, 2, 3))
+    assert 0.3**0.5 * 210 - 1 <= spans.min() < spans.max() <= 210  # sides from the root of 0.3 on
+
+
+def test_where_it_looks_is_the_class_activation_map():
+    """With a mean over places and one linear layer, Grad-CAM is the map of Zhou et al. (2016)."""
+    model = recipe.fit(recipe.TINY)
+    images = model.run.examples(3).astype(np.float32)
+    maps = keras.Model(model.inputs[0], model.get_layer("maps").output)(images).numpy()
+    kernel = model.get_layer("logits").kernel.numpy()
+    explained = recipe.explain(images, model=model)
+    for one, of_image, answer in zip(explained, maps, recipe.predict(images, model), strict=True):
+        assert (one["label"], one["probability"]) == (answer["label"], pytest.approx(answer["probability"], rel=1e-4))
+        heat = np.maximum(of_image @ kernel[:, model.run.label_names.index(one["label"])], 0)
+        expected = tf.image.resize(heat[..., None] / max(heat.max(), 1e-12), (32, 32))[..., 0]
+        np.testing.assert_allclose(one["heatmap"], expected, atol=1e-4)
+        assert 0 <= one["heatmap"].min() <= one["heatmap"].max() <= 1 + 1e-6
+
+
+def test_alike_photographs(tmp_path):
+    model = recipe.fit(recipe.TINY)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, image in enumerate(model.run.examples(6)):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    embedded = recipe.embed(folder, model=model)
+    assert embedded.shape == (6, 8)
+    (name, cosine), *others = recipe.similar(folder / "3.png", folder, k=4, model=model)
+    assert (name, cosine) == (str(folder / "3.png"), pytest.approx(1))
+    assert len(others) == 3
+    unit = embedded / np.linalg.norm(embedded, axis=-1, keepdims=True)
+    assert [cosine for _, cosine in others] == pytest.approx(sorted(unit @ unit[3])[::-1][1:4], abs=1e-5)
+    with pytest.raises(ConfigError, match="k=0; expected how many to return"):
+        recipe.similar(folder / "3.png", folder, k=0, model=model)
+    (folder / "4.png").write_bytes(b"no image")
+    for ask in (recipe.embed, recipe.explain):
+        with pytest.raises(DataError, match=r"4\.png"):
+            ask(folder, model=model)
+    exported = tf.saved_model.load(str(recipe.export(model)))
+    png = tf.constant([(folder / "0.png").read_bytes()])
+    served = exported.signatures["embed"](image_bytes=png)["embedding"]
+    np.testing.assert_allclose(served, embedded[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_settings_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="head_decay=5.0 would change nothing: encoder='convnet'"):
+        recipe.replace(recipe.TINY, head_decay=5.0)
+    with pytest.raises(ConfigError, match="filters=.* would change nothing: encoder='efficientnet_lite0'"):
+        recipe.replace(PRETRAINED, filters=(3,))
+    with pytest.raises(ConfigError, match="takes squares of three colours"):
+        recipe.build(PRETRAINED, Sizes(train_examples=64, image_shape=(32, 64, 3), num_classes=3))
+    with pytest.raises(DataError, match="needs a multiple of 32"):
+        recipe.build(PRETRAINED, Sizes(train_examples=64, image_shape=(40, 40, 3), num_classes=3))
