@@ -121,14 +121,14 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     import recipes.data.tfds.hymenoptera  # noqa: F401 - makes the name known
 
     augment = partial(crop_and_mirror, area=config.crop_area, mirror=config.flip)
-    read = partial(image_splits, data=data, standin="shapes", image_shape=HYMENOPTERA.image_shape, augment=augment)
-    generated = config.dataset in STANDINS and data is None
-    splits = read(replace(config, image_shape=None) if generated else config)
-    if not splits.info.stand_in_for and not generated:
+    shape = config.image_shape or HYMENOPTERA.image_shape
+    read = partial(image_splits, data=data, standin="shapes", image_shape=shape, augment=augment)
+    splits = read(replace(config, image_shape=None))  # generated images, and others of one size, as they are
+    if splits.info.name in STANDINS:
+        return replace(splits, info=replace(splits.info, follows={**splits.info.follows, "encoder": "convnet"}))
+    if config.image_shape in (None, tuple(splits.info.follows["image_shape"])):
         return splits
-    if not generated:
-        splits = read(replace(config, image_shape=None))
-    return replace(splits, info=replace(splits.info, follows={**splits.info.follows, "encoder": "convnet"}))
+    return read(config)
 
 
 def crop_and_mirror(
@@ -311,13 +311,20 @@ def _features_of(model: keras.Model, photos: Any) -> Any:
     from recipes.errors import DataError
     from recipes.kinds.inputs import in_batches, read_images
 
-    network = keras.Model(model.inputs[0], model.get_layer("features").output)
+    network = keras.Model(model.inputs[0], layer_of(model, "features").output)
     features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
     for names, images in in_batches(read_images(photos, tuple(model.input_shape[1:])), 32):
         for image in images:
             if isinstance(image, DataError):
                 raise image
         yield names, features(tf.constant(np.stack(images), tf.float32)).numpy()
+
+
+def layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
+    """Returns a layer of `build`'s, refusing a model that has none of that name."""
+    if name not in [layer.name for layer in model.layers]:
+        raise ConfigError(f"{model.name} has no layer {name!r}, as an ensemble has none; ask one of its members")
+    return model.get_layer(name)
 
 
 def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
@@ -335,14 +342,18 @@ def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
         photos: As `predict` takes them.
 
     Raises:
+        ConfigError: If the labels are no classes.
         DataError: If some cannot be read.
     """
     from recipes.errors import DataError
     from recipes.kinds.inputs import in_batches, read_images
     from recipes.verbs.load import run_of
 
-    shape, names = tuple(model.input_shape[1:]), run_of(model).label_names
-    both = keras.Model(model.inputs[0], [model.get_layer("maps").output, model.outputs[0]])
+    shape, info = tuple(model.input_shape[1:]), run_of(model).info
+    if info.task != "classification":
+        raise ConfigError(f"explain is of classes, and this model's task is {info.task}")
+    names = info.label_names
+    both = keras.Model(model.inputs[0], [layer_of(model, "maps").output, model.outputs[0]])
     explained = []
     for _, images in in_batches(read_images(photos, shape), 32):
         for image in images:
@@ -366,6 +377,8 @@ def report(model: keras.Model, splits: Splits) -> Any:
     from recipes.kinds.plots import draw_images, in_colour
 
     if splits.test is None or splits.info.task != "classification":
+        return
+    if "maps" not in [layer.name for layer in model.layers]:  # an ensemble
         return
     explained = explain_photos(model, splits.examples(12))
 

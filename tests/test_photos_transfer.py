@@ -146,3 +146,22 @@ def test_settings_that_do_not_fit_are_refused():
         recipe.build(PRETRAINED, Sizes(train_examples=64, image_shape=(32, 64, 3), num_classes=3))
     with pytest.raises(DataError, match="needs a multiple of 32"):
         recipe.build(PRETRAINED, Sizes(train_examples=64, image_shape=(40, 40, 3), num_classes=3))
+
+
+def test_an_ensemble_has_no_features_of_its_own():
+    models = [recipe.fit(recipe.TINY, seed=seed) for seed in (0, 1)]
+    model = recipe.ensemble(models)
+    images = model.run.examples(2)
+    for ask in (recipe.embed, recipe.explain):
+        with pytest.raises(ConfigError, match="as an ensemble has none"):
+            ask(images, model=model)
+    assert "embed" not in tf.saved_model.load(str(recipe.export(model))).signatures
+
+
+def test_the_stand_in_is_not_enlarged():
+    splits = recipe.load_data(recipe.Config(batch_size=8))
+    assert (splits.info.name, splits.info.follows["image_shape"]) == ("shapes", (32, 32, 3))
+    assert splits.info.follows["encoder"] == "convnet"
+    images, labels = np.zeros((40, 20, 20, 3), np.uint8) + 90, np.arange(40) % 2
+    own = recipe.load_data(recipe.Config(batch_size=8, image_shape=(32, 32, 3)), (images, labels))
+    assert own.info.follows["image_shape"] == (32, 32, 3)

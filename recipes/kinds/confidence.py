@@ -89,7 +89,7 @@ def best_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
 def with_temperature(model: keras.Model, temperature: float) -> keras.Model:
     """Returns a classifier that divides a model's logits by a temperature, in place of the one it divided by before.
 
-    Its weights are the model's own; its optimizer is new.
+    Its weights are the model's own; it is not meant to be trained on.
     """
     model = without_temperature(model)
     logits = layers.Rescaling(1 / temperature, dtype="float32", name=LAYER)(model.outputs[0])
@@ -115,9 +115,9 @@ def inputs_of(model: keras.Model) -> Any:
 
 
 def compiled_alike(model: keras.Model, other: keras.Model) -> keras.Model:
-    """Returns a model with the loss, the metrics and the run of another."""
+    """Returns a model with the loss, the metrics and the run of another; its optimizer is plain SGD, without a state."""
     with keras.saving.custom_object_scope(FASTER):
-        model.compile_from_config(other.get_compile_config())
+        model.compile_from_config({**other.get_compile_config(), "optimizer": "sgd"})
     model.run = getattr(other, "run", None)
     return model
 

@@ -112,7 +112,7 @@ class ImageClassification:
         answer = numbers_of(served.predict(images.astype(np.float32), verbose=0), source.info.task)
         what = "The number" if source.info.task == "regression" else "The labels and their probabilities"
         signatures = image_signatures(classify, shape, images, answer, what)
-        if self.embeds:
+        if self.embeds in [layer.name for layer in model.layers]:  # an ensemble has none
             signatures["embed"] = embedding_signature(served, self.embeds, images)
         return [served], signatures | example_signatures(signatures["serving_default"], source.info)
 
