@@ -115,7 +115,7 @@ def inputs_of(model: keras.Model) -> Any:
 
 
 def compiled_alike(model: keras.Model, other: keras.Model) -> keras.Model:
-    """Returns a model with the loss, the metrics and the run of another; its optimizer is plain SGD, without a state."""
+    """Returns a model with the loss, the metrics and the run of another, and a plain SGD, which has no state."""
     with keras.saving.custom_object_scope(FASTER):
         model.compile_from_config({**other.get_compile_config(), "optimizer": "sgd"})
     model.run = getattr(other, "run", None)
