@@ -49,9 +49,10 @@ def confidence_figures(labels: np.ndarray, probabilities: np.ndarray) -> dict[st
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns (examples, their mean probability, how many of them are right as a share) of each bin, (15,) each.
 
-    A bin is an interval of the probability of the predicted class, closed above; one without examples has zeros.
+    A bin is an interval of the probability of the predicted class, closed above; one without examples has zeros. NaN
+    counts as 0.
     """
-    confidence, right = probabilities.max(-1).astype(np.float64), probabilities.argmax(-1) == labels
+    confidence, right = np.nan_to_num(probabilities.max(-1).astype(np.float64)), probabilities.argmax(-1) == labels
     bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     counts = np.bincount(bins, minlength=BINS)
     sums = [np.bincount(bins, values, BINS) for values in (confidence, right)]

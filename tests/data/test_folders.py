@@ -190,7 +190,13 @@ def test_a_skipped_file_is_in_data_json_and_evaluate_skips_it_too(tmp_path):
     [(path, reason)] = cifar_lecture.load(model.run.folder).run.info.skipped.items()
     assert path == str(tmp_path / "data/a/torn.png")
     assert "not a readable image" in reason
-    assert cifar_lecture.evaluate(model, tmp_path / "data").keys() == {"loss", "accuracy"}
+    assert cifar_lecture.evaluate(model, tmp_path / "data").keys() == {
+        "accuracy",
+        "loss",
+        "nll",
+        "brier",
+        "calibration_error",
+    }
 
 
 def test_texts_are_skipped_likewise(tmp_path):

@@ -32,7 +32,7 @@ def test_a_folder_of_texts_with_a_sub_folder_per_class(folder):
     model = imdb_transformer.fit(imdb_transformer.TINY, folder, batch_size=8)
     assert model.run.info.label_names == ("bad", "good")
     assert imdb_transformer.evaluate(model) == model.run.metrics["test"], "the folder is found again"
-    assert imdb_transformer.evaluate(model, folder).keys() == {"loss", "accuracy"}
+    assert imdb_transformer.evaluate(model, folder).keys() == {"accuracy", "loss", "nll", "brier", "calibration_error"}
 
 
 def test_texts_that_cannot_be_read_are_explained(folder):
