@@ -16,12 +16,14 @@ mirrored photographs, the network at a tenth of the rate: what it knows is not t
 
 The default data is 396 photographs of ants and bees, of PyTorch's tutorial on transfer learning
 (https://docs.pytorch.org/tutorials/beginner/transfer_learning_tutorial.html): 243 to train on, 153 to test; there a
-frozen ResNet-18 has 95.42 %, the best of 25 epochs by the test photographs. What differs: EfficientNet-Lite0, of 4.7
-million weights for 11.7; photographs of 256x256, squeezed, of which parts of 40 % and more are trained on; a solved
+frozen ResNet-18 has 95.42 %, the best of 25 epochs by the test photographs. What differs: EfficientNet-Lite0, of 3.4
+million weights for 11.2; photographs of 256x256, squeezed, of which parts of 40 % and more are trained on; a solved
 last layer, whose lambda was chosen, as were these two, by cross-validation on the training photographs. Yours:
 `fit(data="folder")`, with a folder of photographs per class.
 
-Result: not measured yet.
+Result: 95.21 ± 0.38 % test accuracy (3 seeds, float32), about a minute on two cores beside other work; with all
+photographs to train on, `validation_fraction=0`, 95.64 ± 0.38 %.
+Command: `python benchmarks/accuracy.py photos_transfer --seeds 0 1 2`.
 """
 
 from dataclasses import dataclass, replace

@@ -49,7 +49,7 @@ def test_features_are_computed_once(shaped, monkeypatch):
 
     computed, compute = [], feature_cache._compute
     monkeypatch.setattr(feature_cache, "_compute", lambda *a: computed.append(a) or compute(*a))
-    for changes in ({}, {"learning_rate": 1e-4}, {"head_decay": 5.0}, {"crop_area": 0.7}):
+    for changes in ({}, {"head_decay": 5.0, "learning_rate": 1e-4}, {"crop_area": 0.7}):
         recipe.fit(PRETRAINED, shaped, **changes)
     assert len(computed) == 2  # of the last, photographs are cropped otherwise
 
