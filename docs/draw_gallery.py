@@ -24,6 +24,7 @@ SHOWN = {
     "dcgan": ["samples", "curves"],
     "cifar_lecture": ["confusion"],
     "cifar_convnet": ["confusion"],
+    "photos_transfer": ["explanations"],
     "cifar_resnet": ["confusion"],
     "cifar_googlenet": ["confusion"],
     "word2vec": ["words"],

@@ -146,7 +146,7 @@ def draw_confidence(labels: np.ndarray, probabilities: np.ndarray) -> Figure:
     filled = counts > 0
     left.plot([0, 1], [0, 1], color="grey", linewidth=1, label="as it should be")
     left.scatter(confidence[filled], accuracy[filled], 4 + 120 * counts[filled] / len(labels), "#08519c", zorder=3)
-    left.set(xlabel="probability of the predicted class", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    left.set(xlabel="probability of the predicted class", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
     left.set_title("reliability (a dot's area: its examples)", fontsize=9)
     curve = accuracy_of_answered(labels, probabilities)
     shares = np.arange(1, len(curve) + 1) / len(curve)
