@@ -1,4 +1,4 @@
-"""Photographs of your own, told apart by a network that has learned to see elsewhere: transfer learning.
+"""Photographs of your own, classified with what a network has learned on ImageNet: transfer learning.
 
 Some hundred photographs cannot teach a network to see. One that was trained on the million of ImageNet can: without its
 last layer it makes features of any photograph, f(x), and a new last layer is all that is to be learned:
@@ -26,6 +26,7 @@ photographs to train on, `validation_fraction=0`, 95.64 ± 0.38 %.
 Command: `python benchmarks/accuracy.py photos_transfer --seeds 0 1 2`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -308,18 +309,28 @@ def similar_photos(model: keras.Model, photo: Any, photos: Any, k: int = 5) -> l
     return [(names[index], float(cosines[index])) for index in nearest]
 
 
-def _features_of(model: keras.Model, photos: Any) -> Any:
+def _features_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yields (names, features (B, D)) of some photographs at a time; raises a DataError for one that cannot be read."""
+    network = keras.Model(model.inputs[0], layer_of(model, "features").output)
+    features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
+    for names, images in _batches_of(model, photos):
+        yield names, features(tf.constant(images)).numpy()
+
+
+def _batches_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yields (names, images (B, H, W, C) float32) of some photographs at a time, at the size that a model takes.
+
+    Raises:
+        DataError: If one of them cannot be read.
+    """
     from recipes.errors import DataError
     from recipes.kinds.inputs import in_batches, read_images
 
-    network = keras.Model(model.inputs[0], layer_of(model, "features").output)
-    features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
     for names, images in in_batches(read_images(photos, tuple(model.input_shape[1:])), 32):
         for image in images:
             if isinstance(image, DataError):
                 raise image
-        yield names, features(tf.constant(np.stack(images), tf.float32)).numpy()
+        yield names, np.stack(images).astype(np.float32)
 
 
 def layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
@@ -347,29 +358,26 @@ def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
         ConfigError: If the labels are no classes.
         DataError: If some cannot be read.
     """
-    from recipes.errors import DataError
-    from recipes.kinds.inputs import in_batches, read_images
+    from recipes.kinds.classes import names_of, refuse_other_than_classes
     from recipes.verbs.load import run_of
 
-    shape, info = tuple(model.input_shape[1:]), run_of(model).info
-    if info.task != "classification":
-        raise ConfigError(f"explain is of classes, and this model's task is {info.task}")
-    names = info.label_names
+    info = run_of(model).info
+    refuse_other_than_classes(info, "explain")
+    names = names_of(info, model.output_shape[-1])
     both = keras.Model(model.inputs[0], [layer_of(model, "maps").output, model.outputs[0]])
     explained = []
-    for _, images in in_batches(read_images(photos, shape), 32):
-        for image in images:
-            if isinstance(image, DataError):
-                raise image
+    for _, images in _batches_of(model, photos):
         with tf.GradientTape() as tape:
-            maps, logits = both(tf.constant(np.stack(images), tf.float32), training=False)
+            maps, logits = both(tf.constant(images), training=False)
             of_class = tf.reduce_sum(tf.reduce_max(logits, -1))
         weights = tf.reduce_mean(tape.gradient(of_class, maps), (1, 2), keepdims=True)  # a, (B, 1, 1, D)
         heat = tf.nn.relu(tf.reduce_sum(weights * maps, -1, keepdims=True))  # (B, h, w, 1)
-        heat = tf.image.resize(heat / (tf.reduce_max(heat, (1, 2, 3), keepdims=True) + 1e-12), shape[:2])[..., 0]
+        heat = tf.image.resize(heat / (tf.reduce_max(heat, (1, 2, 3), keepdims=True) + 1e-12), images.shape[1:3])[
+            ..., 0
+        ]
         probabilities = tf.nn.softmax(logits).numpy()
         for image, row, heatmap in zip(images, probabilities, heat.numpy(), strict=True):
-            label = names[int(row.argmax())] if names else str(row.argmax())
+            label = names[row.argmax()]
             explained.append({"label": label, "probability": float(row.max()), "heatmap": heatmap, "image": image})
     return explained
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from recipes.data.splits import DataInfo
-from recipes.errors import ConfigError, DataError, RunError
+from recipes.errors import DataError, RunError
+from recipes.kinds.classes import refuse_other_than_classes
 from recipes.kinds.confidence import best_temperature, figures_of_logits, with_temperature, without_temperature
 from recipes.kinds.plots import class_indices, labels_and_outputs
 from recipes.runs.atomic_files import write_atomically, write_json
 from recipes.runs.finish import write_report_of
-from recipes.verbs.evaluate import data_of_run, refuse_changed_data
+from recipes.verbs.evaluate import splits_of_run
 from recipes.verbs.load import run_of
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def calibrate_recipe(recipe: Recipe, model: keras.Model, data: Any) -> keras.Mod
         raise RunError(
             f"the run in {run.folder} is not finished, and only finished runs are calibrated; resume it first"
         )
-    config, data = data_of_run(recipe, model) if data is None else (run.config, data)
-    splits = recipe.load_data(config, data, run.info.tokenizer)
-    refuse_changed_data(run, splits.info)
+    splits = splits_of_run(recipe, model, data)
     if splits.validation is None:
         raise DataError(
             f"the run in {run.folder} has held out no validation data, and a temperature is chosen by that; train with "
@@ -54,12 +52,6 @@ def calibrate_recipe(recipe: Recipe, model: keras.Model, data: Any) -> keras.Mod
         print(f"{split}: {changes}")
     print(f"{run.folder / 'model.keras'} divides its logits by it from now on", flush=True)
     return calibrated
-
-
-def refuse_other_than_classes(info: DataInfo, verb: str) -> None:
-    """Refuses to do with several labels, or numbers, what is of classes."""
-    if info.task != "classification":
-        raise ConfigError(f"{verb} is of probabilities of classes, and {info.name} is {info.task}; expected classes")
 
 
 def of_classes(model: keras.Model, split: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -142,6 +142,12 @@ def answer_of(
     return {**answers[0], "probabilities": mean, "spread": spread}
 
 
+def refuse_other_than_classes(info: DataInfo, verb: str) -> None:
+    """Refuses to do with several labels, or numbers, what is of classes."""
+    if info.task != "classification":
+        raise ConfigError(f"{verb} is of probabilities of classes, and {info.name} is {info.task}; expected classes")
+
+
 def check_doubts(model: keras.Model, info: DataInfo, min_probability: float, samples: int) -> None:
     """Refuses options of `predict` that are out of range, or would change nothing.
 

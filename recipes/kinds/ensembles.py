@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,16 @@ import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes.devices.environment import environment
-from recipes.devices.strategies import describe_strategy
+from recipes.devices.precision import Precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, DataError
-from recipes.kinds.calibration import refuse_other_than_classes
+from recipes.kinds.classes import refuse_other_than_classes
 from recipes.kinds.confidence import LEAST, compiled_alike, inputs_of
 from recipes.runs.atomic_files import write_json
 from recipes.runs.finish import save_model, write_report_of
-from recipes.runs.run_folder import Run, earlier_runs, locked_folder
-from recipes.verbs.evaluate import data_of_run, refuse_changed_data
+from recipes.runs.run_folder import Run, earlier_runs, locked_folder, next_number
+from recipes.verbs.evaluate import splits_of_run
+from recipes.verbs.fit import where_it_runs
 from recipes.verbs.load import run_of
 
 if TYPE_CHECKING:
@@ -37,29 +36,19 @@ def ensemble_recipe(recipe: Recipe, models: Sequence[keras.Model], data: Any, ru
         refuse_other_than_classes(member.info, "ensemble")
         _refuse_unlike(model, models[0])
     first, start = members[0], time.perf_counter()
-    config, data = data_of_run(recipe, models[0]) if data is None else (first.config, data)
-    splits = recipe.load_data(config, data, first.tokenizer)
-    refuse_changed_data(first, splits.info)
+    splits = splits_of_run(recipe, models[0], data)
     model = mean_of(models)
-    earlier = earlier_runs(Path(runs) / first.recipe)
     run = Run(
         folder=Path(runs),
         recipe=first.recipe,
         config=first.config,
         info=first.info,
-        number=1 + max((record["number"] for _, record in earlier), default=0),
+        number=next_number(earlier_runs(Path(runs) / first.recipe)),
         identity={"ensemble": [str(member.folder) for member in members]},
     )
     strategy = tf.distribute.get_strategy()
-    where = {
-        "strategy": describe_strategy(strategy),
-        "precision": "float32",
-        "why": "of the mean; each member as it was trained",
-        "workers": 1,
-        "command": sys.argv,
-        **environment(),
-    }
-    with locked_folder(run, where, Workers(strategy), "ensemble-"):
+    workers, precision = Workers(strategy), Precision("float32", "of the mean; each member as it was trained")
+    with locked_folder(run, where_it_runs(strategy, precision, workers), workers, "ensemble-"):
         model.run = run
         save_model(model, splits, run)
         test = recipe.figures(model, splits) if splits.test is not None else {}

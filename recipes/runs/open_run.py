@@ -15,7 +15,7 @@ from recipes.devices.keras_fixes import name_layers_from_the_start
 from recipes.devices.precision import OwnStep, Precision, choose_precision
 from recipes.devices.workers import Workers
 from recipes.errors import ConfigError, RunError
-from recipes.runs.run_folder import Run, earlier_runs, is_over, precision_of, recipe_name
+from recipes.runs.run_folder import Run, earlier_runs, is_over, next_number, precision_of, recipe_name
 
 #: How the names begin of settings that change no bit of what is trained.
 WITHOUT_TRACE = ("checkpoint_", "in_memory")
@@ -59,7 +59,7 @@ def open_run(
             _note_unfinished(earlier, identity, resume)
         kept = precision_of(same, record) if same and resumes else None
         precision = kept or choose_precision(config.precision, own_step)
-        number = 1 + max((record["number"] for _, record in earlier), default=0)
+        number = next_number(earlier)
         return {"folder": str(same) if resumes else None, "precision": precision, "number": number, "agreed": own}
 
     plan = workers.chiefs(decide)
@@ -90,7 +90,7 @@ def _named(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
     differ = differences(identity, record["identity"]) if record else ""
     if differ:
         print(f"note: since the run in {folder} was begun, this has changed: {differ}")
-    number = 1 + max((record["number"] for _, record in earlier), default=0)
+    number = next_number(earlier)
     return {"folder": str(folder), "precision": precision, "number": number}
 
 

@@ -234,6 +234,11 @@ def earlier_runs(parent: Path) -> list[tuple[Path, dict[str, Any]]]:
     return sorted(records, key=lambda run: (run[1]["number"], run[0].name), reverse=True)
 
 
+def next_number(earlier: list[tuple[Path, dict[str, Any]]]) -> int:
+    """Returns the number of a new run, or search, beside those that `earlier_runs` has found."""
+    return 1 + max((record["number"] for _, record in earlier), default=0)
+
+
 def first_environment(folder: Path) -> dict[str, Any] | None:
     """Returns the environment.json of a run; None where it cannot be read."""
     with suppress(RunError):

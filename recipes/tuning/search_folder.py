@@ -14,7 +14,7 @@ from typing import Any
 from recipes.errors import RunError
 from recipes.runs.atomic_files import read_json, write_csv, write_json
 from recipes.runs.open_run import differences
-from recipes.runs.run_folder import new_folder
+from recipes.runs.run_folder import new_folder, next_number
 from recipes.runs.run_list import SEARCH
 from recipes.tuning.trial_results import TrialResult
 
@@ -54,7 +54,7 @@ def open_search(parent: Path, identity: dict[str, Any], trials: int, resume: boo
         why = f"it differs ({why})" if why else "resume=False"
         print(f"note: the unfinished search in {earlier[0][0]} is not continued: {why}. This is a new one")
     folder = new_folder(parent, prefix=SEARCH)
-    number = 1 + max((record["number"] for _, record in earlier), default=0)
+    number = next_number(earlier)
     write_json(folder / RECORD, {"number": number, "identity": identity, "trials": trials, "ended": 0})
     return folder, False
 

@@ -13,6 +13,7 @@ from recipes.data.own_data import from_table, without_columns
 from recipes.data.splits import DataInfo, Splits
 from recipes.errors import DataError, RunError
 from recipes.settings import with_changes
+from recipes.verbs.load import run_of
 
 if TYPE_CHECKING:
     from recipes.runs.run_folder import Run
@@ -30,6 +31,21 @@ def evaluate_recipe(recipe: Recipe, model: keras.Model, data: Any, options: dict
     if run and not own and not changes:
         refuse_changed_data(run, splits.info)
     return recipe.figures(model, splits, **measures)
+
+
+def splits_of_run(recipe: Recipe, model: keras.Model, data: Any) -> Splits:
+    """Returns the splits that a model was trained on, refusing data that is not what it was.
+
+    Args:
+        recipe: The model's.
+        model: Of a run.
+        data: What it was trained on, where that was in memory; None: is found again.
+    """
+    run = run_of(model)
+    config, data = data_of_run(recipe, model) if data is None else (run.config, data)
+    splits = recipe.load_data(config, data, run.tokenizer)
+    refuse_changed_data(run, splits.info)
+    return splits
 
 
 def refuse_changed_data(run: Run, info: DataInfo) -> None:

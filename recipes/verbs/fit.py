@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from recipes.data.splits import DataInfo, Sizes, Splits, few_steps_note
 from recipes.devices.environment import environment
 from recipes.devices.keras_fixes import has_rate_schedule
-from recipes.devices.precision import choose_precision, deterministic_ops
+from recipes.devices.precision import Precision, choose_precision, deterministic_ops
 from recipes.devices.strategies import describe_strategy, training_scope
 from recipes.devices.workers import Workers, lost_workers_explained
 from recipes.errors import ConfigError, NotFiniteError, printable
@@ -160,14 +161,7 @@ def fit_model(
     """
     strategy = model.distribute_strategy
     workers, precision = Workers(strategy), run.precision or choose_precision(run.config.precision)
-    where = {
-        "strategy": describe_strategy(strategy),
-        "precision": precision.policy,
-        "why": precision.reason,
-        "workers": workers.count,
-        "command": sys.argv,
-        **environment(),
-    }
+    where = where_it_runs(strategy, precision, workers)
     with (
         clear_errors(run.config.batch_size, run.folder),
         lost_workers_explained(strategy),
@@ -176,6 +170,18 @@ def fit_model(
         model.run = run
         with deterministic_ops(run.config.deterministic):
             return _train(model, splits, run, list(callbacks), reports, figures, objective, workers, where)
+
+
+def where_it_runs(strategy: tf.distribute.Strategy, precision: Precision, workers: Workers) -> dict[str, Any]:
+    """Returns what a run's environment.json holds."""
+    return {
+        "strategy": describe_strategy(strategy),
+        "precision": precision.policy,
+        "why": precision.reason,
+        "workers": workers.count,
+        "command": sys.argv,
+        **environment(),
+    }
 
 
 def _train(
