@@ -72,7 +72,7 @@ def text_classifier(request):
     return MODULES[request.param]
 
 
-@pytest.fixture(params=OF_IMAGES)
+@pytest.fixture(params=[name for name in OF_IMAGES if MODULES[name].TINY.dataset in ("digits", "shapes")])
 def image_recipe(request):
     """Each recipe of images."""
     return MODULES[request.param]
@@ -341,7 +341,8 @@ def test_every_signature_answers_each_row_by_itself_and_none_with_none(recipe, e
         floats = {output.dtype for output in signature.outputs.values() if output.dtype.is_floating}
         assert floats <= {tf.float32}, name
         if len(next(iter(inputs.values()))) == 1:  # a large image: another row beside it
-            inputs = {key: np.concatenate([value, value // 2]) for key, value in inputs.items()}
+            others = {key: value if value.dtype == object else value // 2 for key, value in inputs.items()}
+            inputs = {key: np.concatenate([value, others[key]]) for key, value in inputs.items()}
         together = engine.run(signature, inputs)
         for row in range(2):
             alone = engine.run(signature, {key: value[row : row + 1] for key, value in inputs.items()})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -150,8 +151,9 @@ def predict(recipe: ModuleType, options: Predict, settings: dict[str, Any]) -> i
     model = _load(recipe, options)
     inputs = [one for text in options.inputs for one in _inputs_of(text, model.run.config)]
     answers = page.kind.predict(model, inputs, **how)
-    if hasattr(page.kind, "draw_answer"):  # a captioner's attention
-        answers = _with_pictures(answers, lambda name, answer: page.kind.draw_answer(model, name, answer))
+    if hasattr(page.kind, "draw_answer"):  # a captioner's attention, a detector's boxes
+        draw = partial(page.kind.draw_answer, model)
+        answers = _with_pictures(answers, page.kind.drawn, draw)
     return _print_answers(answers, options)
 
 
@@ -165,7 +167,7 @@ def predict_by_url(name: str, options: Predict) -> int:
     return _print_answers(predict_by_url(name, options, inputs), options)
 
 
-def _with_pictures(answers: Answers, draw: Callable[[str, dict[str, Any]], Any]) -> Answers:
+def _with_pictures(answers: Answers, drawn_thing: str, draw: Callable[[str, dict[str, Any]], Any]) -> Answers:
     """Yields answers with the "picture" of each, once it is written: of photo.jpg, photo-attention.png."""
     from recipes.runs.atomic_files import save_picture
 
@@ -174,7 +176,7 @@ def _with_pictures(answers: Answers, draw: Callable[[str, dict[str, Any]], Any])
         if not isinstance(answer, DataError):
             stem = Path(name).stem
             drawn[stem] += 1
-            path = Path(f"{stem}-attention{f'-{drawn[stem]}' if drawn[stem] > 1 else ''}.png")
+            path = Path(f"{stem}-{drawn_thing}{f'-{drawn[stem]}' if drawn[stem] > 1 else ''}.png")
             save_picture(draw(name, answer), path)
             answer["picture"] = str(path)
         yield name, answer
@@ -319,11 +321,12 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Returns a prediction with its probabilities as columns of their own, and without arrays and lists."""
+    """Returns a prediction with what it has by label as columns of their own, and without arrays and lists."""
     columns: Iterable[tuple[str, Any]] = _with_listed_labels(row).items()
     by_label = {
         f"{letter}({label})": value
-        for letter, name in (("p", "probabilities"), ("spread", "spread"))
-        for label, value in row.get(name, {}).items()
+        for letter, name in (("p", "probabilities"), ("spread", "spread"), ("count", "counts"))
+        if isinstance(row.get(name), dict)
+        for label, value in row[name].items()
     }
     return {name: value for name, value in columns if isinstance(value, (str, int, float))} | by_label

@@ -23,7 +23,7 @@ INTEGERS = ("DT_INT8", "DT_UINT8", "DT_INT16", "DT_UINT16", "DT_INT32", "DT_UINT
 #: The outputs of our exports, in the order that `predict` has; those of other models come after, by their names.
 ORDER = (
     *("label", "labels", "value", "caption", "translation", "text", "vector", "neighbours", "similarity", "code"),
-    *("probability", "log_probability", "probabilities", "words", "attention", "image"),
+    *("probability", "log_probability", "probabilities", "boxes", "count", "words", "attention", "image"),
 )
 
 
@@ -173,7 +173,10 @@ def _as_predicted(
         answer |= unknown_note(count or has_none_to_know, what)
     if isinstance(answer.get("labels"), list):
         answer["labels"] = [label for label in answer["labels"] if label]
-    if isinstance(probabilities := answer.get("probabilities"), list):
+    if isinstance(answer.get("boxes"), list) and isinstance(answer.get("labels"), list):  # of objects, each its own
+        there = len(answer["labels"])
+        answer |= {key: answer[key][:there] for key in ("boxes", "probabilities") if isinstance(answer.get(key), list)}
+    elif isinstance(probabilities := answer.get("probabilities"), list):
         names = label_names if label_names and len(label_names) == len(probabilities) else range(len(probabilities))
         answer["probabilities"] = dict(zip(map(str, names), probabilities, strict=True))
     if "caption" in answer and isinstance(words := answer.get("words"), list):

@@ -106,6 +106,15 @@ def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Te
     return decode_images(tf.convert_to_tensor(encoded)[tf.newaxis], image_shape)[0]
 
 
+def upright_sizes(encoded: tf.Tensor) -> tf.Tensor:
+    """Returns the (height, width) of encoded images, turned as their EXIF says: (B,) string to (B, 2) float32."""
+    with tf.device("/CPU:0"):
+        header_specs = Header(*[tf.TensorSpec((), tf.int64)] * len(Header._fields))
+        headers = tf.map_fn(read_header_in_graph, encoded, fn_output_signature=header_specs)
+        sizes = tf.stack([headers.height, headers.width], 1)
+        return tf.cast(tf.where(headers.orientation[:, tf.newaxis] >= 5, sizes[:, ::-1], sizes), tf.float32)
+
+
 def _decode(encoded: tf.Tensor, header: Header) -> tf.Tensor:
     """Returns an image as (height, width, 3) uint8, as it is stored."""
     end = tf.cast(header.end, tf.int32)
@@ -188,11 +197,11 @@ def decode_bytes(encoded: bytes, image_shape: tuple[int, int, int], name: str) -
     with tf.device("/CPU:0"):
         try:
             if header.format == UNKNOWN:
-                pixels = tf.constant(_decode_with_pillow(encoded, name))
+                pixels = tf.constant(decoded_with_pillow(encoded, name))
             else:
                 pixels = _upright_at_once(_decode_at_once(encoded, header), header.orientation)
         except tf.errors.InvalidArgumentError:  # damaged, or a variety that Pillow knows
-            pixels = tf.constant(_decode_with_pillow(encoded, name))
+            pixels = tf.constant(decoded_with_pillow(encoded, name))
         return _at_size(pixels, image_shape).numpy()
 
 
@@ -232,8 +241,8 @@ def check_channels(image_shape: tuple[int, int, int]) -> None:
         raise DataError(f"image files are read in 1 or 3 channels; expected one of these in place of {image_shape}")
 
 
-def _decode_with_pillow(encoded: bytes, name: str) -> np.ndarray:
-    """Returns an image that TensorFlow cannot decode, the first where it holds several, as (h, w, 3) uint8."""
+def decoded_with_pillow(encoded: bytes, name: str) -> np.ndarray:
+    """Returns an image that TensorFlow cannot decode, the first where it holds several, as (h, w, 3) uint8, upright."""
     from PIL import Image
 
     try:

@@ -8,7 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.data.free_memory import refuse_if_too_large
-from recipes.data.image_files import check_channels, decode_bytes, decode_file, pillow_pixels
+from recipes.data.image_bytes import read_image_bytes
+from recipes.data.image_files import check_channels, decode_bytes, decode_file, decoded_with_pillow, pillow_pixels
+from recipes.data.image_headers import UNKNOWN, read_header
 from recipes.errors import DataError
 
 FORMS = "a path, the bytes of an image file, an array (H, W) or (H, W, C) in [0, 255], or a PIL image"
@@ -43,6 +45,25 @@ def read_image(item: Any, image_shape: tuple[int, int, int], name: str) -> np.nd
     if isinstance(item, bytes):
         return decode_bytes(item, image_shape, name)
     return resized(_pixels(item, name)[np.newaxis], image_shape)[0].astype(np.float32)
+
+
+def upright_size(item: Any, name: str) -> tuple[int, int]:
+    """Returns (height, width) of an image in any form, turned as its EXIF says; `name` is what messages call it.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    if isinstance(item, Mapping):
+        item = item.get("bytes") or item.get("path")
+    if isinstance(item, (str, Path)):
+        item = read_image_bytes(Path(item))
+    if not isinstance(item, bytes):
+        return _pixels(item, name).shape[:2]
+    header = read_header(item)
+    if header.format == UNKNOWN:
+        return decoded_with_pillow(item, name).shape[:2]
+    height, width = int(header.height), int(header.width)
+    return (width, height) if header.orientation >= 5 else (height, width)
 
 
 def resized(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

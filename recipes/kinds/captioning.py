@@ -49,6 +49,7 @@ class Captioning:
     """
 
     name = "captioning"
+    drawn = "attention"  # by `draw_answer`: photo-attention.png
 
     def __init__(self, decoder: Callable[..., Any], config: Any, beam_width: int, length_penalty: float) -> None:
         self.decoder, self.config = decoder, config

@@ -1,13 +1,15 @@
 """What people pass to `predict`, read one by one: images and texts in the forms that they have them."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from recipes.errors import DataError
+
+T = TypeVar("T")
 
 
 def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tuple[str, np.ndarray | DataError]]:
@@ -20,8 +22,19 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
             the images in it and in its sub-folders, sorted.
         image_shape: H, W, C of the model.
     """
-    from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS
     from recipes.data.image_items import read_image
+
+    return read_each(inputs, lambda item, name: read_image(item, image_shape, name))
+
+
+def read_each(inputs: Any, read: Callable[[Any, str], T]) -> Iterator[tuple[str, T | DataError]]:
+    """Yields (its name, what is read of it) for each image, or why it cannot be read.
+
+    Args:
+        inputs: As `read_images` takes them.
+        read: (image in any form, its name for messages) -> what is wanted of it; raises DataError.
+    """
+    from recipes.data.image_bytes import ENDINGS, UNREAD_ENDINGS
 
     for number, item in enumerate(_files_of_folders(_each(inputs, largest=3), ENDINGS + UNREAD_ENDINGS, "images")):
         if isinstance(item, DataError):
@@ -29,11 +42,11 @@ def read_images(inputs: Any, image_shape: tuple[int, int, int]) -> Iterator[tupl
             continue
         name = str(item) if isinstance(item, (str, Path)) else f"image {number}"
         try:
-            image = read_image(item, image_shape, name)
+            value = read(item, name)
         except DataError as error:
             yield name, error
         else:
-            yield name, image
+            yield name, value
 
 
 def read_image_files(inputs: Iterable[str | Path]) -> Iterator[tuple[str, bytes | DataError]]:

@@ -1,0 +1,725 @@
+"""Blood cells found and counted: boxes around what is in a photograph, from one pass of a network.
+
+Liu et al., "SSD: Single Shot MultiBox Detector" (2016), https://arxiv.org/abs/1512.02325: maps of features of three
+sizes, and at each of their places a few default boxes d of several sizes and shapes. Of each the network says which
+class is in it, p = s(logits), and how to move and stretch it to fit, t (equation 2):
+
+    t = ((y - y_d) / h_d, (x - x_d) / w_d, log(h / h_d), log(w / w_d)) / (0.1, 0.1, 0.2, 0.2)
+
+A default box belongs to the object that it overlaps by half and more, and the one that overlaps an object the most to
+that. All others, thousands for a dozen, show nothing; so that these do not drown the rest, the loss of what is easy is
+turned down by the focal loss of Lin et al., "Focal Loss for Dense Object Detection" (2017),
+https://arxiv.org/abs/1708.02002, equation 5:
+
+    loss = 1/N (sum_d sum_c -a (1 - q)^2 log q + sum_{d of an object} huber(t - t_true))
+
+where q is p for a class that is there, with a = 1/4, else 1 - p, with a = 3/4, and N counts a photograph's default
+boxes that have an object. What differs: a residual network of a few convolutions that has learned nothing before, whose
+larger maps get what the smaller ones know (Lin et al., "Feature Pyramid Networks", 2017,
+https://arxiv.org/abs/1612.03144); sigmoids for each class in place of a softmax with one more for nothing; AdamW.
+
+The default data is BCCD, 364 photographs of stained blood with boxes around red cells, white cells and platelets
+(https://github.com/Shenggan/BCCD_Dataset). Yours: `fit(data=...)`, with COCO JSON, Pascal VOC XML, YOLO text files or a
+table, see docs/data.md.
+
+Result: not measured.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from recipes.data.splits import Sizes, Splits
+from recipes.errors import ConfigError, DataError
+from recipes.layers.batch_norm import BatchNormalization
+from recipes.optimization.optimizers import AdamW, warmup_cosine
+from recipes.runs.exhibits import Exhibit
+from recipes.settings import Count, Counts, ImageShape, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.verbs.recipe import Recipe
+
+# ---------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Settings of cells_detector. Change them by name: `fit(data="annotations.json", epochs=200)`."""
+
+    # data
+    dataset: str = "bccd"  # blood cells; or a set of tensorflow-datasets whose objects have a bbox, or "groups"
+    validation_fraction: ValidationShare = 0.1  # share of the training split held out where there is no validation
+    image_shape: ImageShape = (256, 320, 3)  # height, width (multiples of 32), channels that photographs are resized to
+    flip: Literal["none", "horizontal", "both"] = "both"  # mirror training photographs: cells have no up and down
+    zoom: Share = 0.4  # training photographs are enlarged to show this much less of each side, or shrunk by half of it
+    # model
+    filters: Counts = (32, 64, 128, 128, 128)  # of the maps that have 1/2, 1/4, 1/8, 1/16 and 1/32 of a side
+    box_scale: Positive = 2.5  # side of the smaller default boxes, in pixels from place to place of their map
+    # training
+    batch_size: Count = 8
+    epochs: Count = 100
+    learning_rate: Positive = 2e-3  # AdamW's highest
+    weight_decay: NotNegative = 1e-2  # share of each kernel taken off per step, times the learning rate
+    warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.filters) < 3:
+            raise ConfigError(f"filters={self.filters}; expected three or more: the last three maps have default boxes")
+
+
+TINY = Config(
+    dataset="groups",
+    image_shape=(96, 96, 3),
+    filters=(4, 8, 8, 8, 8),
+    epochs=1,
+    max_examples=64,
+    precision="float32",
+)
+
+# ---------------------------------------------------------------- data
+
+BCCD = Sizes(train_examples=205, image_shape=(256, 320, 3), num_classes=3)
+
+
+def load_data(config: Config = Config(), data: Any = None) -> Splits:
+    """Returns batches of (photographs (B, H, W, C) uint8, what each default box is to answer (B, A, 5)).
+
+    Training photographs are mirrored, zoomed and lit otherwise, and their boxes with them, drawn from (seed, step).
+    `data` may be your own: a folder or a file, COCO's .json, Pascal VOC's XML files, YOLO's text files or a table with
+    a line for each box; `(images, boxes, labels)`, of each image boxes (x_min, y_min, x_max, y_max) in its pixels; two
+    or three of these (training, (validation,) test), or Splits.
+    """
+    from recipes.data.boxes import box_splits
+
+    def encoder(image_shape: tuple[int, ...]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        return partial(encode, default_boxes=default_boxes(image_shape, len(config.filters), config.box_scale))
+
+    augment = partial(changed, flip=config.flip, zoom=config.zoom)
+    return box_splits(config, data, augment=augment, encoder=encoder)
+
+
+def changed(
+    batch: tuple[tf.Tensor, ...], seed: tf.Tensor, worker: int, workers: int, *, flip: str, zoom: float
+) -> tuple[tf.Tensor, ...]:
+    """Returns (images (B, H, W, C), boxes (B, M, 4), labels (B, M)) mirrored and zoomed, each as drawn for it.
+
+    A box of which less than a third is still seen is no box any more: its label is -1.
+    """
+    from recipes.data.augment import jitter_light
+
+    images, boxes, labels = batch
+    count = tf.shape(images)[0]
+    draws = tf.random.stateless_uniform((5, workers * count), seed)[:, worker * count : (worker + 1) * count]
+    side = 1 - zoom + 1.5 * zoom * draws[0]  # of what is seen, from 1 - zoom to 1 + zoom / 2
+    top, left = draws[1] * (1 - side), draws[2] * (1 - side)  # below 0 where it is shrunk: black is seen around it
+    view = tf.stack([top, left, top + side, left + side], 1)  # (B, 4)
+    size = tf.stack([side, side, side, side], 1)[:, tf.newaxis]
+    moved = (boxes - tf.gather(view, [0, 1, 0, 1], axis=1)[:, tf.newaxis]) / size
+    seen = tf.clip_by_value(moved, 0, 1)
+    labels = tf.where((area(seen) >= area(moved) / 3) & (area(seen) > 0), labels, -1)
+    is_mirrored = (tf.transpose(draws[3:5]) < 0.5) & [
+        flip == "both",
+        flip != "none",
+    ]  # (B, 2): top to bottom, left to right
+    seen = mirrored(seen, is_mirrored[:, tf.newaxis])
+    first, last = view[:, :2], view[:, 2:]
+    view = tf.concat([tf.where(is_mirrored, last, first), tf.where(is_mirrored, first, last)], 1)
+    images = tf.image.crop_and_resize(images, view, tf.range(count), images.shape[1:3])
+    images = jitter_light(images, seed, worker, workers, brightness=20, contrast=0.2)
+    return tf.cast(tf.round(images), tf.uint8), seen, labels
+
+
+def mirrored(boxes: tf.Tensor, is_mirrored: tf.Tensor) -> tf.Tensor:
+    """Returns boxes (..., 4) of mirrored photographs; is_mirrored (..., 2): top to bottom, left to right."""
+    first, last = boxes[..., :2], boxes[..., 2:]
+    return tf.concat([tf.where(is_mirrored, 1 - last, first), tf.where(is_mirrored, 1 - first, last)], -1)
+
+
+# ---------------------------------------------------------------- default boxes
+
+VARIANCES = (0.1, 0.1, 0.2, 0.2)  # what t is divided by: about its deviation
+SHAPES = [(size * ratio**0.5, size / ratio**0.5) for size in (1, 2**0.5) for ratio in (1, 2, 1 / 2)]  # heights, widths
+MAPS = 3  # of how many sizes there are
+
+
+def default_boxes(image_shape: tuple[int, ...], halvings: int, scale: float) -> np.ndarray:
+    """Returns the default boxes of all maps, (A, 4) float32: y_min, x_min, y_max, x_max, shares of height and width.
+
+    Args:
+        image_shape: H, W, C.
+        halvings: How often the smallest map is halved.
+        scale: Side of the smaller squares, in pixels from place to place of their map.
+    """
+    height, width = image_shape[:2]
+    boxes = []
+    for level in range(halvings - MAPS + 1, halvings + 1):
+        stride = 2**level
+        y, x = (stride * (np.arange(side // stride) + 0.5) for side in (height, width))
+        sizes = stride * scale * np.array(SHAPES)  # (k, 2)
+        centres = np.stack(np.meshgrid(y, x, indexing="ij"), -1)[:, :, np.newaxis]  # (h, w, 1, 2)
+        corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], -1)  # (h, w, k, 4)
+        boxes.append(corners.reshape(-1, 4) / [height, width, height, width])
+    return np.concatenate(boxes).astype(np.float32)
+
+
+def area(boxes: Any) -> Any:
+    """Returns the areas of boxes (..., 4)."""
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def overlap(boxes: Any, others: Any) -> Any:
+    """Returns the intersection of boxes (..., 4) over their union, in [0, 1].
+
+    >>> float(overlap(np.array([0.0, 0, 2, 2]), np.array([1.0, 1, 3, 3])) * 7)
+    1.0
+    """
+    top, bottom = ops.maximum(boxes[..., :2], others[..., :2]), ops.minimum(boxes[..., 2:], others[..., 2:])
+    both = ops.prod(ops.maximum(bottom - top, 0), -1)
+    return both / ops.maximum(area(boxes) + area(others) - both, 1e-9)
+
+
+def encode(boxes: tf.Tensor, labels: tf.Tensor, *, default_boxes: np.ndarray) -> tf.Tensor:
+    """Returns what each default box is to answer, (B, A, 5) float32: t, and the class, -1 for nothing, -2 for either.
+
+    Liu et al. (2016), section 2.2. What overlaps by 0.4 to 0.5 is neither: Lin et al. (2017), section 4.
+
+    Args:
+        boxes: (B, M, 4).
+        labels: (B, M), -1 where there is no box.
+        default_boxes: (A, 4).
+    """
+    is_there = labels >= 0
+    shared = overlap(default_boxes[:, np.newaxis], boxes[:, np.newaxis])  # (B, A, M)
+    shared = tf.where(is_there[:, np.newaxis], shared, -1.0)
+    best_default = tf.one_hot(tf.argmax(shared, 1), len(default_boxes), axis=1)  # (B, A, M): 1 for one of each object
+    shared = tf.where((best_default > 0) & is_there[:, np.newaxis], 1 + shared, shared)
+    which, most = tf.argmax(shared, -1), tf.reduce_max(shared, -1)  # (B, A)
+    label = tf.cast(tf.gather(labels, which, batch_dims=1), tf.float32)
+    label = tf.where(most >= 0.5, label, tf.where(most < 0.4, -1.0, -2.0))
+    t = to_offsets(tf.gather(boxes, which, batch_dims=1), default_boxes)
+    return tf.concat([tf.where((label >= 0)[..., tf.newaxis], t, 0.0), label[..., tf.newaxis]], -1)
+
+
+def centres_and_sizes(boxes: Any) -> tuple[Any, Any]:
+    """Returns (centres, sizes) of boxes, (..., 4) to (..., 2) each: y, x and height, width."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+
+
+def to_offsets(boxes: tf.Tensor, default_boxes: np.ndarray) -> tf.Tensor:
+    """Returns t (..., A, 4) of boxes (..., A, 4)."""
+    (centre, size), (of_default, its_size) = centres_and_sizes(boxes), centres_and_sizes(default_boxes)
+    t = tf.concat([(centre - of_default) / its_size, tf.math.log(tf.maximum(size, 1e-6) / its_size)], -1)
+    return t / VARIANCES
+
+
+def to_boxes(t: tf.Tensor, default_boxes: np.ndarray) -> tf.Tensor:
+    """Returns the boxes (..., A, 4) of t (..., A, 4): the inverse of `to_offsets`."""
+    t = t * tf.constant(VARIANCES)
+    of_default, its_size = centres_and_sizes(default_boxes)
+    centre, size = of_default + t[..., :2] * its_size, its_size * tf.exp(tf.minimum(t[..., 2:], 5.0))
+    return tf.concat([centre - size / 2, centre + size / 2], -1)
+
+
+# ---------------------------------------------------------------- model
+
+
+@keras.saving.register_keras_serializable("recipes")
+class DetectionLoss(keras.losses.Loss):
+    """The loss that the page begins with, of (B, A, 5) targets and (B, A, 4 + C) outputs: t, and C logits."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each photograph, (B,)."""
+        label, logits = y_true[..., 4], y_pred[..., 4:]
+        has_object = ops.cast(label >= 0, "float32")  # (B, A)
+        objects = ops.maximum(ops.sum(has_object, -1), 1.0)
+        is_class = ops.one_hot(ops.cast(label, "int32"), logits.shape[-1])  # (B, A, C); of -1 and -2 zeros
+        signed = ops.where(is_class > 0, logits, -logits)  # q = s(signed)
+        focal = ops.where(is_class > 0, 0.25, 0.75) * ops.sigmoid(-signed) ** 2 * ops.softplus(-signed)
+        classes = ops.sum(ops.sum(focal, -1) * ops.cast(label > -2, "float32"), -1)
+        error = ops.abs(y_true[..., :4] - y_pred[..., :4])
+        huber = ops.where(error < 1, 0.5 * error**2, error - 0.5)
+        return (classes + ops.sum(ops.sum(huber, -1) * has_object, -1)) / objects
+
+
+def build(config: Config = Config(), sizes: Sizes = BCCD) -> keras.Model:
+    """Returns the compiled model: (B, H, W, C) pixels in [0, 255] to (B, A, 4 + num_classes) float32, t and logits.
+
+    Raises:
+        ConfigError: If height or width is no multiple of what the maps halve.
+    """
+    height, width, _ = sizes.image_shape
+    smallest = 2 ** len(config.filters)
+    if height % smallest or width % smallest:
+        raise ConfigError(
+            f"image_shape={tuple(sizes.image_shape)}; expected a height and a width that are multiples of {smallest}, "
+            f"which {len(config.filters)} filters halve"
+        )
+    image = keras.Input(sizes.image_shape, name="image")  # [0, 255]: scaled inside, so serving cannot disagree
+    x = layers.Rescaling(1 / 128, offset=-1)(image)
+    x = convolution(config.filters[0], strides=2)(x)
+    x = activation()(normalization()(x))
+    maps = []
+    for filters in config.filters[1:]:
+        x = layers.MaxPooling2D()(x)
+        x = activation()(normalization()(convolution(filters)(x)))
+        x = layers.Add()([x, normalization()(convolution(filters)(x))])
+        x = activation()(x)
+        maps.append(x)
+    maps = maps[-MAPS:]  # (B, 32, 40, 128), (B, 16, 20, 128), (B, 8, 10, 128)
+    for place in reversed(range(MAPS - 1)):  # what a smaller map knows, to the larger
+        above = layers.UpSampling2D()(layers.Conv2D(maps[place].shape[-1], 1)(maps[place + 1]))
+        maps[place] = activation()(
+            normalization()(convolution(maps[place].shape[-1])(layers.Add()([maps[place], above])))
+        )
+    outputs = []
+    for each in maps:
+        logit_bias = keras.initializers.Constant(
+            -float(np.log(99))
+        )  # p = 0.01 at first: Lin et al. (2017), section 4.1
+        t = layers.Conv2D(4 * len(SHAPES), 3, padding="same", dtype="float32")(each)
+        logits = layers.Conv2D(
+            sizes.num_classes * len(SHAPES), 3, padding="same", bias_initializer=logit_bias, dtype="float32"
+        )(each)
+        both = [
+            layers.Reshape((-1, width), dtype="float32")(one) for one, width in ((t, 4), (logits, sizes.num_classes))
+        ]
+        outputs.append(layers.Concatenate(dtype="float32")(both))  # (B, h w k, 4 + C)
+    model = keras.Model(image, layers.Concatenate(1, dtype="float32", name="outputs")(outputs), name="cells_detector")
+    steps = sizes.steps(config.epochs, config.batch_size)
+    rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
+    model.compile(AdamW(rate, weight_decay=config.weight_decay), DetectionLoss())
+    return model
+
+
+def convolution(filters: int, strides: int = 1) -> layers.Layer:
+    """Returns a 3x3 convolution without a bias, which batch normalisation would take out again."""
+    return layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal")
+
+
+def normalization() -> layers.Layer:
+    """Returns batch normalisation, whose averages are of the last tens of batches."""
+    return BatchNormalization(momentum=0.97)
+
+
+def activation() -> layers.Layer:
+    """Returns the activation of all hidden layers."""
+    return layers.Activation("relu")
+
+
+def search_space(hp: Any, config: Config = Config()) -> Config:
+    """Returns the config that one Keras Tuner trial stands for; `config` is what the space leaves alone."""
+    width = hp.Float("width", 0.5, 1.5, step=0.25)
+    return replace(
+        config,
+        filters=tuple(max(1, round(width * filters)) for filters in config.filters),
+        learning_rate=hp.Float("learning_rate", 3e-4, 1e-2, sampling="log"),
+        weight_decay=hp.Float("weight_decay", 1e-3, 0.1, sampling="log"),
+        zoom=hp.Float("zoom", 0.0, 0.6, step=0.2),
+    )
+
+
+# ---------------------------------------------------------------- from outputs to objects
+
+MOST = 100  # objects that are found in a photograph
+SAME = 0.5  # of two boxes of a class that overlap more, the likelier is kept
+LIKELY = 0.4  # an object is there from this probability on
+
+
+def objects_in(outputs: tf.Tensor, default_boxes: np.ndarray, least: float) -> tuple[tf.Tensor, ...]:
+    """Returns the objects of outputs (B, A, 4 + C), the likeliest first, without boxes that mean the same one.
+
+    Returns:
+        boxes (B, 100, 4) in [0, 1], probabilities (B, 100), classes (B, 100) int32, how many there are (B,) int32; what
+        is beyond these is zeros.
+    """
+    boxes = tf.clip_by_value(to_boxes(outputs[..., :4], default_boxes), 0, 1)
+    found = tf.image.combined_non_max_suppression(
+        boxes[:, :, tf.newaxis], tf.sigmoid(outputs[..., 4:]), MOST, MOST, iou_threshold=SAME, score_threshold=least
+    )
+    return found[0], found[1], tf.cast(found[2], tf.int32), found[3]
+
+
+def average_precision(
+    found: Sequence[tuple[Any, ...]], boxes: Any, labels: Any, label: int, least_overlap: float = 0.5
+) -> tuple[float, np.ndarray]:
+    """Returns (the average precision of a class, its precision at 101 shares of its objects that are found).
+
+    As COCO has it: of each photograph the objects found, the likeliest first, take the object that they overlap the
+    most and none has taken; precision at a recall is the best from there on. NaN where there is none of the class.
+
+    Args:
+        found: Of each photograph boxes (n, 4), probabilities (n,) and classes (n,), the likeliest first.
+        boxes: (N, M, 4), what is there.
+        labels: (N, M), -1 where there is no more.
+        label: The class.
+        least_overlap: By which a box must overlap an object.
+    """
+    probabilities, is_right, objects = [], [], 0
+    for (places, scores, classes), true_boxes, true_labels in zip(found, boxes, labels, strict=True):
+        there = np.asarray(true_boxes[true_labels == label])
+        mine = np.flatnonzero(classes == label)
+        is_free = np.ones(len(there), bool)
+        objects += len(there)
+        shared = np.asarray(overlap(places[mine, np.newaxis].astype(np.float64), there[np.newaxis].astype(np.float64)))
+        for row in range(len(mine)):
+            open_ones = np.where(is_free, shared[row], -1)
+            best = int(open_ones.argmax()) if len(there) else 0
+            hit = bool(len(there)) and open_ones[best] >= least_overlap
+            is_right.append(hit)
+            if hit:
+                is_free[best] = False
+        probabilities.extend(scores[mine])
+    if not objects:
+        return float("nan"), np.zeros(101)
+    order = np.argsort(-np.array(probabilities), kind="stable")
+    right = np.cumsum(np.array(is_right, float)[order])
+    precision = np.maximum.accumulate((right / np.arange(1, len(right) + 1))[::-1])[::-1]
+    at = np.searchsorted(right / objects, np.linspace(0, 1, 101))
+    curve = np.where(at < len(precision), precision[np.minimum(at, len(precision) - 1)] if len(precision) else 0.0, 0.0)
+    return float(curve.mean()), curve
+
+
+class Detection:
+    """The kind of a model that finds objects: (B, H, W, C) pixels in [0, 255] to (B, A, 4 + C), see `build`.
+
+    `predict` answers with the objects of a photograph, the likeliest first: "labels", "probabilities" and "boxes",
+    [x_min, y_min, x_max, y_max] each, in the photograph's own pixels, turned as its EXIF says, counted from 0 at its
+    top left corner; "count", how many, and "counts", {label: how many}. `min_probability=0.4` says from which
+    probability on.
+
+    Signatures of an export, each with `boxes` (B, 100, 4) float32, `labels` (B, 100) string, `probabilities` (B, 100)
+    float32, zeros and "" beyond the objects found, and `count` (B,) int32, how many these are:
+
+    - `serving_default`: `image_bytes` (B,) string, encoded images; boxes in the pixels of each, upright.
+    - `image`, `image_uint8`: `image` (B, H, W, C); boxes in its pixels.
+    """
+
+    name = "detection"
+    drawn = "objects"  # by `draw_answer`: photo-objects.png
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns the loss and other figures on the test split.
+
+        "map_50" is the mean of the classes' average precision of boxes that overlap by half and more, "map_50_95" over
+        0.5, 0.55, ... 0.95, COCO's; "ap_50_LABEL" of each class; "count_error_LABEL" by how many the count of a
+        photograph is wrong, on average, and "objects_LABEL" how many there are of it, on average.
+        """
+        from recipes.verbs.evaluate import compiled_metrics
+
+        figures = compiled_metrics(model, splits)
+        if splits.originals is None:
+            return figures
+        boxes, labels = splits.originals
+        found, names = found_in(model, splits.test), splits.info.label_names
+
+        def precisions(least_overlap: float) -> list[float]:
+            return [average_precision(found, boxes, labels, label, least_overlap)[0] for label in range(len(names))]
+
+        of_class = precisions(0.5)
+        figures["map_50"] = float(np.nanmean(of_class))
+        figures["map_50_95"] = float(np.nanmean([precisions(least) for least in np.linspace(0.5, 0.95, 10)]))
+        for label, name in enumerate(names):
+            true_counts = (labels == label).sum(1)
+            counts = np.array([np.sum((classes == label) & (scores >= LIKELY)) for _, scores, classes in found])
+            figures[f"ap_50_{name}"] = of_class[label]
+            figures[f"count_error_{name}"] = float(np.abs(counts - true_counts).mean())
+            figures[f"objects_{name}"] = float(true_counts.mean())
+        return figures
+
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields detections.png, what is found in test photographs, and precision.png, precision over recall."""
+        if splits.test is None or splits.originals is None:
+            return
+        boxes, labels = splits.originals
+        found, names = found_in(model, splits.test), splits.info.label_names
+        images = splits.examples(6)
+        shown = [likely(one) for one in found[: len(images)]]
+        truth = [(of_each[kept >= 0], kept[kept >= 0]) for of_each, kept in zip(boxes, labels, strict=True)]
+        title = "The first test photographs: what is found (in colour, with its probability), and what is there (white)"
+        yield title, "detections.png", lambda: draw_objects(images, shown, names, truth)
+        curves = {name: average_precision(found, boxes, labels, label) for label, name in enumerate(names)}
+        yield (
+            "Precision over recall, of boxes that overlap by half and more",
+            "precision.png",
+            lambda: draw_curves(curves),
+        )
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> Any:
+        """Returns the test split of a user's photographs with boxes, or all of them."""
+        from recipes.data.boxes import evaluation_boxes
+
+        return evaluation_boxes(data, model)
+
+    def predict(
+        self, model: keras.Model, inputs: Any, min_probability: float = LIKELY
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (name, what the class docstring says) of images; see `inputs.read_images`."""
+        from recipes.data.image_items import read_image, upright_size
+        from recipes.kinds.inputs import predict_each, read_each
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.load import run_of
+
+        if not 0 < min_probability < 1:
+            raise ConfigError(f"min_probability={min_probability}; expected a probability, above 0 and below 1")
+        names, shape = run_of(model).info.label_names, tuple(model.input_shape[1:])
+        answer = tf.function(detect_function(in_float32(model), names, min_probability), reduce_retracing=True)
+
+        def read(item: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
+            return read_image(item, shape, name), upright_size(item, name)
+
+        def predict(photos: list[tuple[np.ndarray, tuple[int, int]]]) -> list[dict[str, Any]]:
+            images, sizes = zip(*photos, strict=True)
+            values = answer(tf.constant(np.stack(images)), tf.constant(sizes, tf.float32))
+            return objects_of({name: value.numpy() for name, value in values.items()}, names)
+
+        return predict_each(read_each(inputs, read), predict)
+
+    def draw_answer(self, model: keras.Model, photo: Any, answer: dict[str, Any]) -> Any:
+        """Returns a figure of a photograph with the boxes of `predict`'s answer to it."""
+        return draw_answers(model, photo, [answer])
+
+    def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Returns the model, and the signatures that the class docstring lists."""
+        from recipes.data.image_files import upright_sizes
+        from recipes.kinds.image_classification import image_signatures
+        from recipes.verbs.export import in_float32
+
+        shape, served = tuple(model.input_shape[1:]), in_float32(model)
+        answer = detect_function(served, source.info.label_names, LIKELY)
+
+        def in_its_pixels(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(image, tf.fill((tf.shape(image)[0], 2), 1.0) * tf.constant(shape[:2], tf.float32))
+
+        signatures = image_signatures(in_its_pixels, shape, source.examples(8), meaning="The objects and their boxes")
+        of_bytes = signatures["serving_default"].function
+
+        def of_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = of_bytes(image_bytes)
+            scale = upright_sizes(image_bytes) / tf.constant(shape[:2], tf.float32)  # (B, 2)
+            return outputs | {"boxes": outputs["boxes"] * tf.gather(scale, [1, 0, 1, 0], axis=1)[:, tf.newaxis]}
+
+        signatures["serving_default"] = signatures["serving_default"]._replace(function=of_files)
+        return [served], signatures
+
+    def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:
+        """Returns {"model": `image` (B, H, W, C) in [0, 255] to `boxes` (B, A, 4) and `probabilities` (B, A, C)}.
+
+        Boxes are y_min, x_min, y_max, x_max, shares of height and width.
+        """
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        served, defaults = in_float32(model), defaults_of(model)
+
+        def network(image: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = served(image, training=False)
+            return {"boxes": to_boxes(outputs[..., :4], defaults), "probabilities": tf.sigmoid(outputs[..., 4:])}
+
+        return {
+            "model": Network(
+                network,
+                {"image": tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)},
+                {"image": source.examples(count).astype(np.float32)},
+                models=[served],
+                outside="decode the image file, resize it to (H, W), keep the pixels in [0, 255]; of the boxes of a "
+                f"class that overlap by {SAME} and more keep the likeliest (non-maximum suppression)",
+            )
+        }
+
+
+def defaults_of(model: keras.Model) -> np.ndarray:
+    """Returns the default boxes (A, 4) of a model that `build` made."""
+    from recipes.verbs.load import run_of
+
+    config = run_of(model).config
+    return default_boxes(model.input_shape[1:], len(config.filters), config.box_scale)
+
+
+def detect_function(model: keras.Model, names: Sequence[str], least: float) -> Callable[..., dict[str, Any]]:
+    """Returns the function (images (B, H, W, C), sizes (B, 2): height, width) -> objects, boxes in such pixels."""
+    from recipes.data.batch_rows import with_one_if_empty
+
+    defaults, words = defaults_of(model), tf.constant([*names, ""])
+
+    def rows(image: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
+        boxes, probabilities, classes, count = objects_in(
+            model(tf.cast(image, tf.float32), training=False), defaults, least
+        )
+        is_there = tf.range(MOST) < count[:, tf.newaxis]
+        height, width = sizes[:, 0, tf.newaxis], sizes[:, 1, tf.newaxis]
+        y_min, x_min, y_max, x_max = tf.unstack(boxes, axis=-1)
+        return {
+            "boxes": tf.stack([x_min * width, y_min * height, x_max * width, y_max * height], -1),
+            "labels": tf.gather(words, tf.where(is_there, classes, len(names))),
+            "probabilities": probabilities,
+            "count": count,
+        }
+
+    return lambda image, sizes: with_one_if_empty(rows, image, sizes)
+
+
+def objects_of(answer: dict[str, np.ndarray], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns what `detect_function` answers as a dictionary for each photograph, in Python's own types."""
+    results = []
+    for row, count in enumerate(answer["count"]):
+        labels = [label.decode() for label in answer["labels"][row, :count]]
+        results.append(
+            {
+                "labels": labels,
+                "probabilities": answer["probabilities"][row, :count],
+                "boxes": answer["boxes"][row, :count],
+                "count": int(count),
+                "counts": {name: labels.count(name) for name in names},
+            }
+        )
+    return results
+
+
+def found_in(model: keras.Model, test: tf.data.Dataset) -> list[tuple[np.ndarray, ...]]:
+    """Returns of each photograph (boxes (n, 4) shares, probabilities (n,), classes (n,)), the likeliest first."""
+    defaults = defaults_of(model)
+
+    @tf.function(reduce_retracing=True)
+    def ask(images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return objects_in(tf.cast(model(images, training=False), tf.float32), defaults, 0.02)
+
+    found = []
+    for images, _ in test:
+        *each, counts = (value.numpy() for value in ask(images))
+        found += [tuple(one[row, :count] for one in each) for row, count in enumerate(counts)]
+    return found
+
+
+def likely(found: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+    """Returns of what is found that which is likely enough to be there."""
+    return tuple(each[found[1] >= LIKELY] for each in found)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def draw_objects(images: Any, found: Sequence[Any], names: Sequence[str], truth: Sequence[Any] = ()) -> Any:
+    """Returns a figure of images with boxes: of what is found in the colour of its class, of what is there in white.
+
+    Args:
+        images: (N, H, W, C) in [0, 255], or a list of images.
+        found: Of each image boxes (n, 4) shares, probabilities (n,), classes (n,).
+        names: Of the classes.
+        truth: Of each image boxes (m, 4) and classes (m,).
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    columns = min(3, len(images))
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(5.2 * columns, 4.4 * rows), layout="tight")
+    colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
+    for place, (image, (boxes, probabilities, classes)) in enumerate(zip(images, found, strict=True)):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        axes.imshow(np.asarray(image) / 255, cmap="gray", vmin=0, vmax=1)
+        axes.axis("off")
+        height, width = np.shape(image)[:2]
+
+        def draw(box: Any, axes: Any = axes, height: int = height, width: int = width, **how: Any) -> None:
+            y_min, x_min, y_max, x_max = box * [height, width, height, width] - 0.5
+            axes.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False, **how))
+            if "label" in how:
+                axes.text(x_min, y_min, how["label"], fontsize=7, color="black", backgroundcolor=how["edgecolor"])
+
+        for box in truth[place][0] if truth else ():
+            draw(box, edgecolor="white", linewidth=2.5)
+        for box, probability, label in zip(boxes, probabilities, classes, strict=True):
+            colour = colours[label % len(colours)]
+            draw(box, edgecolor=colour, linewidth=1.5)
+            y, x = box[0] * height, box[1] * width
+            text = axes.text(x, y, f"{probability:.2f}", fontsize=6, color="black", va="bottom")
+            text.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 0.8})
+        counts = [f"{(classes == label).sum()} {name}" for label, name in enumerate(names)]
+        axes.set_title(", ".join(counts), fontsize=9)
+    return figure
+
+
+def draw_answers(model: keras.Model, photos: Any, answers: Sequence[dict[str, Any]]) -> Any:
+    """Returns a figure of photographs, as `predict` takes them, with the boxes that it answered with."""
+    from recipes.data.image_items import read_image, upright_size
+    from recipes.kinds.inputs import read_each
+    from recipes.verbs.load import run_of
+
+    names = run_of(model).info.label_names
+    images, found = [], []
+    read = read_each(photos, lambda item, name: read_image(item, (*upright_size(item, name), 3), name))
+    for (_, image), answer in zip(read, answers, strict=True):
+        if isinstance(image, DataError):
+            raise image
+        (height, width), classes = image.shape[:2], [names.index(label) for label in answer["labels"]]
+        shares = answer["boxes"][:, [1, 0, 3, 2]] / [height, width, height, width]
+        images.append(image)
+        found.append((shares, answer["probabilities"], np.array(classes, int)))
+    return draw_objects(images, found, names)
+
+
+def draw_curves(curves: dict[str, tuple[float, np.ndarray]]) -> Any:
+    """Returns a figure of each class's precision over recall."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.5), layout="tight")
+    axes = figure.add_subplot()
+    for name, (value, curve) in curves.items():
+        axes.plot(np.linspace(0, 1, 101), curve, label=f"{name}, average {value:.3f}")
+    axes.set(xlabel="recall: share of the objects that are found", ylabel="precision: share of boxes that are right")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.legend(loc="lower left")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+# ---------------------------------------------------------------- verbs
+
+
+def detect_objects(
+    model: keras.Model, photos: Any, min_probability: float = LIKELY, picture: str = ""
+) -> list[dict[str, Any]]:
+    """Returns the objects in photographs, as `predict` does, and draws them.
+
+    Args:
+        model: A trained model.
+        photos: As `predict` takes them: paths of files or folders, bytes, arrays, PIL images.
+        min_probability: An object is there from this probability on.
+        picture: The path of a picture of the photographs with their boxes, such as "found.png"; "": none.
+
+    Raises:
+        DataError: If some cannot be read.
+    """
+    from recipes.runs.atomic_files import save_picture
+
+    photos = [*photos] if isinstance(photos, Iterator) else photos
+    answers = predict(photos, model, min_probability=min_probability)
+    if picture:
+        save_picture(draw_answers(model, photos, answers), Path(picture))
+    return answers
+
+
+def count_objects(model: keras.Model, photos: Any, min_probability: float = LIKELY) -> list[dict[str, int]]:
+    """Returns how many objects of each class are in photographs, {label: how many} each; see `detect`.
+
+    Args:
+        model: A trained model.
+        photos: As `predict` takes them.
+        min_probability: An object is there from this probability on.
+    """
+    return [answer["counts"] for answer in predict(photos, model, min_probability=min_probability)]
+
+
+recipe = Recipe(Config, load_data, build, search_space, kind=Detection(), objective=("val_loss", "min"))
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+detect, count = recipe.verb(detect_objects), recipe.verb(count_objects)
+
+if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
+    fit()
