@@ -62,7 +62,7 @@ class Config(Settings):
     box_scale: Positive = 2.5  # side of the smaller default boxes, in pixels from place to place of their map
     # training
     batch_size: Count = 8
-    epochs: Count = 100
+    epochs: Count = 60
     learning_rate: Positive = 2e-3  # AdamW's highest
     weight_decay: NotNegative = 1e-2  # share of each kernel taken off per step, times the learning rate
     warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
