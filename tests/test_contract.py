@@ -44,7 +44,15 @@ OF_IMAGES = [name for name, module in MODULES.items() if hasattr(module.Config()
 #: The first recipe of each kind. What takes long is asked of these; of the others where there is time (-m slow).
 ONE_PER_KIND = list({type(page_of(module).kind): name for name, module in reversed(MODULES.items())}.values())
 #: Recipes whose model.keras is of Keras' own layers, losses and optimizers alone.
-STOCK = ["mnist_dense", "mnist_autoencoder", "cifar_lecture", "cifar_convnet", "cifar_resnet", "cifar_googlenet"]
+STOCK = [
+    "mnist_dense",
+    "mnist_convnet",
+    "mnist_autoencoder",
+    "cifar_lecture",
+    "cifar_convnet",
+    "cifar_resnet",
+    "cifar_googlenet",
+]
 STOCK += ["photos_transfer", "imdb_lstm", "shakespeare_lstm"]
 
 slow_but_one_per_kind = pytest.mark.parametrize(
