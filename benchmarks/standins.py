@@ -1,6 +1,6 @@
 """What the stand-ins tell apart: a simple peer against the recipes' default settings, on their test splits.
 
-    python benchmarks/standins.py [digits] [shapes] [reviews] [documentation] [dates] [scenes]
+    python benchmarks/standins.py [digits] [shapes] [reviews] [documentation] [dates] [scenes] [groups]
 
 These figures say how hard the stand-ins are, and nothing about the real data.
 """
@@ -65,6 +65,7 @@ MEASURED = {
     "documentation": (("character_frequencies_nats", of_characters), ["shakespeare_gpt", "shakespeare_lstm"]),
     "dates": (None, ["translate_transformer", "translate_seq2seq"]),
     "scenes": (None, ["show_attend_tell"]),
+    "groups": (None, ["cells_detector"]),
 }
 
 

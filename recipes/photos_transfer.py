@@ -26,9 +26,10 @@ photographs to train on, `validation_fraction=0`, 95.64 ± 0.38 %.
 Command: `python benchmarks/accuracy.py photos_transfer --seeds 0 1 2`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -39,7 +40,7 @@ from keras import layers, ops
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.data.standins.catalogue import STANDINS
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, did_you_mean
 from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
@@ -60,7 +61,7 @@ from recipes.verbs.recipe import Recipe
 # ---------------------------------------------------------------- settings
 
 
-Encoder = Literal["efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet"]
+ENCODERS = ("efficientnet_lite0", "efficientnet_v2_b0", "vgg19", "convnet")
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class Config(LabelledImages):
     flip: bool = True  # mirror every other training photograph, drawn anew each time; False for signs
     crop_area: Share = 0.4  # training photographs are cropped to this share of their area and more; 0: not at all
     # model
-    encoder: Encoder = "efficientnet_lite0"  # network that makes the features; "convnet" has learned nothing yet
+    encoder: str = "efficientnet_lite0"  # or "efficientnet_v2_b0", "vgg19", "convnet", untrained, or a run's folder
     filters: Counts = (32, 64, 128)  # of "convnet", each of which halves the image
     fine_tune: Literal["head", "top", "all"] = "head"  # what is trained: the last layer, the last blocks too, or all
     head_epochs: Count = 4  # how often each photograph is seen, cropped anew, to solve the last layer
     head_decay: Positive = 3.0  # lambda, of the last layer on frozen features
+    linear: Literal["softmax", "svm"] = "softmax"  # what the last layer is: logistic regression, or a linear SVM
     dropout: Share = 0.0  # share of the features dropped before the last layer
     # training
     batch_size: Count = 27
@@ -90,12 +92,26 @@ class Config(LabelledImages):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.encoder not in ENCODERS and not is_folder(self.encoder):
+            raise ConfigError(
+                f"encoder={self.encoder!r} is unknown{did_you_mean(self.encoder, ENCODERS)}; expected "
+                f"{', '.join(ENCODERS)}, or the folder of a run, such as runs/cifar_resnet/ID"
+            )
+        if self.linear == "svm":
+            self.refuse_without_effect("label_smoothing", "a linear SVM has no probabilities to smooth", without=0.0)
         if self.encoder == "convnet":
             self.refuse_without_effect(
                 "fine_tune head_epochs head_decay", "encoder='convnet' is always trained as a whole"
             )
         else:
             self.refuse_without_effect("filters", f"encoder={self.encoder!r} has its own")
+        if self.encoder not in ENCODERS:
+            self.refuse_without_effect("image_shape", f"the network of {self.encoder} takes images of its own size")
+
+
+def is_folder(encoder: str) -> bool:
+    """Returns whether an encoder is named as a folder is: of a run that may be elsewhere by now."""
+    return "/" in encoder or Path(encoder).is_dir()
 
 
 TINY = Config(
@@ -124,6 +140,8 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     import recipes.data.tfds.hymenoptera  # noqa: F401 - makes the name known
 
     augment = partial(crop_and_mirror, area=config.crop_area, mirror=config.flip)
+    if config.encoder not in ENCODERS:
+        config = replace(config, encoder=ENCODERS[0], image_shape=network_of_run(config.encoder)[0].input_shape[1:])
     shape = config.image_shape or HYMENOPTERA.image_shape
     read = partial(image_splits, data=data, standin="shapes", image_shape=shape, augment=augment)
     splits = read(replace(config, image_shape=None))  # generated images, and others of one size, as they are
@@ -175,8 +193,26 @@ def build(config: Config = Config(), sizes: Sizes = HYMENOPTERA) -> keras.Model:
     model = keras.Model(image, answers(logits, sizes), name="photos_transfer")
     steps = sizes.steps(config.epochs, config.batch_size)
     rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
-    model.compile(sgd(rate, config.momentum, config.weight_decay), **objective(sizes, config.label_smoothing))
+    aim = objective(sizes, config.label_smoothing)
+    if config.linear == "svm" and sizes.task == "classification":
+        aim["loss"] = SquaredHinge()
+    model.compile(sgd(rate, config.momentum, config.weight_decay), **aim)
     return model
+
+
+@keras.saving.register_keras_serializable("recipes")
+class SquaredHinge(keras.losses.Loss):
+    """The loss of linear support vector machines, one class against the others: sum_c max(0, 1 - y_c s_c)^2, y_c = +-1.
+
+    Tang, "Deep Learning using Linear Support Vector Machines" (2013), https://arxiv.org/abs/1306.0239, equation 5.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each example: labels (B,) integer or (B, V) of 0 and 1, scores (B, V) -> (B,)."""
+        if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1:
+            y_true = y_true[:, 0]
+        y = y_true if y_true.ndim == 2 else ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1])
+        return ops.sum(ops.relu(1 - (2 * ops.cast(y, y_pred.dtype) - 1) * y_pred) ** 2, -1)
 
 
 def encoder(config: Config, image_shape: tuple[int, ...]) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -192,6 +228,16 @@ def encoder(config: Config, image_shape: tuple[int, ...]) -> tuple[keras.KerasTe
             x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
             x = layers.MaxPooling2D(padding="same")(layers.Activation("relu")(BatchNormalization()(x)))
         return image, x
+    if config.encoder not in ENCODERS:
+        network, maps = network_of_run(config.encoder)
+        if network.input_shape[1:] != tuple(image_shape):
+            raise ConfigError(
+                f"image_shape={tuple(image_shape)}; the network of {config.encoder} takes {network.input_shape[1:]}"
+            )
+        of_top = [layer for layer in network.layers if layer.output.shape[1:3] == maps.shape[1:3]]
+        freeze(network, of_top if config.fine_tune == "top" else network.layers if config.fine_tune == "all" else [])
+        image = keras.Input(image_shape, name="image")
+        return image, keras.Model(network.inputs[0], maps, name="encoder")(image)  # its layers keep their names
     from recipes.pretrained.encoders import BACKBONES, network_of
 
     if image_shape[0] != image_shape[1] or image_shape[2] != 3:
@@ -199,29 +245,60 @@ def encoder(config: Config, image_shape: tuple[int, ...]) -> tuple[keras.KerasTe
             f"image_shape={tuple(image_shape)}; {config.encoder} takes squares of three colours: expected (256, 256, 3)"
         )
     network, backbone = network_of(config.encoder, image_shape[0]), BACKBONES[config.encoder]
-    for layer in network.layers:
-        trained = config.fine_tune == "all" or (config.fine_tune == "top" and layer.name.startswith(backbone.last))
-        layer.trainable = trained and not isinstance(layer, layers.BatchNormalization)
+    of_top = [layer for layer in network.layers if layer.name.startswith(backbone.last)]
+    freeze(network, of_top if config.fine_tune == "top" else network.layers if config.fine_tune == "all" else [])
     return network.inputs[0], network.get_layer(backbone.maps).output
+
+
+def freeze(network: keras.Model, trained: Sequence[layers.Layer]) -> None:
+    """Leaves some layers of a network as they are; of those that are trained batch normalisation, too."""
+    names = {layer.name for layer in trained}
+    for layer in network.layers:
+        layer.trainable = layer.name in names and not isinstance(layer, layers.BatchNormalization)
+
+
+def network_of_run(folder: str) -> tuple[keras.Model, keras.KerasTensor]:
+    """Returns (the network of a run of a recipe of images, its last features that have places, (B, h, w, D)).
+
+    Raises:
+        ConfigError: If the folder holds none.
+    """
+    from recipes.verbs.load import know_shared_layers
+
+    know_shared_layers()
+    path = Path(folder) / "model.keras"
+    if not path.is_file():
+        raise ConfigError(f"encoder={folder!r} holds no model.keras; expected the folder of a finished run")
+    network = keras.models.load_model(path, compile=False)
+    with_places = [layer for layer in network.layers if isinstance(layer.output, keras.KerasTensor)]
+    maps = [layer for layer in with_places if layer.output.ndim == 4 and layer.name != "maps"]  # `build` adds its own
+    if len(network.inputs) != 1 or network.inputs[0].ndim != 4 or len(maps) < 2:
+        raise ConfigError(f"encoder={folder!r} is a network of {network.input_shape}; expected one of images")
+    return network, maps[-1].output
 
 
 def solve_head(model: keras.Model, splits: Splits, config: Config) -> None:
     """Sets the last layer by logistic regression on the features of the training photographs, cropped and mirrored.
 
-    `head_decay` is lambda where each photograph counts once, however often it is seen. Of several labels for an
-    example, or of numbers, the layer begins as it is drawn.
+    With `linear="svm"` by that many linear support vector machines, one class against the others. `head_decay` is
+    lambda where each photograph counts once, however often it is seen. Of several labels for an example, or of numbers,
+    the layer begins as it is drawn.
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
 
     if config.encoder == "convnet" or splits.info.task != "classification":
         return
     features, labels = features_and_labels(model, splits, config)
     head = model.get_layer("logits")
-    fitted = LogisticRegression(C=1 / config.head_decay / config.head_epochs, max_iter=1_000).fit(features, labels)
+    weight = 1 / config.head_decay / config.head_epochs
+    solver = LinearSVC(C=weight) if config.linear == "svm" else LogisticRegression(C=weight, max_iter=1_000)
+    fitted = solver.fit(features, labels)
     kernel, bias = np.zeros(head.kernel.shape, np.float32), np.full(head.bias.shape, -10.0, np.float32)
     if len(fitted.classes_) == 2:  # there sklearn has one row w, of the second class: softmax of -w / 2 and w / 2
+        half = 1 if config.linear == "svm" else 2  # whose margins are -w and w
         fitted.coef_, fitted.intercept_ = (
-            np.stack([-each[0], each[0]]) / 2 for each in (fitted.coef_, fitted.intercept_)
+            np.stack([-each[0], each[0]]) / half for each in (fitted.coef_, fitted.intercept_)
         )
     kernel[:, fitted.classes_], bias[fitted.classes_] = fitted.coef_.T, fitted.intercept_
     head.set_weights([kernel, bias])
@@ -239,7 +316,7 @@ def features_and_labels(model: keras.Model, splits: Splits, config: Config) -> t
     from recipes.pretrained.encoders import digest
     from recipes.pretrained.feature_cache import computed_once
 
-    network = keras.Model(model.inputs[0], model.get_layer("features").output, name=config.encoder)
+    network = keras.Model(model.inputs[0], model.get_layer("features").output, name=Path(config.encoder).name)
     steps = config.head_epochs * (splits.steps_per_epoch or int(splits.train.cardinality()))
     batches = splits.train.repeat().take(min(steps, max(1, MOST_FEATURES // config.batch_size)))
     if splits.info.fingerprint and not (config.mixup or config.cutmix):

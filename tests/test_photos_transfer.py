@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from recipes import photos_transfer as recipe
 from recipes.data.splits import Sizes
@@ -34,6 +35,50 @@ def test_the_last_layer_is_logistic_regression(shaped):
     answers = [list(one["probabilities"].values()) for one in recipe.predict(test_images, model)]
     # Features are kept in float16.
     np.testing.assert_allclose(answers, expected.predict_proba(recipe.embed(test_images, model=model)), atol=0.02)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_last_layer_may_be_a_support_vector_machine(classes, shaped):
+    plain = {"crop_area": 0.0, "flip": False, "head_epochs": 1, "validation_fraction": 0.0, "learning_rate": 1e-12}
+    data = [(images[labels < classes], labels[labels < classes]) for images, labels in shaped]
+    how = {"batch_size": len(data[0][0]) // 2, "weight_decay": 0.0, "head_decay": 2.0, "linear": "svm"}
+    model = recipe.fit(PRETRAINED, tuple(data), **plain, **how)
+    expected = LinearSVC(C=1 / 2.0).fit(recipe.embed(data[0][0], model=model), data[0][1])
+    margins = expected.decision_function(recipe.embed(data[1][0], model=model))
+    margins = np.stack([-margins, margins], 1) if classes == 2 else margins
+    # Features are kept in float16, and the solver draws.
+    np.testing.assert_allclose(model.predict(data[1][0].astype(np.float32), verbose=0), margins, atol=0.1)
+
+
+def test_the_squared_hinge_by_hand():
+    scores = np.float32([[2.0, -0.5, 0.0], [-1.0, 0.0, 3.0]])
+    expected = [
+        0 + 0.5**2 + 1,
+        0 + 1 + 0,
+    ]  # the right class 0: 1 - 2 < 0; others 1 - 0.5, 1 + 0. Of the second likewise
+    np.testing.assert_allclose(recipe.SquaredHinge(reduction=None)(np.array([0, 2]), scores), expected)
+    with pytest.raises(ConfigError, match="no probabilities to smooth"):
+        recipe.Config(linear="svm", label_smoothing=0.1)
+
+
+def test_a_run_is_an_encoder(shaped, fitted):
+    from recipes import cifar_lecture
+
+    other = fitted(cifar_lecture)
+    folder = str(other.run.folder)
+    model = recipe.fit(PRETRAINED, shaped, encoder=folder, image_shape=(256, 256, 3), epochs=1, batch_size=16)
+    network, maps = recipe.network_of_run(folder)
+    assert maps.shape == (None, 6, 6, 4)  # the last before it is flattened
+    images = shaped[1][0]
+    expected = keras.Model(network.inputs[0], maps)(images.astype(np.float32)).numpy().mean((1, 2))
+    np.testing.assert_allclose(recipe.embed(images, model=model), expected, rtol=1e-4, atol=1e-4)
+    assert not any(layer.trainable_weights for layer in model.layers if layer.name != "logits")
+    with pytest.raises(ConfigError, match="holds no model.keras"):
+        recipe.fit(PRETRAINED, shaped, encoder="runs/nothing", image_shape=(256, 256, 3))
+    with pytest.raises(ConfigError, match="encoder='vgg' is unknown .did you mean 'vgg19'"):
+        recipe.Config(encoder="vgg")
+    with pytest.raises(ConfigError, match="takes images of its own size"):
+        recipe.Config(encoder=folder, image_shape=(64, 64, 3))
 
 
 def test_of_two_classes_too(shaped):
