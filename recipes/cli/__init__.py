@@ -29,6 +29,8 @@ VERBS = {
     "generate": ("NAME PROMPT", "let a language model continue a text"),
     "translate": ("NAME TEXT...", "translate sentences, or the lines of the standard input"),
     "neighbours": ("NAME WORD", "the words whose vectors are nearest to a word's"),
+    "search": ("NAME TEXT PHOTO...", "the photographs that a text says most of, from files and folders"),
+    "similar": ("NAME PHOTO PHOTO...", "the photographs that are most like the first, from files and folders"),
     "runs": ("[list|compare|delete] ...", "the runs there are; compare or delete some (recipes runs --help)"),
     "config": ("NAME", "print every setting with its meaning"),
     "copy": ("NAME FILE.py", "copy a recipe to a file of your own"),

@@ -24,7 +24,9 @@ from recipes.cli.options import (
     Model,
     Neighbours,
     Predict,
+    Search,
     Show,
+    Similar,
     Translate,
     Tune,
     presets,
@@ -236,6 +238,30 @@ def neighbours(recipe: ModuleType, options: Neighbours, settings: dict[str, Any]
     model = _load(recipe, options, "neighbours")
     for word, cosine in recipe.neighbours(options.word, options.count, model=model):
         print(f"{one_line(word)}\t{cosine:.4f}")
+    return 0
+
+
+def search(recipe: ModuleType, options: Search, settings: dict[str, Any]) -> int:
+    """Shows the photographs that a text says most of."""
+    _refuse_other_than_text(options.text, "the text")
+    model = _load(recipe, options, "search")
+    return _print_photos(recipe.search(options.text, *_among(options), model=model))
+
+
+def similar(recipe: ModuleType, options: Similar, settings: dict[str, Any]) -> int:
+    """Shows the photographs that are most like one."""
+    model = _load(recipe, options, "similar")
+    return _print_photos(recipe.similar(options.photo, *_among(options), model=model))
+
+
+def _among(options: Search | Similar) -> tuple[list[str], int, Path | None]:
+    return list(options.photos), options.count, options.picture
+
+
+def _print_photos(found: list[tuple[str, float]]) -> int:
+    """Prints photographs with their cosines."""
+    for name, cosine in found:
+        print(f"{one_line(name)}\t{cosine:.4f}")
     return 0
 
 

@@ -57,7 +57,11 @@ def recipe_settings() -> dict[str, tuple[list[str], list[str]]]:
 def _options(options: type) -> list[str]:
     """Returns a dataclass's fields as options; a bool is two, and what has no name of its own is none."""
     hints = get_type_hints(options, include_extras=True)
-    names = [each.name for each in fields(options) if each.name not in ("inputs", "texts", "prompt", "word", "names")]
+    names = [
+        each.name
+        for each in fields(options)
+        if each.name not in ("inputs", "texts", "text", "photos", "photo", "prompt", "word", "names")
+    ]
     names = [name for name in names if not (name == "name" and options is COMMANDS["list"])]
     plain = [name.replace("_", "-") for name in names]
     return [f"--{name}" for name in plain] + [

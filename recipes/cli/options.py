@@ -169,6 +169,30 @@ class Neighbours(Model):
 
 
 @dataclass(frozen=True)
+class Among(Model):
+    """What both commands that look for photographs take besides."""
+
+    count: int = 5  # how many
+    picture: Path | None = None  # also write a PNG file with the photographs that are found
+
+
+@dataclass(frozen=True)
+class Search(Among):
+    """Print the photographs that a text says most of, with the cosine of the angle, the best first."""
+
+    text: tyro.conf.Positional[str] = ""  # what is looked for
+    photos: tyro.conf.Positional[tuple[str, ...]] = ()  # among which: files, and folders of them
+
+
+@dataclass(frozen=True)
+class Similar(Among):
+    """Print the photographs that are most like one, with the cosine of the angle, the best first."""
+
+    photo: tyro.conf.Positional[str] = ""  # a file
+    photos: tyro.conf.Positional[tuple[str, ...]] = ()  # among which: files, and folders of them
+
+
+@dataclass(frozen=True)
 class Show(Start):
     """Print every setting with its value and meaning."""
 
@@ -188,6 +212,8 @@ OPTIONS = {
     "generate": Generate,
     "translate": Translate,
     "neighbours": Neighbours,
+    "search": Search,
+    "similar": Similar,
     "config": Show,
 }
 WITH_SETTINGS = ("fit", "tune", "find-learning-rate", "config")
@@ -211,6 +237,8 @@ def read_options(verb: str, name: str, page: ModuleType | None, arguments: list[
         given: Any = tyro.cli(options, args=arguments, prog=prog)
         if isinstance(given, Predict) and not given.inputs:
             raise UsageError("predict got no inputs; expected names of image files, or texts or names of text files")
+        if isinstance(given, Among) and not given.photos:
+            raise UsageError(f"{verb} got no photographs to look among; expected files or folders after the first")
         return given, {}
     assert page is not None
     start, _ = tyro.cli(Start, args=[a for a in arguments if a not in ("-h", "--help")], return_unknown_args=True)
