@@ -43,9 +43,9 @@ def plain_data(data: Any, config: Any) -> Any:
 
 def from_table(data: Any, config: Any) -> Any:
     """Returns a user's table, or several, as tuples of columns; None where data is none of them."""
-    if data is None or isinstance(data, Splits) or not roles_of(config):
+    if data is None or isinstance(data, Splits) or roles_of(config) in ([], ["label"]):  # of features
         return None
-    splits = _splits(data, config)
+    splits = parts_of(data, config)
     if splits is None:
         return _columns(data, config, "train", {})
     chosen: dict[str, str] = {}  # the columns of the first split are those of all
@@ -84,7 +84,7 @@ def _column_settings(config: Any) -> list[str]:
 # ---------------------------------------------------------------- splits
 
 
-def _splits(data: Any, config: Any) -> dict[str, Any] | None:
+def parts_of(data: Any, config: Any) -> dict[str, Any] | None:
     """Returns "train", "validation", "test" -> its part of the data; None where it is no several parts."""
     if isinstance(data, Mapping) and data and (names := _split_names(list(map(str, data)))):
         return {split: data[name] for split, name in names.items()}

@@ -215,7 +215,8 @@ def _download(dataset: str, kind: Kind) -> str:
     import tensorflow_datasets as tfds
 
     try:
-        by_hand = tfds.builder_cls(re.split("[/:]", dataset)[0]).MANUAL_DOWNLOAD_INSTRUCTIONS
+        builder_class = tfds.builder_cls(re.split("[/:]", dataset)[0])
+        by_hand = builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS
         builder = tfds.builder(dataset, data_dir=data_dir())
     except tfds.core.DatasetNotFoundError:
         raise _unknown(dataset, kind) from None
@@ -225,7 +226,7 @@ def _download(dataset: str, kind: Kind) -> str:
     there = data_dir() / "downloads" / "manual"
     if not (by_hand and there.is_dir() and any(there.iterdir())):
         reason = network_problem()
-        if by_hand:
+        if by_hand and (reason or not getattr(builder_class, "DOWNLOADS_BY_ITSELF", False)):
             return f"{reason or 'it is downloaded by hand'}. {' '.join(by_hand.split())}"
         if reason:
             return reason

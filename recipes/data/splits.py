@@ -29,6 +29,7 @@ class Sizes:
     num_classes: int = 0  # of several labels for each example: how many labels there are
     vocab_size: int = 0  # tokens that the tokenizer knows
     task: str = "classification"  # or "multi_label", or "regression": what the labels are
+    columns: tuple[int, ...] = ()  # of a table of features: how many categories each has; 0: a number, -1: or none
     target_mean: float = 0.0  # regression: of the training labels
     target_std: float = 1.0  # likewise; above 0
 
@@ -67,8 +68,7 @@ class DataInfo:
         """Returns the sizes of this data; where it does not know one, that of `unknown`."""
         names = {field.name for field in fields(Sizes)}
         known = {name: value for name, value in self.follows.items() if name in names}
-        if "image_shape" in known:
-            known["image_shape"] = tuple(known["image_shape"])  # a list in JSON
+        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}  # as JSON has it
         return replace(unknown, **known)
 
     @property

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from recipes.data.tables import Rows, Table, is_missing
 from recipes.errors import DataError
 
 NEARLY_ALL = 0.9  # numbers among the labels of a column: the rest is taken for a mistake
+LARGEST = 1e30  # number among the features: its square is no more than float32 holds, nearly
 
 
 def read_columns(table: Table, chosen: dict[str, str], label_separator: str = "") -> dict[str, Any]:
@@ -185,3 +188,33 @@ def _numbers(column: _Column, labels: list[str]) -> list[Any]:
     if len(strange) <= (1 - NEARLY_ALL) * len(labels):
         column.refuse(strange, "no number", "what nearly all of its {} rows have")
     return labels
+
+
+# ---------------------------------------------------------------- features: numbers or categories, some missing
+
+
+def numbers_or_texts(table: Table, name: str, cells: Sequence[Any], lines: Sequence[int]) -> list[Any]:
+    """Returns the cells of a column as float where all are numbers or bools, else as str; None where one is missing.
+
+    Raises:
+        DataError: If they are of several types, or of others, or numbers are infinite: names the rows.
+    """
+    present = [place for place, cell in enumerate(cells) if not is_missing(cell)]
+    column = _Column(table, name, [_label(cells[place]) for place in present], [lines[place] for place in present])
+    if table.is_text:  # in JSON Lines and other tables, numbers are none that look like texts
+        values: list[Any] = _numbers(column, [cell.strip() for cell in column.cells])
+    else:
+        values = [float(cell) if isinstance(cell, (bool, Real, Decimal)) else cell for cell in column.cells]
+    strange = [place for place, value in enumerate(values) if not isinstance(value, (str, int, float))]
+    column.refuse(strange, "neither a number nor a text", "one of these, or nothing, in each of its {} rows")
+    texts = [isinstance(value, str) for value in values]
+    if 0 < sum(texts) < len(texts):
+        rare = sum(texts) <= len(texts) / 2
+        column.refuse([place for place, is_text in enumerate(texts) if is_text == rare], "a text" if rare else "no text",
+                      "what its other rows have")
+    infinite = [place for place, value in enumerate(values) if not isinstance(value, str) and abs(value) > LARGEST]
+    column.refuse(infinite, "a number that is too large", "finite ones, of up to 1e30")
+    found: list[Any] = [None] * len(cells)
+    for place, value in zip(present, values, strict=True):
+        found[place] = value.strip() if isinstance(value, str) else float(value)
+    return found

@@ -1,9 +1,9 @@
-"""Several classifiers as one: the mean of their probabilities."""
+"""Several models as one: of classifiers, the mean of their probabilities."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +27,32 @@ if TYPE_CHECKING:
     from recipes.verbs.recipe import Recipe
 
 
-def ensemble_recipe(recipe: Recipe, models: Sequence[keras.Model], data: Any, runs: str | Path) -> keras.Model:
-    """Returns the mean of a recipe's models, with a run folder of its own; see `classifier_verbs`."""
+def ensemble_recipe(
+    recipe: Recipe,
+    models: Sequence[keras.Model],
+    data: Any,
+    runs: str | Path,
+    combine: Callable[[Sequence[keras.Model]], keras.Model] | None = None,
+) -> keras.Model:
+    """Returns a recipe's models as one, with a run folder of its own; see `classifier_verbs`.
+
+    Args:
+        recipe: The models' recipe.
+        models: Two or more.
+        data: What they were trained on, where that was in memory.
+        runs: Where run folders are.
+        combine: Makes one model of them; None: `mean_of` classifiers.
+    """
     if len(models) < 2:
         raise ConfigError(f"an ensemble has two members or more; got {len(models)}")
     members = [run_of(model) for model in models]
     for model, member in zip(models, members, strict=True):
-        refuse_other_than_classes(member.info, "ensemble")
+        if combine is None:
+            refuse_other_than_classes(member.info, "ensemble")
         _refuse_unlike(model, models[0])
     first, start = members[0], time.perf_counter()
     splits = splits_of_run(recipe, models[0], data)
-    model = mean_of(models)
+    model = (combine or mean_of)(models)
     run = Run(
         folder=Path(runs),
         recipe=first.recipe,
@@ -96,6 +111,7 @@ def _refuse_unlike(model: keras.Model, first: keras.Model) -> None:
             "data": run.info.name,
             "labels": run.info.label_names,
             "held-out examples": run.info.fingerprint,
+            "columns": (run.info.follows.get("features"), run.info.follows.get("label")),  # of a table
             "inputs": tuple(each.input_shape),
             "classes": each.output_shape[-1],
             "vocabulary": run.tokenizer.to_json() if run.tokenizer else None,

@@ -1,0 +1,600 @@
+"""A number from a row of a table, and how sure that is: regression with a mean and a deviation for each row.
+
+Nix and Weigend (1994), https://doi.org/10.1109/ICNN.1994.374138, and Lakshminarayanan et al. (2017), section 2.2.1,
+https://arxiv.org/abs/1612.01474: a network has two outputs for a row x, the mean mu(x) and the variance sigma(x)^2 of a
+Gaussian over y, and is trained to make what did happen likely, by its negative log likelihood in nats,
+
+    NLL = 1/2 log(2 pi sigma(x)^2) + (y - mu(x))^2 / (2 sigma(x)^2)
+
+A large sigma makes an error cheap and costs its logarithm, so that the network learns where it errs. `ensemble` makes
+one Gaussian of M networks, with the mean and the variance of their mixture (section 2.4), which also grows where they
+disagree:
+
+    mu*(x) = 1/M sum_m mu_m(x),   sigma*(x)^2 = 1/M sum_m sigma_m(x)^2 + (mu_m(x) - mu*(x))^2
+
+The data are five tables of UCI, each with the 20 splits into training and test rows of Hernandez-Lobato and Adams
+(2015), https://arxiv.org/abs/1502.05336, `split=0` to 19, that such figures are given for. What differs:
+RESULTS_DIFFERS
+
+RESULTS
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+from pydantic import Field
+
+from recipes.data.splits import Sizes, Splits
+from recipes.errors import DataError
+from recipes.optimization.optimizers import warmup_cosine
+from recipes.runs.exhibits import Exhibit
+from recipes.settings import Count, Counts, NotNegative, Positive, Settings, Share, ValidationShare
+from recipes.verbs.recipe import Recipe
+
+# ---------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Settings of uci_regression. Change them by name: `fit(dataset="uci_energy", split=3)`."""
+
+    # data
+    dataset: str = "uci_concrete"  # or "uci_energy", "uci_yacht", "uci_wine", "uci_boston", or "friedman", generated
+    split: Annotated[int, Field(ge=0, le=19)] = 0  # which of the published splits into training and test rows
+    validation_fraction: ValidationShare = 0.1  # share of the training rows held out for choosing; 0: none
+    label_column: str = ""  # of a table: what is predicted; "": the column "target" or the like, else the last; said
+    # model
+    units: Counts = (100, 100)  # width of each hidden layer
+    dropout: Share = 0.0  # share of the hidden units dropped in training
+    # training
+    batch_size: Count = 32
+    epochs: Count = 200
+    learning_rate: Positive = 3e-3  # Adam's highest; climbs from 0 and falls as a cosine
+    warmup_fraction: Share = 0.1  # share of the steps in which the rate climbs
+    weight_decay: NotNegative = 0.1  # share of each kernel taken off per step, times the learning rate
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.refuse_without_effect("in_memory", "a table is always kept in memory", without="yes")
+        self.refuse_without_effect("on_bad_file", "a table is one file")
+
+
+TINY = Config(
+    dataset="friedman", units=(8,), batch_size=32, epochs=1, max_examples=256, learning_rate=1e-2, precision="float32"
+)
+
+# ---------------------------------------------------------------- data
+
+CONCRETE = Sizes(train_examples=834, columns=(0,) * 8, task="regression", target_mean=35.8, target_std=16.7)
+
+
+def load_data(config: Config = Config(), data: Any = None) -> Splits:
+    """Returns the batches (features (B, F) float32, targets (B,) float32), in the units of the table.
+
+    Of the features, a missing number is NaN and a category its index. `data` may be your own: a CSV file, a DataFrame,
+    a dict of columns or a list of dicts, (features (N, F), targets (N,)), two or three of these (training,
+    (validation,) test), or Splits. Columns are numbers (true and false among them) or categories, which are texts. What
+    the columns are, and their means and deviations, follows from the training rows alone.
+    """
+    from recipes.data.feature_tables import find_features, read_own
+    from recipes.data.image_batches import eval_batches, train_batches
+    from recipes.data.in_memory import Arrays, fingerprint, three_way
+    from recipes.data.labels import sizes_of_labels
+    from recipes.data.own_data import with_origin
+    from recipes.data.splits import DataInfo, refuse_less_than_a_batch
+
+    if isinstance(data, Splits):
+        return own_splits(data, config)
+    if data is None:
+        table, schema, info = find_features(config.dataset, config.offline)
+        features, targets, is_test = table.train
+        train, test = ((features[rows], targets[rows]) for rows in split_rows(is_test, config.split))
+        arrays = Arrays(train, None, test)
+    else:
+        config.refuse_without_effect("split", "it is of the published tables, and data is your own")
+        columns, schema = read_own(data, config)
+        arrays = Arrays(columns["train"], columns.get("validation"), columns.get("test"))
+        info = with_origin(DataInfo("your own table"), data)
+    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples, stratified=False)
+    refuse_less_than_a_batch(len(train[0]), config.batch_size, info.name)
+    named = {"train": train, "validation": validation, "test": test}
+    info = replace(
+        info,
+        examples={split: len(columns[0]) for split, columns in named.items() if columns},
+        follows={
+            **schema.to_json(),
+            **sizes_of_labels("regression", (), train[1]),
+            **statistics(train[0]),
+            "columns": tuple(feature.width for feature in schema.features),
+            "train_examples": len(train[0]),
+        },
+        fingerprint=fingerprint(*(column for split in (train, validation) if split for column in split)),
+    )
+    train_from = train_batches(train, config.batch_size, config.seed)
+    return Splits(
+        train=train_from(0, 0, 1),
+        validation=eval_batches(validation, config.batch_size) if validation else None,
+        test=eval_batches(test, config.batch_size),
+        info=info,
+        steps_per_epoch=len(train[0]) // config.batch_size,
+        train_from=train_from,
+    )
+
+
+def split_rows(is_test: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of (the training rows, the test rows) of a published split; `is_test` is (N, 20) bool."""
+    return np.flatnonzero(~is_test[:, split]), np.flatnonzero(is_test[:, split])
+
+
+def statistics(features: np.ndarray) -> dict[str, list[float]]:
+    """Returns {"means", "deviations"} of columns, (N, F), without what is missing; the deviation of a constant is 1."""
+    features = features.astype(np.float64)
+    deviations = np.nanstd(features, axis=0)
+    return {
+        "means": np.nanmean(features, axis=0).tolist(),
+        "deviations": np.where(deviations > 0, deviations, 1.0).tolist(),
+    }
+
+
+def own_splits(splits: Splits, config: Config) -> Splits:
+    """Returns a user's own Splits with what a model must know of them: numbers all, none of them missing."""
+    from recipes.data.splits import label_follows, train_examples
+
+    spec = splits.train.element_spec
+    features = spec[0] if isinstance(spec, tuple) and len(spec) in (2, 3) else None
+    if features is None or features.shape.rank != 2 or features.shape[1] is None or not spec[1].dtype.is_floating:
+        raise DataError(f"train holds {spec}; expected batches (features (B, F), targets (B,)) of floats, with F known")
+    if "columns" in splits.info.follows:
+        return splits
+    epoch = [batch[0].numpy() for batch in splits.train.take(splits.steps_per_epoch or -1)]
+    names = [{"name": f"x{n + 1}", "categories": None, "may_be_missing": False} for n in range(features.shape[1])]
+    follows = {
+        "columns": (0,) * features.shape[1],
+        "features": names,
+        "label": "target",
+        **statistics(np.concatenate(epoch)),
+        **train_examples(splits, config.batch_size),
+        **label_follows(splits, "regression"),
+    }
+    return replace(splits, info=replace(splits.info, follows={**follows, **splits.info.follows}))
+
+
+# ---------------------------------------------------------------- model and objective
+
+
+def build(config: Config = Config(), sizes: Sizes = CONCRETE) -> keras.Model:
+    """Returns the compiled model: (B, F) features to (B, 2) float32, the mean and the deviation of each target."""
+    features = keras.Input((len(sizes.columns),), name="features")
+    x = Standardize(sizes.columns, dtype="float32", name="standardize")(features)
+    for units in config.units:
+        x = layers.Dense(units, "relu")(x)
+        x = layers.Dropout(config.dropout)(x) if config.dropout else x
+    x = layers.Dense(2, dtype="float32")(x)
+    gaussian = Gaussian(sizes.target_mean, sizes.target_std, dtype="float32", name="gaussian")(x)
+
+    model = keras.Model(features, gaussian, name="uci_regression")
+    steps = sizes.steps(config.epochs, config.batch_size)
+    rate = warmup_cosine(config.learning_rate, steps, warmup=round(config.warmup_fraction * steps))
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, loss=GaussianNLL(), metrics=[MeanError()])
+    return model
+
+
+@keras.saving.register_keras_serializable("recipes")
+class Standardize(layers.Layer):
+    """A table's columns as a network takes them: numbers of mean 0 and deviation 1, and 0 and 1 for categories.
+
+    A missing number becomes the mean, and a 1 of its own says so, where some were missing in training.
+    """
+
+    def __init__(self, columns: Sequence[int], **kwargs: Any) -> None:
+        """Makes the layer.
+
+        Args:
+            columns: How many categories each column has; 0: a number, -1: one that may be missing.
+            **kwargs: Of Keras.
+        """
+        super().__init__(**kwargs)
+        self.columns = tuple(columns)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the means and the deviations, which `set_statistics` sets and no gradient changes."""
+        self.means = self.add_weight((len(self.columns),), "zeros", trainable=False, name="means")
+        self.deviations = self.add_weight((len(self.columns),), "ones", trainable=False, name="deviations")
+        self.built = True
+
+    def call(self, features: Any) -> Any:
+        """Returns (B, F) features as (B, D): the numbers, what is missing of them, and the categories."""
+        numbers = [place for place, width in enumerate(self.columns) if width <= 0]
+        maybe = [place for place, width in enumerate(self.columns) if width < 0]
+        z = (features - self.means) / self.deviations
+        z = ops.where(ops.isnan(z), 0.0, z)
+        parts = [ops.take(z, numbers, axis=1)] if numbers else []
+        parts += [ops.cast(ops.isnan(ops.take(features, maybe, axis=1)), "float32")] if maybe else []
+        for place, width in enumerate(self.columns):
+            if width > 0:
+                parts.append(ops.cast(features[:, place : place + 1] == ops.arange(width, dtype="float32"), "float32"))
+        return ops.concatenate(parts, axis=1)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, int]:
+        """Returns (B, D)."""
+        return input_shape[0], sum(max(1, width) + (width < 0) for width in self.columns)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        return {**super().get_config(), "columns": self.columns}
+
+
+@keras.saving.register_keras_serializable("recipes")
+class Gaussian(layers.Layer):
+    """A network's two outputs as a mean and a deviation in the unit of the target.
+
+    Lakshminarayanan et al. (2017), section 2.2.1: the variance is softplus(x) + 1e-6, of targets of deviation 1.
+    """
+
+    def __init__(self, target_mean: float, target_std: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.target_mean, self.target_std = target_mean, target_std
+
+    def call(self, x: Any) -> Any:
+        """Returns (B, 2), mean and deviation, of (B, 2)."""
+        mean = self.target_mean + self.target_std * x[:, :1]
+        deviation = self.target_std * ops.sqrt(ops.softplus(x[:, 1:]) + 1e-6)
+        return ops.concatenate([mean, deviation], axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what __init__ takes."""
+        return {**super().get_config(), "target_mean": self.target_mean, "target_std": self.target_std}
+
+
+def gaussian_nll(y: Any, mean: Any, deviation: Any) -> Any:
+    """Returns -log N(y; mean, deviation^2) in nats, of tensors of one shape.
+
+    >>> round(float(gaussian_nll(1.0, 0.0, 1.0)), 4)
+    1.4189
+    """
+    return 0.5 * float(np.log(2 * np.pi)) + ops.log(deviation) + 0.5 * ops.square((y - mean) / deviation)
+
+
+@keras.saving.register_keras_serializable("recipes")
+class GaussianNLL(keras.losses.Loss):
+    """The mean of `gaussian_nll`."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the nats of each row, (B,), of targets (B,) or (B, 1) and (B, 2) means and deviations."""
+        return gaussian_nll(ops.reshape(y_true, (-1,)), y_pred[:, 0], y_pred[:, 1])
+
+
+@keras.saving.register_keras_serializable("recipes")
+class MeanError(keras.metrics.RootMeanSquaredError):
+    """The root of the mean squared error of the means, in the unit of the target."""
+
+    def __init__(self, name: str = "rmse", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch: targets (B,) or (B, 1), and (B, 2) means and deviations."""
+        super().update_state(ops.reshape(y_true, (-1,)), y_pred[:, 0], sample_weight)
+
+
+@keras.saving.register_keras_serializable("recipes")
+class Mixture(layers.Layer):
+    """Several Gaussians of a row as one, of the mean and the variance of their mixture, all alike in weight.
+
+    Lakshminarayanan et al. (2017), section 2.4.
+    """
+
+    def call(self, gaussians: Sequence[Any]) -> Any:
+        """Returns (B, 2) of a list of (B, 2)."""
+        members = ops.stack(gaussians, axis=1)  # (B, M, 2)
+        means, deviations = members[:, :, 0], members[:, :, 1]
+        mean = ops.mean(means, axis=1, keepdims=True)
+        variance = ops.mean(ops.square(deviations) + ops.square(means - mean), axis=1, keepdims=True)
+        return ops.concatenate([mean, ops.sqrt(variance)], axis=1)
+
+
+def mixture_of(models: Sequence[keras.Model]) -> keras.Model:
+    """Returns the model whose Gaussian has the mean and the variance of several models' mixture."""
+    from recipes.kinds.confidence import compiled_alike
+
+    features = keras.Input(models[0].input_shape[1:], name="features")
+    members = [
+        keras.Model(model.inputs[0], model.outputs[0], name=f"member_{number}") for number, model in enumerate(models)
+    ]
+    gaussian = Mixture(dtype="float32", name="mixture")([member(features) for member in members])
+    return compiled_alike(keras.Model(features, gaussian, name=models[0].name), models[0])
+
+
+def standardize(model: keras.Model, splits: Splits, config: Config) -> None:
+    """Sets the means and deviations of a new model's first layer to those of the training rows."""
+    follows = splits.info.follows
+    is_number = np.array(follows["columns"]) <= 0
+    layer = model.get_layer("standardize")
+    layer.means.assign(np.where(is_number, follows["means"], 0.0).astype(np.float32))
+    layer.deviations.assign(np.where(is_number, follows["deviations"], 1.0).astype(np.float32))
+
+
+def search_space(hp: Any, config: Config = Config()) -> Config:
+    """Returns the config that one Keras Tuner trial stands for."""
+    return replace(
+        config,
+        units=(hp.Choice("units", [50, 100, 200]),) * hp.Int("layers", 1, 3),
+        dropout=hp.Float("dropout", 0.0, 0.2, step=0.05),
+        learning_rate=hp.Float("learning_rate", 1e-3, 3e-2, sampling="log"),
+        weight_decay=hp.Float("weight_decay", 1e-3, 1.0, sampling="log"),
+    )
+
+
+# ---------------------------------------------------------------- what is answered, and how good it is
+
+WIDTH = 1.959964  # deviations on either side of the mean that hold 95 % of a Gaussian
+
+
+def answer(gaussian: Any) -> dict[str, tf.Tensor]:
+    """Returns "mean", "deviation", and the ends of the 95 % interval, "low" and "high", (B,) each, of (B, 2)."""
+    mean, deviation = gaussian[:, 0], gaussian[:, 1]
+    return {
+        "mean": mean,
+        "deviation": deviation,
+        "low": mean - WIDTH * deviation,
+        "high": mean + WIDTH * deviation,
+    }
+
+
+def targets_and_gaussians(model: keras.Model, split: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the targets of a split and the means and deviations of a model, (N,) float64 each."""
+    from recipes.kinds.plots import labels_and_outputs
+
+    targets, outputs = labels_and_outputs(model, split)
+    return targets.reshape(-1).astype(np.float64), *outputs.astype(np.float64).reshape(-1, 2).T
+
+
+def shares_inside(targets: np.ndarray, mean: np.ndarray, deviation: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Returns what share of targets, (N,), lies in the interval in the middle of their Gaussians that is to hold each.
+
+    Args:
+        targets: What came about.
+        mean: Of the Gaussians.
+        deviation: Likewise.
+        shares: (S,) of the probability, in [0, 1].
+    """
+    from scipy.special import erf
+
+    smallest = erf(np.abs(targets - mean) / deviation / np.sqrt(2))  # the share of the least interval with the target
+    return (smallest[:, np.newaxis] <= shares).mean(0)
+
+
+class GaussianRegression:
+    """The kind of a model of tables: `predict` answers with the "mean", "deviation", "low" and "high" of a row.
+
+    "low" and "high" are the ends of the interval that is to hold 95 % of the targets. Signatures of an export:
+    `serving_default` takes `features` (B, F) float32, in the order of the columns in training, and answers with these
+    four, (B,) float32 each; a missing number is NaN. `cells` takes `cells` (B, F) string, as in a CSV file: numbers, ""
+    for a missing one, and categories; with categories among the columns it is `serving_default`, and `features`, where
+    a category is its index, the other. What training never had is refused: other categories, and numbers missing in
+    columns that were full.
+    """
+
+    name = "gaussian_regression"
+
+    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+        """Returns {"loss": the NLL in nats, "rmse": in the target's unit, "coverage"} on the test split.
+
+        "coverage" is the share of targets inside their 95 % interval. The NLL is of targets in their own unit: of a
+        thousandth of the unit, it is log(1000) more.
+        """
+        from recipes.verbs.evaluate import compiled_metrics
+
+        values = compiled_metrics(model, splits)
+        coverage = shares_inside(*targets_and_gaussians(model, splits.test), np.array([0.95]))
+        return values | {"coverage": float(coverage[0])}
+
+    def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+        """Yields predictions.png and calibration.png, on the test split."""
+        if splits.test is None:
+            return
+        targets, mean, deviation = targets_and_gaussians(model, splits.test)
+        if not len(targets):
+            return
+        label = splits.info.follows.get("label", "target")
+        title = "Predictions and their 95 % intervals over what came about, on the test split"
+        yield title, "predictions.png", lambda: draw_predictions(targets, mean, deviation, label)
+        inside = shares_inside(targets, mean, deviation, np.array([0.95]))[0]
+        title = f"How far the intervals can be trusted, on the test split: 95 % intervals hold {inside:.0%} of the targets"
+        yield title, "calibration.png", lambda: draw_calibration(targets, mean, deviation)
+
+    def evaluation_data(self, data: Any, model: keras.Model) -> Any:
+        """Returns the test part of a user's table, or all of it, read as the model's training table was."""
+        from recipes.data.feature_tables import Schema, read_own
+        from recipes.data.image_batches import eval_batches
+        from recipes.data.in_memory import EvaluationData
+        from recipes.verbs.load import config_of, run_of
+
+        info, config = run_of(model).info, config_of(model, Config)
+        columns, _ = read_own(data, config, Schema.from_json(info.follows))
+        features, targets = columns["test" if "test" in columns else "train"]
+        batches = eval_batches((features, targets), 1024)
+        own = replace(info, name="your own table", examples={"test": len(targets)}, fingerprint="")
+        return EvaluationData(Splits(train=batches, test=batches, info=own), len(targets))
+
+    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (row, {"mean", "deviation", "low", "high"}) of rows: see `feature_tables.read_rows`."""
+        from recipes.data.feature_tables import Schema, read_rows
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.load import run_of
+
+        features = read_rows(inputs, Schema.from_json(run_of(model).info.follows))
+        network = in_float32(model)
+        compiled = tf.function(lambda rows: answer(network(rows, training=False)), reduce_retracing=True)
+        for start in range(0, len(features), 1024):
+            values = {name: value.numpy() for name, value in compiled(features[start : start + 1024]).items()}
+            for row in range(len(values["mean"])):
+                yield f"row {start + row}", {name: float(value[row]) for name, value in values.items()}
+
+    def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Returns the model, and the signatures that the class docstring describes."""
+        from recipes.data.batch_rows import check_rows
+        from recipes.data.feature_tables import Schema
+        from recipes.verbs.export import Signature, in_float32
+
+        network, schema = in_float32(model), Schema.from_json(source.info.follows)
+        rows = source.examples(8).astype(np.float32)
+        width, has_categories = rows.shape[1], any(feature.categories is not None for feature in schema.features)
+
+        def of_features(features: tf.Tensor) -> dict[str, tf.Tensor]:
+            checks = []
+            for place, feature in enumerate(schema.features):
+                value = features[:, place]
+                if feature.categories is not None:
+                    known = tf.range(len(feature.categories), dtype=tf.float32)
+                    is_right = tf.reduce_any(value[:, tf.newaxis] == known, 1)
+                else:
+                    is_right = tf.math.is_finite(value) | (feature.may_be_missing & tf.math.is_nan(value))
+                message = f"row {{}} has {{}} in column {feature.name!r}, which no row had in training"
+                checks.append(check_rows(is_right, message, value))
+            with tf.control_dependencies(checks):
+                return answer(network(tf.identity(features), training=False))
+
+        def of_cells(cells: tf.Tensor) -> dict[str, tf.Tensor]:
+            columns, checks = [], []
+            for place, feature in enumerate(schema.features):
+                cell = tf.strings.strip(cells[:, place])
+                if feature.categories is not None:
+                    is_known = cell[:, tf.newaxis] == tf.constant(feature.categories)  # (B, categories)
+                    is_right, value = tf.reduce_any(is_known, 1), tf.cast(tf.argmax(is_known, 1), tf.float32)
+                else:
+                    is_number = tf.strings.regex_full_match(cell, r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?")
+                    is_right = is_number | (cell == "") if feature.may_be_missing else is_number
+                    value = tf.strings.to_number(tf.where(is_number, cell, "nan"))
+                message = f"row {{}} has '{{}}' in column {feature.name!r}, which no row had in training"
+                checks.append(check_rows(is_right, message, cell))
+                columns.append(value)
+            with tf.control_dependencies(checks):
+                return of_features(tf.stack(columns, 1))
+
+        expected = {name: value.numpy() for name, value in answer(network(rows, training=False)).items()}
+        as_cells = [
+            [
+                feature.categories[int(value)] if feature.categories is not None else "" if value != value else repr(value)
+                for value, feature in zip(row, schema.features, strict=True)
+            ]
+            for row in rows.tolist()
+        ]
+        meaning = "The mean, the deviation and the 95 % interval of what is predicted from "
+        both = {
+            "features": Signature(
+                of_features,
+                {"features": tf.TensorSpec((None, width), tf.float32)},
+                {"features": rows},
+                expected,
+                meaning + "a row of numbers",
+            ),
+            "cells": Signature(
+                of_cells,
+                {"cells": tf.TensorSpec((None, width), tf.string)},
+                {"cells": as_cells},
+                expected,
+                meaning + "the cells of a row, as texts",
+            ),
+        }
+        first = both.pop("cells" if has_categories else "features")
+        return [network], {"serving_default": first, **both}
+
+    def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:
+        """Returns {"model": `features` (B, F) float32 to "mean", "deviation", "low" and "high"}."""
+        from recipes.verbs.export import in_float32
+        from recipes.verbs.export_network import Network
+
+        network, rows = in_float32(model), source.examples(count).astype(np.float32)
+        return {
+            "model": Network(
+                lambda features: answer(network(features, training=False)),
+                {"features": tf.TensorSpec((None, rows.shape[1]), tf.float32)},
+                {"features": rows},
+                models=[network],
+                outside="put the numbers of a row in the order of the features in recipe.json, a category as its index",
+            )
+        }
+
+
+def draw_predictions(targets: np.ndarray, mean: np.ndarray, deviation: np.ndarray, label: str) -> Any:
+    """Draws predicted means with their 95 % intervals over the targets, and the line on which they would be equal."""
+    from matplotlib.figure import Figure  # not pyplot: no display, no state
+
+    from recipes.runs.figure_text import shortened
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    style = {"fmt": "o", "markersize": 3, "linewidth": 0.8, "alpha": max(0.1, min(0.8, 200 / len(targets)))}
+    axes.errorbar(targets, mean, WIDTH * deviation, **style)
+    ends = [targets.min(), targets.max()]
+    axes.plot(ends, ends, color="grey", linewidth=1)
+    axes.set(xlabel=f"true {shortened(label)}", ylabel=f"predicted {shortened(label)}")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def draw_calibration(targets: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> Any:
+    """Draws what share of the targets lies in intervals over what share of them is to."""
+    from matplotlib.figure import Figure
+
+    shares = np.linspace(0, 1, 41)
+    inside = shares_inside(targets, mean, deviation, shares)
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot(shares, inside, marker="o", markersize=3)
+    axes.set(xlabel="probability of the interval", ylabel=f"share of the {len(targets):,} targets inside")
+    axes.text(0.03, 0.93, "above the line: not sure enough", fontsize=8, color="grey")
+    axes.text(0.6, 0.05, "below: too sure", fontsize=8, color="grey")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+# ---------------------------------------------------------------- verbs
+
+recipe = Recipe(
+    Config,
+    load_data,
+    build,
+    search_space,
+    kind=GaussianRegression(),
+    objective=("val_loss", "min"),
+    prepare=standardize,
+)
+fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
+
+
+def ensemble(
+    models: Sequence[keras.Model | str | Path], data: Any = None, *, runs: str | Path = "runs"
+) -> keras.Model:
+    """Returns one model of several: its Gaussians have the mean and the variance of their mixture; see `Mixture`.
+
+    It has a run folder of its own, `<runs>/uci_regression/ensemble-<id>`, and is evaluated, loaded, asked, exported and
+    served as any model.
+
+    Args:
+        models: What `fit` returned, or folders or ids of runs; two or more, trained on the same rows, with any settings
+            but those of the data, and with other seeds.
+        data: What they were trained on, where that was in memory.
+        runs: Where run folders are, and the new one goes.
+
+    Raises:
+        ConfigError: Fewer than two models.
+        DataError: They take different things, or were trained on different data.
+        RunError: There is no such run.
+    """
+    from recipes.kinds.ensembles import ensemble_recipe
+
+    return ensemble_recipe(recipe, [load(model, runs=runs) for model in models], data, runs, combine=mixture_of)
+
+
+if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
+    fit()
