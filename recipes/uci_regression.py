@@ -407,7 +407,9 @@ class GaussianRegression:
         title = "Predictions and their 95 % intervals over what came about, on the test split"
         yield title, "predictions.png", lambda: draw_predictions(targets, mean, deviation, label)
         inside = shares_inside(targets, mean, deviation, np.array([0.95]))[0]
-        title = f"How far the intervals can be trusted, on the test split: 95 % intervals hold {inside:.0%} of the targets"
+        title = (
+            f"How far the intervals can be trusted, on the test split: 95 % intervals hold {inside:.0%} of the targets"
+        )
         yield title, "calibration.png", lambda: draw_calibration(targets, mean, deviation)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> Any:
@@ -482,7 +484,11 @@ class GaussianRegression:
         expected = {name: value.numpy() for name, value in answer(network(rows, training=False)).items()}
         as_cells = [
             [
-                feature.categories[int(value)] if feature.categories is not None else "" if value != value else repr(value)
+                feature.categories[int(value)]
+                if feature.categories is not None
+                else ""
+                if value != value
+                else repr(value)
                 for value, feature in zip(row, schema.features, strict=True)
             ]
             for row in rows.tolist()
@@ -572,9 +578,7 @@ recipe = Recipe(
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 
 
-def ensemble(
-    models: Sequence[keras.Model | str | Path], data: Any = None, *, runs: str | Path = "runs"
-) -> keras.Model:
+def ensemble(models: Sequence[keras.Model | str | Path], data: Any = None, *, runs: str | Path = "runs") -> keras.Model:
     """Returns one model of several: its Gaussians have the mean and the variance of their mixture; see `Mixture`.
 
     It has a run folder of its own, `<runs>/uci_regression/ensemble-<id>`, and is evaluated, loaded, asked, exported and

@@ -1,4 +1,4 @@
-"""Tables of features and a number to predict: a user's own, and those of tensorflow-datasets; numbers and categories."""
+"""Tables of features and a number to predict, a user's own and the published ones: numbers and categories."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -121,8 +121,8 @@ def read_own(data: Any, config: Any, known: Schema | None = None) -> tuple[dict[
         by_name = dict(zip(table.names, cells.columns, strict=True))
         if label not in by_name:
             raise DataError(
-                f"{table.name} has no column {label!r}{did_you_mean(label, table.names)}, which is to be predicted; its "
-                f"columns are {columns_in_words(table.names)}"
+                f"{table.name} has no column {label!r}{did_you_mean(label, table.names)}, which is to be predicted; "
+                f"its columns are {columns_in_words(table.names)}"
             )
         targets = _targets(table, label, by_name.pop(label), cells.lines)
         if schema is None:
@@ -132,7 +132,9 @@ def read_own(data: Any, config: Any, known: Schema | None = None) -> tuple[dict[
         columns[split] = _encoded(table, by_name, cells.lines, schema.features), targets
     assert schema
     if not schema.features:
-        raise DataError(f"{tables['train'].name} has one column, {label!r}; expected features in others, to predict it by")
+        raise DataError(
+            f"{tables['train'].name} has one column, {label!r}; expected features in others, to predict it by"
+        )
     return columns, schema
 
 
@@ -147,7 +149,9 @@ def read_rows(rows: Any, schema: Schema) -> np.ndarray:
     if isinstance(rows, (list, tuple)) and rows and not isinstance(rows[0], Mapping):
         lengths = {np.size(row) for row in rows} if np.ndim(rows[0]) else {len(rows)}
         if len(lengths) > 1:
-            raise DataError(f"rows have {', '.join(map(str, sorted(lengths)))} features; expected {len(schema.features)}")
+            raise DataError(
+                f"rows have {', '.join(map(str, sorted(lengths)))} features; expected {len(schema.features)}"
+            )
         rows = np.array(rows if np.ndim(rows[0]) else [rows], dtype=object)
     if isinstance(rows, np.ndarray):
         rows = np.atleast_2d(rows)
@@ -166,7 +170,7 @@ def _is_pair(part: Any) -> bool:
 
 
 def _table_of(part: Any, what: str = "data") -> Table:
-    """Returns a user's object as a table; (features, targets) have the columns x1, x2, ..., target, or a table's own."""
+    """Returns a user's object as a table; of (features, targets), x1, x2, ... and target."""
     if isinstance(part, (str, Path)):
         if not Path(part).is_file():
             raise DataError(f"cannot read {one_line(part)}: there is no such file; expected a table")
@@ -185,10 +189,12 @@ def _table_of(part: Any, what: str = "data") -> Table:
         part = {**columns, label: list(targets)}
         lengths = {len(column) for column in part.values()}
         if len(lengths) > 1:
-            raise DataError(f"there are {len(features)} rows of features and {len(targets)} targets; expected as many")
+            raise DataError(f"there are {len(features)} rows of features, {len(targets)} targets; expected as many")
     table = as_table(part)
     if table is None:
-        raise DataError(f"{what} is a {type(part).__name__}; {SHAPES if what == 'data' else 'expected rows of a table'}")
+        raise DataError(
+            f"{what} is a {type(part).__name__}; {SHAPES if what == 'data' else 'expected rows of a table'}"
+        )
     return table
 
 
@@ -215,10 +221,10 @@ def _targets(table: Table, name: str, cells: Sequence[Any], lines: Sequence[int]
             f"{at(table.unit, missing)} of {table.name} {_have(missing)} nothing in column {name!r}, which is to be "
             "predicted; expected a number in each row: mend these, or leave them out"
         )
-    if any(isinstance(value, str) for value in values):
+    if isinstance(values[0], str):
         raise DataError(
-            f"column {name!r} of {table.name} holds texts, as {next(v for v in values if isinstance(v, str))!r}; expected "
-            "numbers to predict: name another with label_column (--label-column)"
+            f"column {name!r} of {table.name} holds texts, as {values[0]!r}; expected numbers to predict: name "
+            "another with label_column (--label-column)"
         )
     return np.array(values, np.float32)
 
@@ -235,8 +241,8 @@ def _feature(table: Table, name: str, cells: Sequence[Any], lines: Sequence[int]
     if len(categories) > min(MOST_CATEGORIES, max(2, len(values) // 2)):
         raise DataError(
             f"column {name!r} of {table.name} has {len(categories)} different texts in {len(values)} rows, as "
-            f"{categories[0]!r}; expected numbers, or up to {MOST_CATEGORIES} categories that come again: leave it out, "
-            "or make one of it"
+            f"{categories[0]!r}; expected numbers, or up to {MOST_CATEGORIES} categories that come again: leave it "
+            "out, or make one of it"
         )
     return Feature(name, tuple(([""] if len(present) < len(values) else []) + categories))
 
@@ -255,7 +261,7 @@ def _encoded(
     for place, feature in enumerate(features):
         values = numbers_or_texts(table, feature.name, by_name[feature.name], lines)
         if feature.categories is None:
-            odd = [value is None and not feature.may_be_missing or isinstance(value, str) for value in values]
+            odd = [isinstance(value, str) or (value is None and not feature.may_be_missing) for value in values]
             expected = "a number" + (" or nothing" if feature.may_be_missing else ", as no row lacked in training")
         else:
             values = [_category(value) for value in values]
@@ -268,7 +274,8 @@ def _encoded(
             first = next(value for value, is_odd in zip(values, odd, strict=True) if is_odd)
             got = repr(first) if first not in (None, "") else "nothing"
             raise DataError(
-                f"{at(table.unit, rows)} of {table.name} {_have(rows)} {got} in column {feature.name!r}; expected {expected}"
+                f"{at(table.unit, rows)} of {table.name} {_have(rows)} {got} in column {feature.name!r}; expected "
+                f"{expected}"
             )
         if feature.categories is None:
             encoded[:, place] = [np.nan if value is None else value for value in values]

@@ -210,8 +210,11 @@ def numbers_or_texts(table: Table, name: str, cells: Sequence[Any], lines: Seque
     texts = [isinstance(value, str) for value in values]
     if 0 < sum(texts) < len(texts):
         rare = sum(texts) <= len(texts) / 2
-        column.refuse([place for place, is_text in enumerate(texts) if is_text == rare], "a text" if rare else "no text",
-                      "what its other rows have")
+        column.refuse(
+            [place for place, is_text in enumerate(texts) if is_text == rare],
+            "a text" if rare else "no text",
+            "what its other rows have",
+        )
     infinite = [place for place, value in enumerate(values) if not isinstance(value, str) and abs(value) > LARGEST]
     column.refuse(infinite, "a number that is too large", "finite ones, of up to 1e30")
     found: list[Any] = [None] * len(cells)

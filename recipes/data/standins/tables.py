@@ -20,8 +20,8 @@ def friedman(examples: int = 1000, seed: int = 0) -> Arrays:
         seed: The same seed gives the same table.
 
     Returns:
-        The columns features (N, 10) float32, y (N,) float32, and whether a row is in the test part of each of 20 splits,
-        (N, 20) bool, a tenth of the rows each.
+        The columns features (N, 10) float32, y (N,) float32, and whether a row is in the test part of each of 20
+        splits, (N, 20) bool, a tenth of the rows each.
     """
     random = np.random.default_rng(seed)
     x = random.uniform(size=(examples, 10))

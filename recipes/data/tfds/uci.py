@@ -1,4 +1,4 @@
-"""Five UCI tables with 20 published splits each, for tensorflow-datasets. Importing this page makes their names known."""
+"""Five UCI tables with 20 published splits each, for tensorflow-datasets. Importing this makes their names known."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,8 +133,8 @@ def read_table(texts: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Returns (features (N, F) float32, target (N,) float32, whether a row is in the test part of each split (N, 20)).
 
     Args:
-        texts: The contents of the authors' files, by name: a row of numbers in each line of data.txt, and the indices of
-            columns and of rows in the others.
+        texts: The contents of the authors' files, by name: a row of numbers in each line of data.txt, and the
+            indices of columns and of rows in the others.
     """
     rows = np.array([list(map(float, line.split())) for line in texts["data.txt"].splitlines() if line.strip()])
 
