@@ -267,7 +267,7 @@ INPUTS = {
     "prompt": lambda run: ["The ", "a"],
     "word": lambda run: list(run.tokenizer.vocabulary[5:8]),
     "seed": lambda run: [3, 0],
-    "features": lambda run: list(run.examples(3)),
+    "features": lambda run: run.examples(3).tolist(),
 }
 
 

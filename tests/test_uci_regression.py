@@ -1,4 +1,5 @@
 import csv
+import json
 from dataclasses import replace
 
 import keras
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from recipes import uci_regression
+from recipes.cli import main
 from recipes.data.splits import Sizes, Splits
 from recipes.data.standins.tables import friedman
 from recipes.data.tfds.uci import TABLES, read_table
@@ -109,7 +111,7 @@ def test_it_finds_the_noise_and_says_how_sure_it_is():
     random = np.random.default_rng(0)
     x = random.integers(0, 2, 2000).astype("f")
     data = {"x": x, "y": 2 * x + np.where(x, 1.0, 0.1) * random.standard_normal(2000)}
-    model = uci_regression.fit(uci_regression.TINY, data, max_examples=None, epochs=20)
+    model = uci_regression.fit(uci_regression.TINY, data, max_examples=None, epochs=20, weight_decay=0.0)
     low, high = uci_regression.predict([{"x": 0}, {"x": 1}], model)
     assert (low["mean"], high["mean"]) == (pytest.approx(0, abs=0.1), pytest.approx(2, abs=0.2))
     assert (low["deviation"], high["deviation"]) == (pytest.approx(0.1, rel=0.4), pytest.approx(1, rel=0.2))
@@ -140,7 +142,15 @@ def test_a_table_of_your_own(of_houses, tmp_path):
     [one] = uci_regression.predict(row, of_houses)
     array = np.array([80, False, "Ulm"], dtype=object)
     own = written(tmp_path / "rows.csv", {"town": ["Ulm"], "area": ["80"], "garden": ["0"], "other": ["x"]})
-    for same in ([row], own, str(own), {"area": [80], "garden": [False], "town": ["Ulm"]}, array, [80, 0, "Ulm"]):
+    for same in (
+        [row],
+        own,
+        str(own),
+        [own],
+        {"area": [80], "garden": [False], "town": ["Ulm"]},
+        array,
+        [80, 0, "Ulm"],
+    ):
         assert uci_regression.predict(same, of_houses) == [one]
     assert uci_regression.predict(row | {"area": None}, of_houses)[0]["mean"] != one["mean"]
     whole = uci_regression.evaluate(of_houses, HOUSES)
@@ -148,6 +158,14 @@ def test_a_table_of_your_own(of_houses, tmp_path):
     numbers = turned | {"garden": [int(value) for value in turned["garden"]]}
     for same in (turned, written(tmp_path / "houses.csv", numbers), {"train": HOUSES, "test": turned}):
         assert uci_regression.evaluate(of_houses, same) == pytest.approx(whole, rel=1e-5), "in any order"
+
+
+def test_a_table_on_the_command_line(of_houses, tmp_path, capsys):
+    own = written(tmp_path / "rows.csv", {"area": ["80", ""], "garden": ["0", "1"], "town": ["Ulm", "Bonn"]})
+    capsys.readouterr()
+    assert main(["predict", "uci_regression", str(own), "--run", str(of_houses.run.folder), "--json"]) == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["mean"] for one in printed] == [one["mean"] for one in uci_regression.predict(own, of_houses)]
 
 
 def test_a_data_frame_is_read_as_a_dict_of_columns_is(of_houses):
@@ -239,7 +257,7 @@ def test_an_export_reads_cells_and_refuses_what_training_never_had(of_houses, tm
         served["serving_default"](cells=tf.constant([["8", "1", "Ulm"], ["8", "1", "Rom"]]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="row 0 has .*yes.* in column .*garden"):
         served["serving_default"](cells=tf.constant([["8", "yes", "Ulm"]]))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0 has 3 in column .*town"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="row 0 has 3.0* in column .*town"):
         served["features"](features=tf.constant([[8.0, 1.0, 3.0]]))
 
 

@@ -14,7 +14,7 @@ from recipes.data.splits import DataInfo
 from recipes.data.standins.tables import friedman
 from recipes.data.table_cells import numbers_or_texts
 from recipes.data.table_columns import KNOWN_NAMES
-from recipes.data.table_files import at, columns_in_words
+from recipes.data.table_files import ENDINGS, at, columns_in_words, ending_of
 from recipes.data.tables import Table, as_table, of_file
 from recipes.errors import DataError, did_you_mean, one_line
 
@@ -139,11 +139,17 @@ def read_own(data: Any, config: Any, known: Schema | None = None) -> tuple[dict[
 
 
 def read_rows(rows: Any, schema: Schema) -> np.ndarray:
-    """Returns (N, F) float32 features of what a model is asked: a table, a dict of a row, an array (F,) or (N, F).
+    """Returns (N, F) float32 features of what a model is asked: tables, a dict of a row, an array (F,) or (N, F).
 
     Raises:
         DataError: Names what does not fit.
     """
+    if (
+        isinstance(rows, (list, tuple))
+        and rows
+        and all(isinstance(one, (str, Path)) and _is_table(one) for one in rows)
+    ):
+        return np.concatenate([read_rows(path, schema) for path in rows])
     if isinstance(rows, Mapping) and rows and all(np.ndim(value) == 0 for value in rows.values()):
         rows = [rows]
     if isinstance(rows, (list, tuple)) and rows and not isinstance(rows[0], Mapping):
@@ -162,6 +168,11 @@ def read_rows(rows: Any, schema: Schema) -> np.ndarray:
     table = _table_of(rows, "rows")
     cells = table.read(table.names, None)
     return _encoded(table, dict(zip(table.names, cells.columns, strict=True)), cells.lines, schema.features)
+
+
+def _is_table(path: str | Path) -> bool:
+    """Returns whether a text is the path of a table, and not a cell of a row."""
+    return ending_of(Path(path)) in ENDINGS
 
 
 def _is_pair(part: Any) -> bool:

@@ -43,7 +43,7 @@ def plain_data(data: Any, config: Any) -> Any:
 
 def from_table(data: Any, config: Any) -> Any:
     """Returns a user's table, or several, as tuples of columns; None where data is none of them."""
-    if data is None or isinstance(data, Splits) or roles_of(config) in ([], ["label"]):  # of features
+    if data is None or isinstance(data, Splits) or not roles_of(config) or reads_features(config):
         return None
     splits = parts_of(data, config)
     if splits is None:
@@ -60,9 +60,19 @@ def from_table(data: Any, config: Any) -> Any:
 
 
 def inputs_of_table(path: Path, config: Any) -> list[Any]:
-    """Returns what a model is to be asked of a table in a file: its texts, its sources, or the paths of its images."""
+    """Returns what a model is to be asked of a table in a file: its texts, its sources, or the paths of its images.
+
+    Of a recipe that predicts from a table's features: the file itself, all of whose columns it reads.
+    """
+    if reads_features(config):
+        return [path]
     role, table = roles_of(config)[0], of_file(path)
     return read_columns(table, choose_columns(table, config, [role]))[role]
+
+
+def reads_features(config: Any) -> bool:
+    """Returns whether a recipe reads whole tables of features by itself: it has a label column, and no other."""
+    return roles_of(config) == ["label"]
 
 
 def without_columns(config: Any) -> Any:
