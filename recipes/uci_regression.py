@@ -540,8 +540,8 @@ def draw_predictions(targets: np.ndarray, mean: np.ndarray, deviation: np.ndarra
 
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
-    style = {"fmt": "o", "markersize": 3, "linewidth": 0.8, "alpha": max(0.1, min(0.8, 200 / len(targets)))}
-    axes.errorbar(targets, mean, WIDTH * deviation, **style)
+    alpha = max(0.1, min(0.8, 200 / len(targets)))
+    axes.errorbar(targets, mean, WIDTH * deviation, fmt="o", markersize=3, linewidth=0.8, alpha=alpha)
     ends = [targets.min(), targets.max()]
     axes.plot(ends, ends, color="grey", linewidth=1)
     axes.set(xlabel=f"true {shortened(label)}", ylabel=f"predicted {shortened(label)}")

@@ -22,7 +22,7 @@ VERBS = {
     "tune": ("NAME", "search the recipe's space for better settings"),
     "find-learning-rate": ("NAME", "a range test: the loss while the rate grows, and the rates to try"),
     "calibrate": ("NAME", "make the probabilities of the newest run's classifier what they say"),
-    "ensemble": ("NAME RUN RUN...", "one classifier of several runs, by the mean of their probabilities"),
+    "ensemble": ("NAME RUN RUN...", "one model of several runs: of classifiers, the mean of their probabilities"),
     "export": ("NAME", "write a SavedModel for TensorFlow Serving"),
     "serve": ("[NAME...]", "serve exported models by REST and gRPC, with a page to try them (recipes serve --help)"),
     "predict": ("NAME INPUT...", "what a model answers to image files or folders of them, texts or text files"),

@@ -78,7 +78,7 @@ TABLES = {
 }
 
 
-class _Uci(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class _Uci(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A table of numbers, and for each row in the test parts of which of the 20 splits it is.
 
     The splits are those of Hernandez-Lobato and Adams (2015), https://arxiv.org/abs/1502.05336, as Gal and Ghahramani
