@@ -53,7 +53,7 @@ def main() -> None:
     changes["validation_fraction"] = 0.2 if args.validation else 0.0
     result = {
         "recipe": "uci_regression",
-        "command": "python benchmarks/uci.py" + (f" --members {args.members}" if args.members > 1 else ""),
+        "command": "python benchmarks/uci.py",
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"gflops_before": rates(), **environment()},
     }
@@ -61,7 +61,8 @@ def main() -> None:
         setting = "NOISY" if table in NOISY else ""
         base = uci_regression.NOISY if setting else uci_regression.Config()
         config = with_changes(base, **changes)
-        entry = {"setting": setting or "default", "config": asdict(config), "published": PUBLISHED[table], "splits": []}
+        entry = {"setting": setting or "default", "members": args.members, "config": asdict(config)}
+        entry |= {"published": PUBLISHED[table], "splits": []}
         for split in args.splits:
             start = time.perf_counter()
             figures = figures_of(with_changes(config, dataset=table, split=split), args.members, args.validation)

@@ -96,6 +96,25 @@ def test_a_published_split_is_that_of_the_files():
     assert {len(table.features) for table in TABLES.values()} == {6, 8, 11, 13}
 
 
+def test_a_copy_of_the_authors_files_is_read_without_a_network(tmp_path):
+    config = uci_regression.Config(dataset="uci_yacht", split=4, batch_size=8, offline="error")
+    with pytest.raises(DataError, match=r"no network .*UCI_Datasets of https://github.com/yaringal.* downloads/manual"):
+        uci_regression.load_data(config)
+    folder = tmp_path / "tfds" / "downloads" / "manual" / "UCI_Datasets" / "yacht" / "data"
+    folder.mkdir(parents=True)
+    (folder / "data.txt").write_text("".join(f"{row} 0 0 0 0 1 {2 * row}\n" for row in range(40)))
+    (folder / "index_features.txt").write_text("0 1 2 3 4 5")
+    (folder / "index_target.txt").write_text("6")
+    for split in range(20):
+        (folder / f"index_test_{split}.txt").write_text(f"{split} {split + 20}")
+    splits = uci_regression.load_data(config)
+    [(features, targets)] = splits.test
+    np.testing.assert_array_equal(features, [[4, 0, 0, 0, 0, 1], [24, 0, 0, 0, 0, 1]])
+    np.testing.assert_array_equal(targets, [8, 48])
+    assert splits.info.examples == {"train": 34, "validation": 4, "test": 2}
+    assert splits.info.follows["label"] == "residuary resistance"
+
+
 def test_the_stand_in_is_what_its_formula_says():
     features, y, is_test = friedman(examples=4000).train
     x = features.astype(float)
