@@ -13,10 +13,24 @@ disagree:
     mu*(x) = 1/M sum_m mu_m(x),   sigma*(x)^2 = 1/M sum_m sigma_m(x)^2 + (mu_m(x) - mu*(x))^2
 
 The data are five tables of UCI, each with the 20 splits into training and test rows of Hernandez-Lobato and Adams
-(2015), https://arxiv.org/abs/1502.05336, `split=0` to 19, that such figures are given for. What differs:
-RESULTS_DIFFERS
+(2015), https://arxiv.org/abs/1502.05336, `split=0` to 19, that such figures are given for. What differs from
+Lakshminarayanan et al.: two hidden layers of 100 units for one of 50; AdamW with a strong weight decay, whose rate
+climbs and falls, for Adam; 100 epochs for 40; no adversarial examples; and the figures below are of single networks.
 
-RESULTS
+Result: RMSE and log likelihood of the test rows, mean ± deviation over the 20 splits, all training rows trained on, one
+seed each; beside them Gal and Ghahramani's by dropout (2016), https://arxiv.org/abs/1506.02142, table 1, as the page of
+their code gives them with deviations, https://github.com/yaringal/DropoutUncertaintyExps:
+
+    uci_concrete  5.24 ± 0.54  (5.23 ± 0.53)    -3.08 ± 0.23  (-3.04 ± 0.09)
+    uci_energy    0.58 ± 0.10  (1.66 ± 0.19)    -0.88 ± 0.51  (-1.99 ± 0.09)
+    uci_yacht     1.04 ± 1.04  (1.11 ± 0.38)    -0.24 ± 0.79  (-1.55 ± 0.12)
+    uci_wine      0.63 ± 0.04  (0.62 ± 0.04)    -0.95 ± 0.08  (-0.93 ± 0.06)    with NOISY
+    uci_boston    3.44 ± 1.09  (2.97 ± 0.85)    -2.51 ± 0.26  (-2.46 ± 0.25)    with NOISY
+
+Ten times the epochs gave them 4.81, 1.09, 0.72, 0.61 and 2.80, and -2.94, -1.72, -1.38, -0.92 and -2.39. They chose
+dropout and noise for each split, of ours two settings were chosen for all, on held-out training rows of splits 0 and 1.
+The targets' 95 % intervals hold 90 to 95 % of them. A default run takes 19 s on two cores beside other work.
+Command: `python benchmarks/uci.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -544,7 +558,7 @@ def draw_predictions(targets: np.ndarray, mean: np.ndarray, deviation: np.ndarra
     axes.errorbar(targets, mean, WIDTH * deviation, fmt="o", markersize=3, linewidth=0.8, alpha=alpha)
     ends = [targets.min(), targets.max()]
     axes.plot(ends, ends, color="grey", linewidth=1)
-    axes.set(xlabel=f"true {shortened(label)}", ylabel=f"predicted {shortened(label)}")
+    axes.set(xlabel=f"true {shortened(label, 40)}", ylabel=f"predicted {shortened(label, 40)}")
     axes.grid(alpha=0.3)
     return figure
 
