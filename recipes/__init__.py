@@ -38,6 +38,7 @@ RECIPES = {
     "shakespeare_lstm": "Shakespeare, one character after the other, from a recurrent network.",
     "shakespeare_gpt": "Shakespeare, one character after the other, from a Transformer's decoder; LARGE is for a GPU.",
     "show_attend_tell": "Captions of photographs, and where each word looks; SCENES has them generated.",
+    "flickr_search": "Photographs found by what people say of them: texts and photographs in one space.",
     "translate_seq2seq": "Translation, English to German or between other languages, with LSTMs that look back.",
     "translate_transformer": "Translation, English to German or between other languages, with a Transformer.",
 }

@@ -390,24 +390,10 @@ def _features_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], n
     """Yields (names, features (B, D)) of some photographs at a time; raises a DataError for one that cannot be read."""
     network = keras.Model(model.inputs[0], layer_of(model, "features").output)
     features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
-    for names, images in _batches_of(model, photos):
+    from recipes.kinds.inputs import image_batches
+
+    for names, images in image_batches(photos, tuple(model.input_shape[1:])):
         yield names, features(tf.constant(images)).numpy()
-
-
-def _batches_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yields (names, images (B, H, W, C) float32) of some photographs at a time, at the size that a model takes.
-
-    Raises:
-        DataError: If one of them cannot be read.
-    """
-    from recipes.errors import DataError
-    from recipes.kinds.inputs import in_batches, read_images
-
-    for names, images in in_batches(read_images(photos, tuple(model.input_shape[1:])), 32):
-        for image in images:
-            if isinstance(image, DataError):
-                raise image
-        yield names, np.stack(images).astype(np.float32)
 
 
 def layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
@@ -436,6 +422,7 @@ def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
         DataError: If some cannot be read.
     """
     from recipes.kinds.classes import names_of, refuse_other_than_classes
+    from recipes.kinds.inputs import image_batches
     from recipes.verbs.load import run_of
 
     info = run_of(model).info
@@ -443,7 +430,7 @@ def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
     names = names_of(info, model.output_shape[-1])
     both = keras.Model(model.inputs[0], [layer_of(model, "maps").output, model.outputs[0]])
     explained = []
-    for _, images in _batches_of(model, photos):
+    for _, images in image_batches(photos, tuple(model.input_shape[1:])):
         with tf.GradientTape() as tape:
             maps, logits = both(tf.constant(images), training=False)
             of_class = tf.reduce_sum(tf.reduce_max(logits, -1))

@@ -32,6 +32,7 @@ class Gallery:
     inputs: np.ndarray  # (N, ...): what the model reads in place of them, or they themselves
     images: np.ndarray  # (n, H, W, 3) uint8: the first of them
     references: tuple[tuple[str, ...], ...]  # (N,): people's captions of each, words in small letters
+    photographs: LazyImages  # (N,): all of them, decoded when they are asked for
     scenes: tuple[Any, ...] = ()  # of generated ones: (N,) what is there, `recipes.data.standins.scenes.Scene`
 
 
@@ -40,11 +41,13 @@ def caption_splits(
     data: Any = None,
     tokenizer: Tokenizer | None = None,
     annotate: Callable[[LazyImages], np.ndarray] | None = None,
+    batch: Callable[[np.ndarray], Callable[[tf.Tensor, tf.Tensor], tuple[Any, tf.Tensor]]] | None = None,
 ) -> Splits:
     """Returns batches of ((image, words (B, T)), following (B, T)), padded with 0 after their end; int32 words.
 
-    `words` is the start and the caption, `following` the caption and the end. `image` is (B, H, W, 3) uint8, or what
-    `annotate` makes of it. Generated scenes are not annotated: a network that is trained along reads them.
+    `words` is the start and the caption, `following` the caption and the end; or what `batch` arranges. `image` is
+    (B, H, W, 3) uint8, or what `annotate` makes of it. Generated scenes are not annotated: a network that is trained
+    along reads them.
 
     Args:
         config: Reads `dataset`, `offline`, `validation_fraction`, `max_examples` (images), `image_size`,
@@ -52,6 +55,8 @@ def caption_splits(
         data: A user's own: Splits, a table (see `plain_data`), or see `find_captions`.
         tokenizer: A trained model's; None: words are learned from the training split.
         annotate: N images -> (N, ...) float, what the model reads in place of them.
+        batch: What the model reads of all images, (N, ...) -> (captions (B, T) with their start and end, places of
+            their images (B,)) -> a batch; None: `image_and_caption_batch`.
 
     Raises:
         DataError: If the data cannot be had, is of the wrong kind, or is smaller than one batch.
@@ -82,7 +87,7 @@ def caption_splits(
         return [token_ids, np.repeat([position_of[row] for row in rows], [len(texts) for texts in captions])]
 
     info = replace(info, tokenizer=words, follows={**info.follows, "vocab_size": len(words.vocabulary)})
-    batches = sequence_splits(config, info, splits, columns, image_and_caption_batch(bank))
+    batches = sequence_splits(config, info, splits, columns, (batch or image_and_caption_batch)(bank))
     with_images = fingerprint(batches.info.fingerprint, bank)
     rows, captions, *truth = splits[2]
     positions = np.array([position_of[row] for row in rows])
@@ -90,6 +95,7 @@ def caption_splits(
         bank[positions],
         used[positions[:LOOKED_AT]].stacked(),
         tuple(tuple(text.decode() for text in in_words(texts)) for texts in captions),
+        used[positions],
         tuple(truth[0]) if truth else (),
     )
     info = replace(batches.info, fingerprint=with_images)
@@ -111,23 +117,34 @@ def image_and_caption_batch(bank: np.ndarray) -> Callable[[tf.Tensor, tf.Tensor]
     """Returns the function (captions (B, T + 1), positions (B,)) -> ((image, captions less the last), less the first).
 
     Args:
-        bank: (N, ...) images, or what stands for them; one that is read from a disk is, batch by batch.
+        bank: (N, ...) images, or what stands for them.
     """
-    on_disk = isinstance(bank, np.memmap)
-    held = None if on_disk else tf.constant(bank)
-    shape, dtype = bank.shape[1:], tf.float32 if np.issubdtype(bank.dtype, np.floating) else tf.uint8
-
-    def images_at(positions: tf.Tensor) -> tf.Tensor:
-        if not on_disk:
-            return tf.cast(tf.gather(held, positions), dtype)
-        images = in_python(lambda rows: bank[rows].astype(np.float32), [positions], tf.float32)
-        return tf.ensure_shape(images, (None, *shape))
+    images_at = rows_of(bank)
 
     def arrange(captions: tf.Tensor, positions: tf.Tensor) -> tuple[Any, tf.Tensor]:
         captions = captions[:, : tf.reduce_max(tf.math.count_nonzero(captions, 1))]  # no padding that all have
         return teacher_forcing_pair(images_at(positions), captions)
 
     return arrange
+
+
+def rows_of(bank: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function positions (B,) -> rows of a bank, (B, ...) float32, or uint8 of integers, in a graph.
+
+    Args:
+        bank: (N, ...) images, or what stands for them; one that is read from a disk is, batch by batch.
+    """
+    on_disk = isinstance(bank, np.memmap)
+    held = None if on_disk else tf.constant(bank)
+    shape, dtype = bank.shape[1:], tf.float32 if np.issubdtype(bank.dtype, np.floating) else tf.uint8
+
+    def rows_at(positions: tf.Tensor) -> tf.Tensor:
+        if not on_disk:
+            return tf.cast(tf.gather(held, positions), dtype)
+        rows = in_python(lambda places: bank[places].astype(np.float32), [positions], tf.float32)
+        return tf.ensure_shape(rows, (None, *shape))
+
+    return rows_at
 
 
 def _own_splits(splits: Splits, config: Any) -> Splits:

@@ -104,6 +104,21 @@ def in_batches(values: Iterator[tuple[str, Any]], size: int = 64) -> Iterator[tu
         yield names, batch
 
 
+def image_batches(
+    inputs: Any, image_shape: tuple[int, int, int], size: int = 32
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yields (names, images (B, H, W, C) float32 in [0, 255]) of up to `size` images at a time; see `read_images`.
+
+    Raises:
+        DataError: If one of them cannot be read.
+    """
+    for names, images in in_batches(read_images(inputs, image_shape), size):
+        for image in images:
+            if isinstance(image, DataError):
+                raise image
+        yield names, np.stack(images).astype(np.float32)
+
+
 def predict_each(
     values: Iterator[tuple[str, Any]], predict: Any, size: int = 64
 ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:

@@ -25,20 +25,21 @@ class Backbone(NamedTuple):
     stride: int  # pixels from place to place
     width: int  # numbers in an annotation
     maps: str  # the layer of the last features that have places
+    maps_width: int  # numbers in those, at each place
     last: tuple[str, ...]  # how the names of its last blocks' layers begin
     file: str = ""  # of its weights, among those that keras.applications keeps
 
 
 #: By name; "efficientnet_lite0" from the extra [pretrained], the others from keras.applications, which downloads them.
 BACKBONES = {
-    "efficientnet_lite0": Backbone("annotations", 32, 320, "head_relu", ("block14", "block15", "head")),
+    "efficientnet_lite0": Backbone("annotations", 32, 320, "head_relu", 1280, ("block14", "block15", "head")),
     # Tan and Le (2021), https://arxiv.org/abs/2104.00298
     "efficientnet_v2_b0": Backbone(
-        "top_activation", 32, 1280, "top_activation", ("block6g", "block6h", "top"), "efficientnetv2-b0_notop.h5"
+        "top_activation", 32, 1280, "top_activation", 1280, ("block6g", "block6h", "top"), "efficientnetv2-b0_notop.h5"
     ),
     # Simonyan and Zisserman (2015), https://arxiv.org/abs/1409.1556
     "vgg19": Backbone(
-        "block5_conv4", 16, 512, "block5_conv4", ("block5",), "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+        "block5_conv4", 16, 512, "block5_conv4", 512, ("block5",), "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
     ),
 }
 
