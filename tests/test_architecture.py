@@ -58,6 +58,7 @@ OF_ONE_RECIPE = {
     "recipes.data.tfds.flickr8k": "a builder for tensorflow-datasets",
     "recipes.data.tfds.hymenoptera": "likewise",
     "recipes.data.tfds.uci": "likewise",
+    "recipes.data.tfds.hymenoptera": "a builder for tensorflow-datasets",
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
     "recipes.kinds.caption_scores": "published scores, by their authors' programs",
 }
