@@ -60,7 +60,7 @@ class Config(CaptionedImages):
     validation_fraction: ValidationShare = 0.1  # share held out where the data set has no validation split
     image_size: Annotated[int, Field(ge=8)] = 224  # pixels of a side that images are resized to; "scenes": 56
     sequence_length: Count = 30  # most words of a caption
-    vocab_size: VocabSize = 5_000  # most words that are learned
+    vocab_size: VocabSize = 3_000  # most words that are learned
     # model
     encoder: Encoder = "efficientnet_lite0"  # network that makes features, computed once; "convnet" is trained along
     filters: Counts = (32, 64, 128)  # of "convnet", which is trained along; each halves the image
@@ -102,7 +102,7 @@ TINY = Config(
 
 # ---------------------------------------------------------------- data
 
-FLICKR8K = Sizes(train_examples=30_000, vocab_size=5_000)
+FLICKR8K = Sizes(train_examples=30_000, vocab_size=3_000)
 
 
 def load_data(config: Config = Config(), data: Any = None, tokenizer: Any = None) -> Splits:
@@ -717,7 +717,7 @@ class TextImageSearch:
         def draw() -> Any:
             images = [list(gallery.photographs[places].stacked()) for places in found]
             titles = [
-                [f"{similarity[row, place]:.2f}{', its own' * (place == photo_of[row])}" for place in places]
+                [f"{similarity[row, place]:.2f}" + (", its own" if place == photo_of[row] else "") for place in places]
                 for row, places in zip(rows, found, strict=True)
             ]
             return draw_sheet([captions[row] for row in rows], images, titles)
