@@ -388,7 +388,7 @@ def recalls(similarity: np.ndarray, photo_of: np.ndarray) -> dict[str, float]:
     "search_r1" and so on are of captions that look for their photograph, "annotation_r1" of photographs that look for
     any of their captions.
     """
-    figures = {}
+    figures: dict[str, float] = {}
     for name, rank in zip(("search", "annotation"), ranks(similarity, photo_of), strict=True):
         figures |= {f"{name}_r{k}": float((rank <= k).mean()) for k in (1, 5, 10)}
         figures[f"{name}_median_rank"] = float(np.median(rank))
@@ -473,14 +473,19 @@ def kept_network(name: str, image_size: int) -> keras.Model:
     return feature_network(name, image_size)
 
 
-@lru_cache(maxsize=1)  # graphs take seconds to make: the last are kept
 def towers_of(model: keras.Model) -> Towers:
     """Returns the two halves of a model of a run, in float32."""
     from recipes.verbs.export import in_float32
     from recipes.verbs.load import run_of
 
     run = run_of(model)
-    return Towers(in_float32(model), run.info.known_tokenizer(), run.config)
+    return kept_towers(in_float32(model), run.info.known_tokenizer(), run.config)
+
+
+@lru_cache(maxsize=1)  # graphs take seconds to make: the last are kept, but of a copy in float32, which is a new one
+def kept_towers(model: keras.Model, tokenizer: Any, config: Config) -> Towers:
+    """Returns the two halves of a model."""
+    return Towers(model, tokenizer, config)
 
 
 def embed_either(model: keras.Model, *, texts: Any = None, photos: Any = None) -> np.ndarray:
@@ -520,7 +525,9 @@ def search_photos(
 
     check_option("k", k, int, lambda value: value >= 1, "how many to return, at least 1")
     towers, photos = towers_of(model), as_items(photos)
-    [text], of_text = towers.texts([text])
+    texts, of_text = towers.texts(text)
+    if len(texts) != 1:
+        raise DataError(f"search got {len(texts)} texts; expected one")
     names, of_photos = towers.photos(photos)
     if not names:
         raise DataError("photos has none; expected a folder with photographs, or a list of one or more")
@@ -528,12 +535,12 @@ def search_photos(
     best = np.argsort(-cosines, kind="stable")[:k]
     found = [(names[row], float(cosines[row])) for row in best]
     if picture is not None:
-        from recipes.kinds.inputs import read_images
+        from recipes.kinds.inputs import image_batches
 
-        places = {int(row): place for place, row in enumerate(best)}
-        shown = {row: image for row, (_, image) in enumerate(read_images(photos, towers.image_shape)) if row in places}
+        images = (image for _, some in image_batches(photos, towers.image_shape) for image in some)
+        shown = {row: image for row, image in enumerate(images) if row in best}
         titles = [f"{Path(name).name}\n{cosine:.2f}" for name, cosine in found]
-        write_picture(draw_sheet([text], [[shown[int(row)] for row in best]], [titles]), Path(picture))
+        write_picture(draw_sheet(texts, [[shown[row] for row in best]], [titles]), Path(picture))
     return found
 
 
@@ -821,7 +828,8 @@ def images_of(source: Any, count: int) -> np.ndarray:
 
 recipe = Recipe(Config, load_data, build, search_space, kind=TextImageSearch(), objective=("val_loss", "min"))
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
-embed, search, describe, align = map(recipe.verb, (embed_either, search_photos, describe_photo, align_story))
+embed, search = recipe.verb(embed_either), recipe.verb(search_photos)
+describe, align = recipe.verb(describe_photo), recipe.verb(align_story)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

@@ -152,6 +152,7 @@ def test_what_cannot_be_searched_is_refused(fitted):
     for why, ask in {
         r"no word of 'xyzzy' is among the \d+ that are known": lambda: recipe.search("xyzzy", [photo], model=model),
         "cannot read none.png": lambda: recipe.search("red", ["none.png"], model=model),
+        "search got 2 texts; expected one": lambda: recipe.search(["red", "blue"], [photo], model=model),
         "photos has none": lambda: recipe.search("red", [], model=model),
         "the folder empty has no images": lambda: recipe.search("red", "empty", model=model),
         "1 photographs and 0 sentences": lambda: recipe.describe(photo, [], model=model),

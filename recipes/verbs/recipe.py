@@ -211,7 +211,7 @@ class Recipe:
         An image classifier and a text classifier answer with "label", "probability" and "probabilities", of several
         labels with "labels" and "probabilities", of a number with "value"; a captioner
         with "caption"; a translator with "translation"; a language model with "text"; an autoencoder with "code" and
-        "image".
+        "image"; a search of images by texts with "embedding".
 
         Args:
             inputs: One or many. Images: paths of files or folders, bytes of a file, NumPy arrays (H, W), (H, W, C) or
