@@ -20,7 +20,11 @@ directions, where they have an LSTM); word vectors are learned along, not taken 
 the means of its last features, of photographs that were squashed to 128x128 pixels, not VGG-19 of full size; AdamW and
 dropout of words, vectors and features. From CLIP: a batch has 256 pairs, not 32,768, and features are frozen.
 
-Result: RESULT_LINES
+Result, of the 1,000 test photographs and their 5,000 captions: recall at 1, 5 and 10 of 17.1 ± 0.2, 42.6 ± 0.4 and
+56.6 ± 0.2 % from a caption to its photograph (median rank 8), and of 22.6 ± 0.8, 48.2 ± 1.1 and 61.8 ± 1.3 % from a
+photograph to any of its captions (median rank 6); 3 seeds, float32, about 3 minutes each on two cores beside other work,
+once the features are computed. Kiros et al. have 12.5 and 18.0 % at 1. `reader="gru"`: not measured.
+Command: `python benchmarks/accuracy.py flickr_search --seeds 0 1 2`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -644,7 +648,7 @@ def draw_sheet(texts: Sequence[str], images: Sequence[Sequence[np.ndarray]], tit
 
     columns = max(map(len, images))
     width = max(4.0, 1.7 * columns)
-    figure = Figure(figsize=(width, 2.6 * len(texts)), layout="constrained")
+    figure = Figure(figsize=(width, 2.35 * len(texts)), layout="constrained")
     parts = figure.subfigures(len(texts), 1, squeeze=False)[:, 0]
     for part, text, row, above in zip(parts, texts, images, titles, strict=True):
         part.suptitle(wrapped(text, width, size=10), fontsize=10)
@@ -727,7 +731,9 @@ class TextImageSearch:
                 [f"{similarity[row, place]:.2f}" + (", its own" if place == photo_of[row] else "") for place in places]
                 for row, places in zip(rows, found, strict=True)
             ]
-            return draw_sheet([captions[row] for row in rows], images, titles)
+            own = ranks(similarity, photo_of)[0][rows]
+            above = [f"{captions[row]} (its own photograph: rank {rank})" for row, rank in zip(rows, own, strict=True)]
+            return draw_sheet(above, images, titles)
 
         title = f"Captions of the test split, and the photographs nearest to each of {similarity.shape[1]:,}: cosines"
         yield title, "searches.png", draw
