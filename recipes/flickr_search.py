@@ -15,15 +15,15 @@ Books and Movies", https://arxiv.org/abs/1506.06724, whose sentences are embedde
 
 The data is Flickr8k, Hodosh et al. (2013), https://www.jair.org/index.php/jair/article/view/10833. What differs from
 Kiros et al.: this loss for a margin between pairs (their section 2.2); a caption is read as a set of words, the means
-and the highest values of their vectors, which trains in a minute or two (`reader="gru"` reads their order, in both
+and the highest values of their vectors, which trains in minutes (`reader="gru"` reads their order, in both
 directions, where they have an LSTM); word vectors are learned along, not taken from a larger text; EfficientNet-Lite0,
 the means of its last features, of photographs that were squashed to 128x128 pixels, not VGG-19 of full size; AdamW and
 dropout of words, vectors and features. From CLIP: a batch has 256 pairs, not 32,768, and features are frozen.
 
-Result, of the 1,000 test photographs and their 5,000 captions: recall at 1, 5 and 10 of 17.1 ± 0.2, 42.6 ± 0.4 and
+Result: on the 1,000 test photographs and their 5,000 captions, recall at 1, 5 and 10 of 17.1 ± 0.2, 42.6 ± 0.4 and
 56.6 ± 0.2 % from a caption to its photograph (median rank 8), and of 22.6 ± 0.8, 48.2 ± 1.1 and 61.8 ± 1.3 % from a
-photograph to any of its captions (median rank 6); 3 seeds, float32, about 3 minutes each on two cores beside other work,
-once the features are computed. Kiros et al. have 12.5 and 18.0 % at 1. `reader="gru"`: not measured.
+photograph to any of its captions (median rank 6); 3 seeds, float32, about 3 minutes each on two cores beside other
+work, once the features are computed. Kiros et al. have 12.5 and 18.0 % at 1. `reader="gru"`: not measured.
 Command: `python benchmarks/accuracy.py flickr_search --seeds 0 1 2`.
 """
 
