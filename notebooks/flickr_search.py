@@ -27,7 +27,7 @@ from recipes import flickr_search
 
 config = flickr_search.Config(
     dataset="scenes", encoder="convnet", filters=(16, 32, 64), image_size=56, sequence_length=12, embed_dim=64,
-    units=128, joint_dim=64, dropout=0.1, batch_size=64, epochs=3, max_examples=1500, precision="float32",
+    units=128, joint_dim=64, dropout=0.1, batch_size=64, epochs=3, max_examples=800, precision="float32",
 )  # fmt: skip
 model = flickr_search.fit(config)
 
@@ -71,9 +71,9 @@ for sentence, cosine, probability in flickr_search.describe(photos[0], ["a red s
 # With smaller batches there is less that a caption can be mistaken for, and less is learned of it:
 
 # %%
-small = flickr_search.fit(config, batch_size=8, epochs=1)
+small = flickr_search.fit(config, batch_size=16, epochs=1)
 large = flickr_search.fit(config, epochs=1)
-for name, tried in (("batches of 8", small), ("batches of 64", large)):
+for name, tried in (("batches of 16", small), ("batches of 64", large)):
     print(f"{name}: median rank {tried.run.metrics['test']['search_median_rank']:.0f}")
 
 # %% [markdown]
