@@ -46,19 +46,14 @@ ARROWS = {
 
 #: Shared modules that one recipe alone uses, and why they do not stand on its page.
 OF_ONE_RECIPE = {
-    "recipes.data.captions": "reads a user's captions and batches them; nothing of it is the paper's",
-    "recipes.data.caption_sources": "likewise",
     "recipes.data.feature_tables": "reads a user's tables of features; nothing of it is the paper's",
-    "recipes.data.standins.scenes": "a stand-in, as those of the other recipes",
     "recipes.data.boxes": "reads a user's photographs with boxes and batches them; nothing of it is the paper's",
     "recipes.data.box_files": "likewise",
     "recipes.data.standins.groups": "a stand-in, as those of the other recipes",
     "recipes.data.standins.tables": "likewise",
     "recipes.data.tfds.bccd": "a builder for tensorflow-datasets",
-    "recipes.data.tfds.flickr8k": "a builder for tensorflow-datasets",
     "recipes.data.tfds.hymenoptera": "likewise",
     "recipes.data.tfds.uci": "likewise",
-    "recipes.data.tfds.hymenoptera": "a builder for tensorflow-datasets",
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
     "recipes.kinds.caption_scores": "published scores, by their authors' programs",
 }
