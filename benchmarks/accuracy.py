@@ -26,7 +26,8 @@ from recipes.kinds.translation import bleu
 from recipes.settings import with_changes
 
 RESULTS = Path(__file__).parent / "results"
-FIGURES = ("accuracy", "map_50", "search_r1", "bleu", "bleu4", "distance", "loss")  # the first of these is a recipe's own
+#: The first of these that a recipe has is its own.
+FIGURES = ("accuracy", "map_50", "search_r1", "bleu", "bleu4", "distance", "loss")
 
 
 def main() -> None:

@@ -528,7 +528,7 @@ def search_photos(
     from recipes.kinds.options import check_option
 
     check_option("k", k, int, lambda value: value >= 1, "how many to return, at least 1")
-    towers, photos = towers_of(model), as_items(photos)
+    towers, photos = towers_of(model), list(photos) if isinstance(photos, Iterator) else photos  # is read twice
     texts, of_text = towers.texts(text)
     if len(texts) != 1:
         raise DataError(f"search got {len(texts)} texts; expected one")
@@ -539,18 +539,10 @@ def search_photos(
     best = np.argsort(-cosines, kind="stable")[:k]
     found = [(names[row], float(cosines[row])) for row in best]
     if picture is not None:
-        from recipes.kinds.inputs import image_batches
+        from recipes.kinds.contact_sheet import write_sheet
 
-        images = (image for _, some in image_batches(photos, towers.image_shape) for image in some)
-        shown = {row: image for row, image in enumerate(images) if row in best}
-        titles = [f"{Path(name).name}\n{cosine:.2f}" for name, cosine in found]
-        write_picture(draw_sheet(texts, [[shown[row] for row in best]], [titles]), Path(picture))
+        write_sheet(picture, text, photos, towers.image_shape, best, found)
     return found
-
-
-def as_items(photos: Any) -> Any:
-    """Returns photographs that can be read twice: what is read once, such as a generator, as a list."""
-    return list(photos) if isinstance(photos, Iterator) else photos
 
 
 def describe_photo(
@@ -633,44 +625,6 @@ def best_path(similarity: np.ndarray) -> list[int]:
     return path[::-1]
 
 
-def draw_sheet(texts: Sequence[str], images: Sequence[Sequence[np.ndarray]], titles: Sequence[Sequence[str]]) -> Any:
-    """Draws a contact sheet: a row for each text, of the photographs that were found for it, the best first.
-
-    Args:
-        texts: Above each row.
-        images: Of each row, (H, W, 3) in [0, 255].
-        titles: Above each image.
-    """
-    from matplotlib.figure import Figure  # not pyplot: no display, no state
-
-    from recipes.kinds.plots import show
-    from recipes.runs.figure_text import shortened, wrapped
-
-    columns = max(map(len, images))
-    width = max(4.0, 1.7 * columns)
-    figure = Figure(figsize=(width, 2.35 * len(texts)), layout="constrained")
-    parts = figure.subfigures(len(texts), 1, squeeze=False)[:, 0]
-    for part, text, row, above in zip(parts, texts, images, titles, strict=True):
-        part.suptitle(wrapped(text, width, size=10), fontsize=10)
-        panels = part.subplots(1, columns, squeeze=False)[0]
-        for place, axes in enumerate(panels):
-            axes.axis("off")
-            if place < len(row):
-                show(axes, row[place])
-                axes.set_title("\n".join(shortened(line) for line in above[place].split("\n")), fontsize=8)
-    return figure
-
-
-def write_picture(figure: Any, path: Path) -> None:
-    """Writes a figure as PNG, in one step, refusing a place that cannot be written to."""
-    from recipes.runs.atomic_files import save_picture
-
-    try:
-        save_picture(figure, path)
-    except OSError as error:
-        raise ConfigError(f"picture={str(path)!r} cannot be written: {error.strerror}; expected a PNG file") from None
-
-
 # ---------------------------------------------------------------- the kind
 
 
@@ -733,6 +687,8 @@ class TextImageSearch:
             ]
             own = ranks(similarity, photo_of)[0][rows]
             above = [f"{captions[row]} (its own photograph: rank {rank})" for row, rank in zip(rows, own, strict=True)]
+            from recipes.kinds.contact_sheet import draw_sheet
+
             return draw_sheet(above, images, titles)
 
         title = f"Captions of the test split, and the photographs nearest to each of {similarity.shape[1]:,}: cosines"

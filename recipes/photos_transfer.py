@@ -40,7 +40,7 @@ from keras import layers, ops
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.data.standins.catalogue import STANDINS
-from recipes.errors import ConfigError, did_you_mean
+from recipes.errors import ConfigError, DataError, did_you_mean
 from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
 from recipes.layers.batch_norm import BatchNormalization
@@ -292,7 +292,9 @@ def solve_head(model: keras.Model, splits: Splits, config: Config) -> None:
     features, labels = features_and_labels(model, splits, config)
     head = model.get_layer("logits")
     weight = 1 / config.head_decay / config.head_epochs
-    solver = LinearSVC(C=weight) if config.linear == "svm" else LogisticRegression(C=weight, max_iter=1_000)
+    solver = (
+        LinearSVC(C=weight, random_state=0) if config.linear == "svm" else LogisticRegression(C=weight, max_iter=1_000)
+    )
     fitted = solver.fit(features, labels)
     kernel, bias = np.zeros(head.kernel.shape, np.float32), np.full(head.bias.shape, -10.0, np.float32)
     if len(fitted.classes_) == 2:  # there sklearn has one row w, of the second class: softmax of -w / 2 and w / 2
@@ -360,7 +362,9 @@ def embed_photos(model: keras.Model, photos: Any) -> np.ndarray:
     return np.concatenate([features for _, features in _features_of(model, photos)])
 
 
-def similar_photos(model: keras.Model, photo: Any, photos: Any, k: int = 5) -> list[tuple[str, float]]:
+def similar_photos(
+    model: keras.Model, photo: Any, photos: Any, k: int = 5, picture: str | Path | None = None
+) -> list[tuple[str, float]]:
     """Returns the names of the k photographs whose features are nearest to one's, with the cosine of the angle.
 
     Args:
@@ -368,13 +372,16 @@ def similar_photos(model: keras.Model, photo: Any, photos: Any, k: int = 5) -> l
         photo: One, as `predict` takes it.
         photos: Among which; a folder, or a list.
         k: How many, at most.
+        picture: A PNG file to write, with the photographs that are found and their cosines; None: none.
 
     Raises:
-        ConfigError: If k is less than 1.
+        ConfigError: If k is less than 1, or the picture cannot be written.
         DataError: If some cannot be read.
     """
-    if k < 1:
-        raise ConfigError(f"k={k}; expected how many to return, at least 1")
+    from recipes.kinds.options import check_option
+
+    check_option("k", k, int, lambda value: value >= 1, "how many to return, at least 1")
+    photos = list(photos) if isinstance(photos, Iterator) else photos  # is read twice
     names, rows = [], []
     for batch_names, features in _features_of(model, photos):
         names += batch_names
@@ -383,17 +390,31 @@ def similar_photos(model: keras.Model, photo: Any, photos: Any, k: int = 5) -> l
     among, one = (each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in (among, one))
     cosines = among @ one[0]
     nearest = np.argsort(-cosines, kind="stable")[:k]
-    return [(names[index], float(cosines[index])) for index in nearest]
+    found = [(names[index], float(cosines[index])) for index in nearest]
+    if picture is not None:
+        from recipes.kinds.contact_sheet import write_sheet
+
+        what = f"like {Path(photo).name}" if isinstance(photo, (str, Path)) else "like the photograph"
+        write_sheet(picture, what, photos, tuple(model.input_shape[1:]), nearest, found)
+    return found
 
 
 def _features_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yields (names, features (B, D)) of some photographs at a time; raises a DataError for one that cannot be read."""
-    network = keras.Model(model.inputs[0], layer_of(model, "features").output)
-    features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
+    """Yields (names, features (B, D)) of some photographs at a time.
+
+    Raises:
+        DataError: If one cannot be read, or there are none.
+    """
     from recipes.kinds.inputs import image_batches
 
+    network = keras.Model(model.inputs[0], layer_of(model, "features").output)
+    features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
+    count = 0
     for names, images in image_batches(photos, tuple(model.input_shape[1:])):
         yield names, features(tf.constant(images)).numpy()
+        count += len(names)
+    if not count:
+        raise DataError("photos has none; expected a folder with photographs, or a list of one or more")
 
 
 def layer_of(model: keras.Model, name: str) -> keras.layers.Layer:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import strip_report
+from PIL import Image
 
 from recipes import flickr_search as recipe
+from recipes.cli import main
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError, DataError
 
@@ -123,6 +125,20 @@ def test_search_sorts_by_the_cosines_of_embed_and_draws_them(fitted):
     np.testing.assert_allclose([cosine for _, cosine in found], cosines[order], atol=1e-6)
     assert Path("sheet.png").read_bytes().startswith(b"\x89PNG")
     assert recipe.search(text, iter(photos), k=1, picture="again.png", model=model)[0] == found[0]
+
+
+def test_the_command_line_searches_a_folder(fitted, tmp_path, capsys):
+    model, folder = fitted(recipe), tmp_path / "photos"
+    folder.mkdir()
+    for number, photo in enumerate(photographs(model)):
+        Image.fromarray(photo).save(folder / f"{number}.png")
+    command = ["search", "flickr_search", "a red star", str(folder), "--count", "3", "--run", str(model.run.folder)]
+    assert main(command) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()[-3:]]
+    found = recipe.search("a red star", folder, k=3, model=model)
+    assert lines == [[name, f"{cosine:.4f}"] for name, cosine in found]
+    assert main(["search", "flickr_search", "a red star"]) == 2
+    assert main(["search", "mnist_dense", "a red star", str(folder)]) == 2
 
 
 def test_describe_gives_the_softmax_of_cosines_over_the_temperature(fitted):

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from recipes import photos_transfer as recipe
+from recipes.cli import main
 from recipes.data.splits import Sizes
 from recipes.data.standins.images import shapes
 from recipes.errors import ConfigError, DataError
@@ -157,7 +158,7 @@ def test_where_it_looks_is_the_class_activation_map():
         assert 0 <= one["heatmap"].min() <= one["heatmap"].max() <= 1 + 1e-6
 
 
-def test_alike_photographs(tmp_path):
+def test_alike_photographs(tmp_path, capsys):
     model = recipe.fit(recipe.TINY)
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -170,8 +171,24 @@ def test_alike_photographs(tmp_path):
     assert len(others) == 3
     unit = embedded / np.linalg.norm(embedded, axis=-1, keepdims=True)
     assert [cosine for _, cosine in others] == pytest.approx(sorted(unit @ unit[3])[::-1][1:4], abs=1e-5)
-    with pytest.raises(ConfigError, match="k=0; expected how many to return"):
+    with pytest.raises(ConfigError, match="k=0 is out of range; expected how many to return"):
         recipe.similar(folder / "3.png", folder, k=0, model=model)
+    for ask in (recipe.embed, lambda photos, model: recipe.similar(folder / "3.png", photos, model=model)):
+        with pytest.raises(DataError, match="photos has none"):
+            ask([], model=model)
+    command = [
+        "similar",
+        "photos_transfer",
+        str(folder / "3.png"),
+        str(folder),
+        "--count",
+        "2",
+        "--picture",
+        "like.png",
+    ]
+    assert main(command) == 0
+    assert [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()[-2:]] == [name, others[0][0]]
+    assert Image.open("like.png").size[0] > 100
     (folder / "4.png").write_bytes(b"no image")
     for ask in (recipe.embed, recipe.explain):
         with pytest.raises(DataError, match=r"4\.png"):
