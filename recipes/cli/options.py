@@ -237,7 +237,7 @@ def read_options(verb: str, name: str, page: ModuleType | None, arguments: list[
         given: Any = tyro.cli(options, args=arguments, prog=prog)
         if isinstance(given, Predict) and not given.inputs:
             raise UsageError("predict got no inputs; expected names of image files, or texts or names of text files")
-        if isinstance(given, Among) and not given.photos:
+        if isinstance(given, (Search, Similar)) and not given.photos:
             raise UsageError(f"{verb} got no photographs to look among; expected files or folders after the first")
         return given, {}
     assert page is not None

@@ -42,7 +42,7 @@ def write_sheet(
     text: str,
     photos: Any,
     image_shape: tuple[int, int, int],
-    places: Sequence[int],
+    places: Any,
     found: Sequence[tuple[str, float]],
 ) -> None:
     """Writes a contact sheet of photographs that were found, as PNG, in one step.
@@ -52,7 +52,7 @@ def write_sheet(
         text: What was looked for.
         photos: Among which, as `inputs.read_images` takes them; they are read again.
         image_shape: H, W, C that they are read at.
-        places: Which of them were found, the best first.
+        places: (k,) integer: which of them were found, the best first.
         found: Their names, and their cosines.
 
     Raises:
