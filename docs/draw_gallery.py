@@ -25,6 +25,8 @@ SHOWN = {
     "cifar_lecture": ["confusion"],
     "cifar_convnet": ["confusion"],
     "photos_transfer": ["explanations"],
+    "cells_detector": ["detections"],
+    "uci_regression": ["predictions"],
     "cifar_resnet": ["confusion"],
     "cifar_googlenet": ["confusion"],
     "word2vec": ["words"],

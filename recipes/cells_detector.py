@@ -468,7 +468,8 @@ class Detection:
         if not 0 < min_probability < 1:
             raise ConfigError(f"min_probability={min_probability}; expected a probability, above 0 and below 1")
         names, shape = run_of(model).info.label_names, tuple(model.input_shape[1:])
-        answer = tf.function(detect_function(in_float32(model), names, min_probability), reduce_retracing=True)
+        find = detect_function(in_float32(model), defaults_of(model), names, min_probability)
+        answer = tf.function(find, reduce_retracing=True)
 
         def read(item: Any, name: str) -> tuple[np.ndarray, tuple[int, int]]:
             return read_image(item, shape, name), upright_size(item, name)
@@ -491,7 +492,7 @@ class Detection:
         from recipes.verbs.export import in_float32
 
         shape, served = tuple(model.input_shape[1:]), in_float32(model)
-        answer = detect_function(served, source.info.label_names, LIKELY)
+        answer = detect_function(served, defaults_of(model), source.info.label_names, LIKELY)
 
         def in_its_pixels(image: tf.Tensor) -> dict[str, tf.Tensor]:
             return answer(image, tf.fill((tf.shape(image)[0], 2), 1.0) * tf.constant(shape[:2], tf.float32))
@@ -541,11 +542,13 @@ def defaults_of(model: keras.Model) -> np.ndarray:
     return default_boxes(model.input_shape[1:], len(config.filters), config.box_scale)
 
 
-def detect_function(model: keras.Model, names: Sequence[str], least: float) -> Callable[..., dict[str, Any]]:
+def detect_function(
+    model: keras.Model, defaults: np.ndarray, names: Sequence[str], least: float
+) -> Callable[..., dict[str, Any]]:
     """Returns the function (images (B, H, W, C), sizes (B, 2): height, width) -> objects, boxes in such pixels."""
     from recipes.data.batch_rows import with_one_if_empty
 
-    defaults, words = defaults_of(model), tf.constant([*names, ""])
+    words = tf.constant([*names, ""])
 
     def rows(image: tf.Tensor, sizes: tf.Tensor) -> dict[str, tf.Tensor]:
         boxes, probabilities, classes, count = objects_in(
@@ -619,7 +622,7 @@ def draw_objects(images: Any, found: Sequence[Any], names: Sequence[str], truth:
 
     columns = min(3, len(images))
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(5.2 * columns, 4.4 * rows), layout="tight")
+    figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="tight")
     colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
     for place, (image, (boxes, probabilities, classes)) in enumerate(zip(images, found, strict=True)):
         axes = figure.add_subplot(rows, columns, place + 1)

@@ -301,6 +301,16 @@ def test_a_server_answers_what_predict_answers(recipe, fitted, exported):
     assert recipe.predict(inputs[0], model)[0].keys() == predictions[0].keys(), "one alone"
 
 
+@slow_but_one_per_kind
+def test_what_is_trained_in_bfloat16_is_asked_and_exported(recipe, bare, tmp_path):
+    model = bare.fit(bare.TINY, precision="mixed_bfloat16")
+    engine = Engine(bare.export(model, path=tmp_path))  # whose answers are compared with the model's
+    [name] = engine.signatures["serving_default"].inputs
+    engine.close()
+    inputs = INPUTS[name](model.run)
+    assert len(bare.predict(inputs, model)) == len(inputs)
+
+
 def test_predict_names_every_input_that_cannot_be_read(image_classifier, fitted):
     with pytest.raises(DataError, match=r"2 of 3 inputs cannot be read: cannot read no.png: .*; image 2 is a NoneType"):
         image_classifier.predict(["no.png", np.zeros((9, 9)), None], fitted(image_classifier))

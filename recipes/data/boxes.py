@@ -202,14 +202,14 @@ def _of_tfds(builder: Any, shape: tuple[int, ...], in_memory: str) -> Arrays:
     import tensorflow_datasets as tfds
 
     names = tuple(builder.info.features["objects"].feature["label"].names)
-    wanted = tfds.decode.PartialDecoding({"objects": {"bbox": True, "label": True}})
+    no_images = {"image": tfds.decode.SkipDecoding()}
 
     def decode(encoded: bytes) -> np.ndarray:
         return np.rint(decode_bytes(encoded, shape, f"an image of {builder.name}")).astype(np.uint8)  # type: ignore[arg-type]
 
     def read(split: str) -> Columns:
         boxes = []
-        for features in in_file_order(builder, split, wanted).as_numpy_iterator():
+        for features in in_file_order(builder, split, no_images).as_numpy_iterator():
             there = features["objects"]
             boxes.append(Boxes(there["bbox"], tuple(names[label] for label in there["label"])))
         images = of_records(Records(builder, split), shape, decode)
