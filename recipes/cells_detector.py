@@ -123,10 +123,8 @@ def changed(
     moved = (boxes - tf.gather(view, [0, 1, 0, 1], axis=1)[:, tf.newaxis]) / size
     seen = tf.clip_by_value(moved, 0, 1)
     labels = tf.where((area(seen) >= area(moved) / 3) & (area(seen) > 0), labels, -1)
-    is_mirrored = (tf.transpose(draws[3:5]) < 0.5) & [
-        flip == "both",
-        flip != "none",
-    ]  # (B, 2): top to bottom, left to right
+    may_be = [flip == "both", flip != "none"]  # top to bottom, left to right
+    is_mirrored = (tf.transpose(draws[3:5]) < 0.5) & may_be  # (B, 2)
     seen = mirrored(seen, is_mirrored[:, tf.newaxis])
     first, last = view[:, :2], view[:, 2:]
     view = tf.concat([tf.where(is_mirrored, last, first), tf.where(is_mirrored, first, last)], 1)
@@ -366,6 +364,8 @@ def average_precision(
         mine = np.flatnonzero(classes == label)
         is_free = np.ones(len(there), bool)
         objects += len(there)
+        if not len(mine):
+            continue
         shared = np.asarray(overlap(places[mine, np.newaxis].astype(np.float64), there[np.newaxis].astype(np.float64)))
         for row in range(len(mine)):
             open_ones = np.where(is_free, shared[row], -1)
@@ -407,8 +407,8 @@ class Detection:
         """Returns the loss and other figures on the test split.
 
         "map_50" is the mean of the classes' average precision of boxes that overlap by half and more, "map_50_95" over
-        0.5, 0.55, ... 0.95, COCO's; "ap_50_LABEL" of each class; "count_error_LABEL" by how many the count of a
-        photograph is wrong, on average, and "objects_LABEL" how many there are of it, on average.
+        0.5, 0.55, ... 0.95, COCO's; "ap_50_LABEL" of each class that there is; "count_error_LABEL" by how many the
+        count of a photograph is wrong, on average, and "objects_LABEL" how many there are of it, on average.
         """
         from recipes.verbs.evaluate import compiled_metrics
 
@@ -417,17 +417,20 @@ class Detection:
             return figures
         boxes, labels = splits.originals
         found, names = found_in(model, splits.test), splits.info.label_names
+        there = [label for label in range(len(names)) if (labels == label).any()]
 
         def precisions(least_overlap: float) -> list[float]:
-            return [average_precision(found, boxes, labels, label, least_overlap)[0] for label in range(len(names))]
+            return [average_precision(found, boxes, labels, label, least_overlap)[0] for label in there]
 
         of_class = precisions(0.5)
-        figures["map_50"] = float(np.nanmean(of_class))
-        figures["map_50_95"] = float(np.nanmean([precisions(least) for least in np.linspace(0.5, 0.95, 10)]))
+        if there:
+            figures["map_50"] = float(np.mean(of_class))
+            figures["map_50_95"] = float(np.mean([precisions(least) for least in np.linspace(0.5, 0.95, 10)]))
+        for label, precision in zip(there, of_class, strict=True):
+            figures[f"ap_50_{names[label]}"] = precision
         for label, name in enumerate(names):
             true_counts = (labels == label).sum(1)
             counts = np.array([np.sum((classes == label) & (scores >= LIKELY)) for _, scores, classes in found])
-            figures[f"ap_50_{name}"] = of_class[label]
             figures[f"count_error_{name}"] = float(np.abs(counts - true_counts).mean())
             figures[f"objects_{name}"] = float(true_counts.mean())
         return figures
@@ -443,12 +446,10 @@ class Detection:
         truth = [(of_each[kept >= 0], kept[kept >= 0]) for of_each, kept in zip(boxes, labels, strict=True)]
         title = "The first test photographs: what is found (in colour, with its probability), and what is there (white)"
         yield title, "detections.png", lambda: draw_objects(images, shown, names, truth)
-        curves = {name: average_precision(found, boxes, labels, label) for label, name in enumerate(names)}
-        yield (
-            "Precision over recall, of boxes that overlap by half and more",
-            "precision.png",
-            lambda: draw_curves(curves),
-        )
+        of_class = {name: average_precision(found, boxes, labels, label) for label, name in enumerate(names)}
+        curves = {name: one for name, one in of_class.items() if np.isfinite(one[0])}
+        title = "Precision over recall, of boxes that overlap by half and more"
+        yield title, "precision.png", lambda: draw_curves(curves)
 
     def evaluation_data(self, data: Any, model: keras.Model) -> Any:
         """Returns the test split of a user's photographs with boxes, or all of them."""
