@@ -1,6 +1,6 @@
 """Measures uci_regression on the test rows of the 20 published splits of each table, single networks and ensembles.
 
-    python benchmarks/uci.py                        # all five tables: benchmarks/results/uci_regression.json
+    python benchmarks/uci.py                        # all five tables: benchmarks/results/uci.json
     python benchmarks/uci.py --tables uci_yacht --members 1
     python benchmarks/uci.py --validation           # nothing of the test rows: for choosing settings
     python benchmarks/uci.py --validation --change weight_decay=1.0 epochs=50
@@ -28,7 +28,7 @@ from recipes import uci_regression
 from recipes.data.tfds.uci import TABLES
 from recipes.settings import with_changes
 
-RESULTS = Path(__file__).parent / "results" / "uci_regression.json"
+RESULTS = Path(__file__).parent / "results" / "uci.json"
 NOISY = ("uci_wine", "uci_boston")  # tables that are trained with the page's setting of that name
 #: RMSE and log likelihood, mean and deviation over the 20 splits: Gal and Ghahramani (2016), table 1, dropout
 PUBLISHED = {

@@ -36,6 +36,7 @@ MEASURED_IN = {
     "show_attend_tell": ("captions", "scenes_norms", "efficientnet_lite"),
     "translate_seq2seq": ("standins",),
     "translate_transformer": ("standins",),
+    "uci_regression": ("uci",),
     "word2vec": ("word_similarity",),
 }
 
@@ -58,7 +59,7 @@ ROOMS = (
 #: Methods that Keras asks of a layer and calls itself.
 PRESCRIBED = ("get_config", "compute_output_spec", "compute_mask")
 
-PERCENT = re.compile(r"accuracy|^true$|looked_at|told_apart")
+PERCENT = re.compile(r"accuracy|^true$|looked_at|told_apart|map_50|ap_50|_r\d+$")
 
 
 def generate() -> None:
@@ -187,7 +188,8 @@ def measured(name: str) -> str:
         if stem
     }
     parts = ["## Measured\n"]
-    if not files:
+    more = [stem for stem in MEASURED_IN.get(name, ()) if (RESULTS / f"{stem}.json").exists()]
+    if not files and not more:
         parts.append("Not measured yet.\n")
     for setting, path in files.items():
         result = json.loads(path.read_text())
@@ -224,10 +226,9 @@ def measured(name: str) -> str:
         if "note" in result:
             note = as_markdown(result["note"])
             parts.append(f"{note[0].upper()}{note[1:]}.\n")
-    more = [stem for stem in MEASURED_IN.get(name, ()) if (RESULTS / f"{stem}.json").exists()]
     if more:
         links = ", ".join(f"[{stem}](../../benchmarks/results/{stem}.json)" for stem in more)
-        parts.append(f"It is measured besides in {links}; see [Measurements](../benchmarks.md).\n")
+        parts.append(f"It is measured {'besides ' if files else ''}in {links}; see [Measurements](../benchmarks.md).\n")
     return "\n".join(parts)
 
 
