@@ -22,7 +22,11 @@ The default data is BCCD, 364 photographs of stained blood with boxes around red
 (https://github.com/Shenggan/BCCD_Dataset). Yours: `fit(data=...)`, with COCO JSON, Pascal VOC XML, YOLO text files or a
 table, see docs/data.md.
 
-Result: not measured.
+Result: mean average precision of 0.901 ± 0.007 (3 seeds, bfloat16) of boxes that overlap by half and more, on the 72
+test photographs; red cells 0.831, white cells 0.980, platelets 0.892; over overlaps of 0.5 to 0.95, COCO's, 0.582 ±
+0.003. A photograph's count is wrong by 3.3 of 11.2 red cells, not all of which its authors drew, 0.06 of 1.0 white
+cells and 0.3 of 1.0 platelets, on average. 12 to 24 min on two cores beside other work. For comparison, of other splits
+and 640x640 pixels: YOLOv8n 0.893, YOLOv5s 0.902. Command: `python benchmarks/accuracy.py cells_detector --seeds 0 1 2`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
