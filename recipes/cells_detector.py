@@ -82,6 +82,7 @@ TINY = Config(
     image_shape=(96, 96, 3),
     filters=(4, 8, 8, 8, 8),
     epochs=1,
+    learning_rate=5e-4,
     max_examples=64,
     precision="float32",
 )

@@ -100,6 +100,7 @@ TINY = Config(
     joint_dim=8,
     batch_size=32,
     epochs=1,
+    learning_rate=3e-4,
     max_examples=64,
     precision="float32",
 )

@@ -52,7 +52,7 @@ class Config(LabelledImages):
     image_shape: ImageShape | None = None  # height, width, channels to resize images to; None: as they are
     crop_padding: Natural = 2  # training images are shifted by up to so many pixels; 0: not at all
     # model
-    network: Literal["lenet5", "lenet1989"] = "lenet5"
+    network: Literal["lenet5", "lenet1989"] = "lenet5"  # of 1998, or its forerunner
     # training
     epochs: Count = 20
     learning_rate: Positive = 2e-3  # Adam's at the start; falls to 0 along half a cosine

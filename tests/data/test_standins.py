@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recipes.data.standins import images, scenes, tables, texts
+from recipes.data.standins import groups, images, scenes, tables, texts
 from recipes.data.standins.catalogue import STANDINS
 from recipes.data.standins.images import SHAPES, digits, draw_scenes, outline_distance, shapes
 from recipes.data.standins.texts import BAD, GOOD, dates, documentation, in_english, in_german, reviews
@@ -98,4 +98,4 @@ def test_the_documentation_is_english_and_split_in_three():
 
 @pytest.mark.parametrize("name", STANDINS)
 def test_the_list_names_functions(name):
-    assert any(callable(getattr(module, name, None)) for module in (images, scenes, tables, texts))
+    assert any(callable(getattr(module, name, None)) for module in (groups, images, scenes, tables, texts))
