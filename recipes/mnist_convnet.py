@@ -10,7 +10,7 @@ LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Rec
 https://doi.org/10.1109/5.726791: LeNet-5, 0.95 % wrong, 0.8 % with images that are distorted as it trains. Here it has
 61,706 parameters. What differs: each map of the second convolution looks at all six before, not at those of the paper's
 table I; pooling is a mean, without a weight and a bias of its own; the last layer is a softmax, without radial basis
-functions (section II.B has all three); Adam, and images shifted by up to two pixels.
+functions (section II.B has all three); Adam, the average of the last weights, and images shifted by up to a pixel.
 
 `LENET1989` is its forerunner: LeCun et al., "Backpropagation Applied to Handwritten Zip Code Recognition" (1989),
 https://doi.org/10.1162/neco.1989.1.4.541, 5.0 % wrong of other digits, of 16x16 pixels: 1,256 units, 64,660
@@ -36,7 +36,7 @@ from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import Adam
-from recipes.settings import Count, ImageShape, LabelledImages, Natural, Positive, ValidationShare
+from recipes.settings import Between, Count, ImageShape, LabelledImages, Natural, Positive, ValidationShare
 from recipes.verbs.recipe import Recipe
 
 # ---------------------------------------------------------------- settings
@@ -50,16 +50,18 @@ class Config(LabelledImages):
     dataset: str = "mnist"  # image-classification data set of tensorflow-datasets, or "digits", "shapes"
     validation_fraction: ValidationShare = 0.1  # share of the training split held out for choosing; 0: none
     image_shape: ImageShape | None = None  # height, width, channels to resize images to; None: as they are
-    crop_padding: Natural = 2  # training images are shifted by up to so many pixels; 0: not at all
+    crop_padding: Natural = 1  # training images are shifted by up to so many pixels; 0: not at all
     # model
     network: Literal["lenet5", "lenet1989"] = "lenet5"  # of 1998, or its forerunner
     # training
+    batch_size: Count = 64
     epochs: Count = 20
+    average_weights: Between | None = 0.999  # momentum of the average of the weights that is kept; None: none
     learning_rate: Positive = 2e-3  # Adam's at the start; falls to 0 along half a cosine
 
 
-LENET1989 = Config(network="lenet1989", image_shape=(16, 16, 1), crop_padding=1)
-TINY = Config(dataset="digits", epochs=1, batch_size=32, max_examples=256, precision="float32")
+LENET1989 = Config(network="lenet1989", image_shape=(16, 16, 1))
+TINY = Config(dataset="digits", epochs=1, batch_size=32, max_examples=256, average_weights=None, precision="float32")
 
 # ---------------------------------------------------------------- data
 

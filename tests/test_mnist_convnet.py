@@ -63,5 +63,5 @@ def test_too_small_images_are_refused():
 
 
 def test_learns_the_stand_in():
-    model = recipe.fit(dataset="digits", epochs=6, batch_size=32, precision="float32")
+    model = recipe.fit(dataset="digits", epochs=6, batch_size=32, average_weights=None, precision="float32")
     assert model.run.metrics["test"]["accuracy"] > 0.93
