@@ -21,7 +21,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 #: Every recipe and what it is, in one line. The key is the name of its file.
 RECIPES = {
     "mnist_dense": "Handwritten digits with a multi-layer perceptron; LINEAR is softmax regression. Start here.",
-    "mnist_convnet": "Handwritten digits with LeNet-5, the first convolutional network in use; LENET1989 before it.",
+    "mnist_convnet": "Handwritten digits with LeNet-5, the convolutional network of 1998; LENET1989 before it.",
     "mnist_autoencoder": "Handwritten digits to a code and back, with noise taken out; CLEAN and DENSE without.",
     "mnist_vae": "Handwritten digits that nobody wrote, from a variational autoencoder.",
     "dcgan": "Images that nobody took, from two networks that play against each other; CIFAR makes colour photographs.",
