@@ -5,6 +5,7 @@ import json
 import zipfile
 from contextlib import redirect_stdout
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +17,7 @@ from recipes import cells_detector as recipe
 from recipes.data.splits import Sizes
 from recipes.data.standins.groups import KINDS, draw_groups, groups
 from recipes.errors import ConfigError, DataError
+from recipes.verbs import export
 
 DEFAULTS = recipe.default_boxes((96, 96, 3), 5, 2.5)
 
@@ -281,6 +283,22 @@ def test_boxes_are_in_the_photographs_own_pixels(photo, fitted, tmp_path):
     recipe.detect(photo, model=model, picture=str(tmp_path / "found.png"), min_probability=0.001)
     assert Image.open(tmp_path / "found.png").size[0] > 100
     assert recipe.count([photo, small], model=model)[0].keys() == set(KINDS)
+
+
+def test_a_copy_in_float32_of_what_was_trained_in_bfloat16_is_asked(fitted, monkeypatch):
+    model, images = fitted(recipe), draw_groups(2, 0)[0]
+    expected = recipe.predict(images, model, min_probability=0.001)
+
+    def copied(model):  # which has no run
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        return copy
+
+    monkeypatch.setattr(export, "in_float32", copied)
+    answers = recipe.predict(images, model, min_probability=0.001)
+    for answer, other in zip(answers, expected, strict=True):
+        np.testing.assert_array_equal(answer["boxes"], other["boxes"])
+    recipe.recipe.kind.signatures(model, model.run)
 
 
 @pytest.mark.parametrize("least", [0.0, 1.0])

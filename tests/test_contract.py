@@ -301,7 +301,7 @@ def test_a_server_answers_what_predict_answers(recipe, fitted, exported):
     assert recipe.predict(inputs[0], model)[0].keys() == predictions[0].keys(), "one alone"
 
 
-@slow_but_one_per_kind
+@pytest.mark.slow
 def test_what_is_trained_in_bfloat16_is_asked_and_exported(recipe, bare, tmp_path):
     model = bare.fit(bare.TINY, precision="mixed_bfloat16")
     engine = Engine(bare.export(model, path=tmp_path))  # whose answers are compared with the model's
