@@ -18,7 +18,9 @@ connections, 9,760 parameters, strides in place of pooling, a bias for each unit
 the twelve first. Which eight the paper does not say: here three windows of eight. A softmax stands in place of squared
 errors there, too.
 
-Result: not measured.
+Result: 99.06 ± 0.07 % test accuracy (3 seeds, float32) after 20 epochs, in 2 min 18 s to 3 min 31 s on two cores with
+other work beside. `LENET1989`: 98.04 ± 0.08 % (3 seeds), 1.96 % wrong, of MNIST at 16x16 pixels, in 1 min 49 s.
+Command: `python benchmarks/accuracy.py mnist_convnet --seeds 0 1 2`.
 """
 
 from dataclasses import dataclass, replace
