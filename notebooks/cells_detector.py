@@ -29,8 +29,8 @@ from recipes import cells_detector
 from recipes.data.standins.groups import KINDS, draw_groups
 
 images, boxes, labels = draw_groups(400, seed=1)
-found = [(boxes[n][labels[n] >= 0], np.ones((labels[n] >= 0).sum()), labels[n][labels[n] >= 0]) for n in range(6)]
-figure = cells_detector.draw_objects(images[:6], found, KINDS)
+shown = [(boxes[n][labels[n] >= 0], np.ones((labels[n] >= 0).sum()), labels[n][labels[n] >= 0]) for n in range(6)]
+figure = cells_detector.draw_objects(images[:6], shown, KINDS)
 figure
 
 # %% [markdown]

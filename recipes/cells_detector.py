@@ -342,14 +342,14 @@ def objects_in(outputs: tf.Tensor, default_boxes: np.ndarray, least: float) -> t
         is beyond these is zeros.
     """
     boxes = tf.clip_by_value(to_boxes(outputs[..., :4], default_boxes), 0, 1)
-    found = tf.image.combined_non_max_suppression(
+    detections = tf.image.combined_non_max_suppression(
         boxes[:, :, tf.newaxis], tf.sigmoid(outputs[..., 4:]), MOST, MOST, iou_threshold=SAME, score_threshold=least
     )
-    return found[0], found[1], tf.cast(found[2], tf.int32), found[3]
+    return detections[0], detections[1], tf.cast(detections[2], tf.int32), detections[3]
 
 
 def average_precision(
-    found: Sequence[tuple[Any, ...]], boxes: Any, labels: Any, label: int, least_overlap: float = 0.5
+    detections: Sequence[tuple[Any, ...]], boxes: Any, labels: Any, label: int, least_overlap: float = 0.5
 ) -> tuple[float, np.ndarray]:
     """Returns (the average precision of a class, its precision at 101 shares of its objects that are found).
 
@@ -357,14 +357,14 @@ def average_precision(
     most and none has taken; precision at a recall is the best from there on. NaN where there is none of the class.
 
     Args:
-        found: Of each photograph boxes (n, 4), probabilities (n,) and classes (n,), the likeliest first.
+        detections: Of each photograph boxes (n, 4), probabilities (n,) and classes (n,), the likeliest first.
         boxes: (N, M, 4), what is there.
         labels: (N, M), -1 where there is no more.
         label: The class.
         least_overlap: By which a box must overlap an object.
     """
     probabilities, is_right, objects = [], [], 0
-    for (places, scores, classes), true_boxes, true_labels in zip(found, boxes, labels, strict=True):
+    for (places, scores, classes), true_boxes, true_labels in zip(detections, boxes, labels, strict=True):
         there = np.asarray(true_boxes[true_labels == label])
         mine = np.flatnonzero(classes == label)
         is_free = np.ones(len(there), bool)
@@ -421,11 +421,11 @@ class Detection:
         if splits.originals is None:
             return figures
         boxes, labels = splits.originals
-        found, names = found_in(model, splits.test), splits.info.label_names
+        detections, names = detections_in(model, splits.test), splits.info.label_names
         there = [label for label in range(len(names)) if (labels == label).any()]
 
         def precisions(least_overlap: float) -> list[float]:
-            return [average_precision(found, boxes, labels, label, least_overlap)[0] for label in there]
+            return [average_precision(detections, boxes, labels, label, least_overlap)[0] for label in there]
 
         of_class = precisions(0.5)
         if there:
@@ -435,7 +435,7 @@ class Detection:
             figures[f"ap_50_{names[label]}"] = precision
         for label, name in enumerate(names):
             true_counts = (labels == label).sum(1)
-            counts = np.array([np.sum((classes == label) & (scores >= LIKELY)) for _, scores, classes in found])
+            counts = np.array([np.sum((classes == label) & (scores >= LIKELY)) for _, scores, classes in detections])
             figures[f"count_error_{name}"] = float(np.abs(counts - true_counts).mean())
             figures[f"objects_{name}"] = float(true_counts.mean())
         return figures
@@ -445,13 +445,13 @@ class Detection:
         if splits.test is None or splits.originals is None:
             return
         boxes, labels = splits.originals
-        found, names = found_in(model, splits.test), splits.info.label_names
+        detections, names = detections_in(model, splits.test), splits.info.label_names
         images = splits.examples(6)
-        shown = [likely(one) for one in found[: len(images)]]
+        shown = [likely(one) for one in detections[: len(images)]]
         truth = [(of_each[kept >= 0], kept[kept >= 0]) for of_each, kept in zip(boxes, labels, strict=True)]
         title = "The first test photographs: what is found (in colour, with its probability), and what is there (white)"
         yield title, "detections.png", lambda: draw_objects(images, shown, names, truth)
-        of_class = {name: average_precision(found, boxes, labels, label) for label, name in enumerate(names)}
+        of_class = {name: average_precision(detections, boxes, labels, label) for label, name in enumerate(names)}
         curves = {name: one for name, one in of_class.items() if np.isfinite(one[0])}
         title = "Precision over recall, of boxes that overlap by half and more"
         yield title, "precision.png", lambda: draw_curves(curves)
@@ -501,7 +501,7 @@ class Detection:
         answer = detect_function(served, defaults_of(model), source.info.label_names, LIKELY)
 
         def in_its_pixels(image: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(image, tf.fill((tf.shape(image)[0], 2), 1.0) * tf.constant(shape[:2], tf.float32))
+            return answer(image, tf.tile(tf.constant([shape[:2]], tf.float32), [tf.shape(image)[0], 1]))
 
         signatures = image_signatures(in_its_pixels, shape, source.examples(8), meaning="The objects and their boxes")
         of_bytes = signatures["serving_default"].function
@@ -590,7 +590,7 @@ def objects_of(answer: dict[str, np.ndarray], names: Sequence[str]) -> list[dict
     return results
 
 
-def found_in(model: keras.Model, test: tf.data.Dataset) -> list[tuple[np.ndarray, ...]]:
+def detections_in(model: keras.Model, test: tf.data.Dataset) -> list[tuple[np.ndarray, ...]]:
     """Returns of each photograph (boxes (n, 4) shares, probabilities (n,), classes (n,)), the likeliest first."""
     defaults = defaults_of(model)
 
@@ -598,61 +598,61 @@ def found_in(model: keras.Model, test: tf.data.Dataset) -> list[tuple[np.ndarray
     def ask(images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return objects_in(tf.cast(model(images, training=False), tf.float32), defaults, 0.02)
 
-    found = []
+    detections = []
     for images, _ in test:
         *each, counts = (value.numpy() for value in ask(images))
-        found += [tuple(one[row, :count] for one in each) for row, count in enumerate(counts)]
-    return found
+        detections += [tuple(one[row, :count] for one in each) for row, count in enumerate(counts)]
+    return detections
 
 
-def likely(found: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def likely(detections: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Returns of what is found that which is likely enough to be there."""
-    return tuple(each[found[1] >= LIKELY] for each in found)
+    return tuple(each[detections[1] >= LIKELY] for each in detections)
 
 
 # ---------------------------------------------------------------- pictures
 
 
-def draw_objects(images: Any, found: Sequence[Any], names: Sequence[str], truth: Sequence[Any] = ()) -> Any:
+def draw_objects(images: Any, detections: Sequence[Any], names: Sequence[str], truth: Sequence[Any] = ()) -> Any:
     """Returns a figure of images with boxes: of what is found in the colour of its class, of what is there in white.
 
     Args:
         images: (N, H, W, C) in [0, 255], or a list of images.
-        found: Of each image boxes (n, 4) shares, probabilities (n,), classes (n,).
+        detections: Of each image boxes (n, 4) shares, probabilities (n,), classes (n,).
         names: Of the classes.
         truth: Of each image boxes (m, 4) and classes (m,).
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
 
     columns = min(3, len(images))
     rows = -(-len(images) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.6 * rows), layout="tight")
     colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
-    for place, (image, (boxes, probabilities, classes)) in enumerate(zip(images, found, strict=True)):
+    for place, (image, (boxes, probabilities, classes)) in enumerate(zip(images, detections, strict=True)):
         axes = figure.add_subplot(rows, columns, place + 1)
         axes.imshow(np.asarray(image) / 255, cmap="gray", vmin=0, vmax=1)
         axes.axis("off")
         height, width = np.shape(image)[:2]
-
-        def draw(box: Any, axes: Any = axes, height: int = height, width: int = width, **how: Any) -> None:
-            y_min, x_min, y_max, x_max = box * [height, width, height, width] - 0.5
-            axes.add_patch(Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False, **how))
-            if "label" in how:
-                axes.text(x_min, y_min, how["label"], fontsize=7, color="black", backgroundcolor=how["edgecolor"])
-
         for box in truth[place][0] if truth else ():
-            draw(box, edgecolor="white", linewidth=2.5)
+            axes.add_patch(outline(box, height, width, edgecolor="white", linewidth=2.5))
         for box, probability, label in zip(boxes, probabilities, classes, strict=True):
             colour = colours[label % len(colours)]
-            draw(box, edgecolor=colour, linewidth=1.5)
+            axes.add_patch(outline(box, height, width, edgecolor=colour, linewidth=1.5))
             y, x = box[0] * height, box[1] * width
             text = axes.text(x, y, f"{probability:.2f}", fontsize=6, color="black", va="bottom")
             text.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 0.8})
         counts = [f"{(classes == label).sum()} {name}" for label, name in enumerate(names)]
         axes.set_title(", ".join(counts), fontsize=9)
     return figure
+
+
+def outline(box: Any, height: int, width: int, **how: Any) -> Any:
+    """Returns the outline of a box (4,), shares of an image of so many pixels, to draw on it."""
+    from matplotlib.patches import Rectangle
+
+    y_min, x_min, y_max, x_max = box * [height, width, height, width] - 0.5  # a pixel's middle is a whole number there
+    return Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False, **how)
 
 
 def draw_answers(model: keras.Model, photos: Any, answers: Sequence[dict[str, Any]]) -> Any:
@@ -662,7 +662,7 @@ def draw_answers(model: keras.Model, photos: Any, answers: Sequence[dict[str, An
     from recipes.verbs.load import run_of
 
     names = run_of(model).info.label_names
-    images, found = [], []
+    images, detections = [], []
     read = read_each(photos, lambda item, name: read_image(item, (*upright_size(item, name), 3), name))
     for (_, image), answer in zip(read, answers, strict=True):
         if isinstance(image, DataError):
@@ -670,8 +670,8 @@ def draw_answers(model: keras.Model, photos: Any, answers: Sequence[dict[str, An
         (height, width), classes = image.shape[:2], [names.index(label) for label in answer["labels"]]
         shares = answer["boxes"][:, [1, 0, 3, 2]] / [height, width, height, width]
         images.append(image)
-        found.append((shares, answer["probabilities"], np.array(classes, int)))
-    return draw_objects(images, found, names)
+        detections.append((shares, answer["probabilities"], np.array(classes, int)))
+    return draw_objects(images, detections, names)
 
 
 def draw_curves(curves: dict[str, tuple[float, np.ndarray]]) -> Any:

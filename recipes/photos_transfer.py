@@ -235,7 +235,7 @@ def encoder(config: Config, image_shape: tuple[int, ...]) -> tuple[keras.KerasTe
                 f"image_shape={tuple(image_shape)}; the network of {config.encoder} takes {network.input_shape[1:]}"
             )
         of_top = [layer for layer in network.layers if layer.output.shape[1:3] == maps.shape[1:3]]
-        freeze(network, of_top if config.fine_tune == "top" else network.layers if config.fine_tune == "all" else [])
+        freeze(network, config.fine_tune, of_top)
         image = keras.Input(image_shape, name="image")
         return image, keras.Model(network.inputs[0], maps, name="encoder")(image)  # its layers keep their names
     from recipes.pretrained.encoders import BACKBONES, network_of
@@ -246,13 +246,13 @@ def encoder(config: Config, image_shape: tuple[int, ...]) -> tuple[keras.KerasTe
         )
     network, backbone = network_of(config.encoder, image_shape[0]), BACKBONES[config.encoder]
     of_top = [layer for layer in network.layers if layer.name.startswith(backbone.last)]
-    freeze(network, of_top if config.fine_tune == "top" else network.layers if config.fine_tune == "all" else [])
+    freeze(network, config.fine_tune, of_top)
     return network.inputs[0], network.get_layer(backbone.maps).output
 
 
-def freeze(network: keras.Model, trained: Sequence[layers.Layer]) -> None:
-    """Leaves some layers of a network as they are; of those that are trained batch normalisation, too."""
-    names = {layer.name for layer in trained}
+def freeze(network: keras.Model, fine_tune: str, top: Sequence[layers.Layer]) -> None:
+    """Leaves a network's layers as they are but for those that `fine_tune` names; batch normalisation always."""
+    names = {layer.name for layer in {"head": [], "top": top, "all": network.layers}[fine_tune]}
     for layer in network.layers:
         layer.trainable = layer.name in names and not isinstance(layer, layers.BatchNormalization)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from recipes.data.bad_files import listed
 from recipes.data.box_files import Boxes, of_frame, of_pixels, read_annotations
-from recipes.data.folder_entries import SPLIT_NAMES
+from recipes.data.folder_entries import by_split
 from recipes.data.folders import setting_of
 from recipes.data.image_batches import eval_batches, train_batches
 from recipes.data.image_files import decode_bytes
@@ -144,10 +144,10 @@ def _of_path(
     if "train" not in splits:
         splits = {"train": next(iter(splits.values()))}
     names = names or tuple(known)
-    columns, identities = {}, []
+    columns = {}
     for split, (photos, boxes) in splits.items():
-        identities.append(identity_of_files(photos, path if path.is_dir() else path.parent))
-        images = of_files(photos, shape, identities[-1])  # type: ignore[arg-type]
+        identity = identity_of_files(photos, path if path.is_dir() else path.parent)
+        images = of_files(photos, shape, identity)  # type: ignore[arg-type]
         if on_bad_file == "skip" and (broken := images.unreadable()):
             bad |= {photos[place]: why for place, why in broken.items()}
             kept = [place for place in range(len(photos)) if place not in broken]
@@ -175,8 +175,7 @@ def _of_memory(data: Any, shape: tuple[int, ...], in_memory: str, names: tuple[s
             read.append(_of_columns(images, corners, labels, shape))
     names = names or tuple(sorted({label for _, boxes in read for one in boxes for label in one.labels}))
     columns = [(_held(images, "data", in_memory), *padded(boxes, names, "data")) for images, boxes in read]
-    splits = ("train", "test") if len(columns) == 2 else SPLIT_NAMES
-    return _arrays(dict(zip(splits, columns, strict=False)), names)
+    return _arrays(by_split(columns), names)
 
 
 def _is_part(data: Any) -> bool:

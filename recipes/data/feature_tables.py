@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recipes.data.folder_entries import by_split
 from recipes.data.in_memory import Arrays
 from recipes.data.own_data import parts_of
 from recipes.data.sources import Kind, find_arrays, read_columns
@@ -105,7 +106,7 @@ def read_own(data: Any, config: Any, known: Schema | None = None) -> tuple[dict[
     """
     parts = parts_of(data, config)
     if parts is None and isinstance(data, (tuple, list)) and 1 < len(data) < 4 and all(map(_is_pair, data)):
-        parts = dict(zip(("train", "test") if len(data) == 2 else ("train", "validation", "test"), data, strict=True))
+        parts = by_split(data)
     tables = {split: _table_of(part) for split, part in (parts or {"train": data}).items()}
     if "train" not in tables:
         tables = {"train": next(iter(tables.values()))} if len(tables) == 1 else tables

@@ -2,10 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from recipes.errors import DataError, one_line
+
+T = TypeVar("T")
 
 #: What systems and programs leave in folders, in small letters; names that begin with a dot are hidden besides.
 SYSTEM_NAMES = {
@@ -25,6 +28,11 @@ SPLIT_NAMES = {
     "validation": ("validation", "valid", "val", "dev", "development", "eval", "evaluation"),
     "test": ("test", "testing"),
 }
+
+
+def by_split(parts: Sequence[T]) -> dict[str, T]:
+    """Returns up to three parts of data by the splits that they are: train; train, test; train, validation, test."""
+    return dict(zip(("train", "test") if len(parts) == 2 else SPLIT_NAMES, parts, strict=False))
 
 
 def is_hidden(name: str) -> bool:

@@ -55,8 +55,7 @@ def decode_images(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.T
             of a batch of several.
     """
     with tf.device("/CPU:0"):  # thousands of small operations
-        header_specs = Header(*[tf.TensorSpec((), tf.int64)] * len(Header._fields))
-        headers = tf.map_fn(read_header_in_graph, encoded, fn_output_signature=header_specs)
+        headers = _headers(encoded)
         unknown = f"image {{}} of the batch cannot be decoded; expected {SERVED}, whole"
         large = f"image {{}} of the batch is too large: {{}}x{{}} pixels; expected at most {MOST_PIXELS:,} in all"
         has_size = headers.height * headers.width <= MOST_PIXELS
@@ -109,10 +108,15 @@ def decode_image(encoded: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Te
 def upright_sizes(encoded: tf.Tensor) -> tf.Tensor:
     """Returns the (height, width) of encoded images, turned as their EXIF says: (B,) string to (B, 2) float32."""
     with tf.device("/CPU:0"):
-        header_specs = Header(*[tf.TensorSpec((), tf.int64)] * len(Header._fields))
-        headers = tf.map_fn(read_header_in_graph, encoded, fn_output_signature=header_specs)
+        headers = _headers(encoded)
         sizes = tf.stack([headers.height, headers.width], 1)
         return tf.cast(tf.where(headers.orientation[:, tf.newaxis] >= 5, sizes[:, ::-1], sizes), tf.float32)
+
+
+def _headers(encoded: tf.Tensor) -> Header:
+    """Returns the headers of encoded images, (B,) string, each part (B,) int64."""
+    specs = Header(*[tf.TensorSpec((), tf.int64)] * len(Header._fields))
+    return tf.map_fn(read_header_in_graph, encoded, fn_output_signature=specs)
 
 
 def _decode(encoded: tf.Tensor, header: Header) -> tf.Tensor:

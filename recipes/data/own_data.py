@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.folder_entries import SPLIT_NAMES, list_files, split_of, sub_folders
+from recipes.data.folder_entries import SPLIT_NAMES, by_split, list_files, split_of, sub_folders
 from recipes.data.splits import DataInfo, Splits
 from recipes.data.table_cells import read_columns
 from recipes.data.table_columns import choose_columns, names_columns, roles_of
@@ -99,7 +99,7 @@ def parts_of(data: Any, config: Any) -> dict[str, Any] | None:
     if isinstance(data, Mapping) and data and (names := _split_names(list(map(str, data)))):
         return {split: data[name] for split, name in names.items()}
     if isinstance(data, (tuple, list)) and 1 < len(data) < 4 and all(_is_part(part, config) for part in data):
-        return dict(zip(SPLIT_NAMES if len(data) == 3 else ("train", "test"), data, strict=True))
+        return by_split(data)
     if isinstance(data, (str, Path)) and not _is_file(data) and _is_folder(data):
         files = {path.stem: path for path in list_files(Path(data), deep=False) if ending_of(path) in ENDINGS}
         names = {} if sub_folders(Path(data)) else _split_names(list(files))

@@ -43,10 +43,10 @@ class Bccd(tfds.core.GeneratorBasedBuilder):
         with zipfile.ZipFile(archive) as files:
             [root] = {name.rpartition("Annotations/")[0] for name in files.namelist() if name.endswith("_00001.xml")}
             for name in files.read(f"{root}ImageSets/Main/{split}.txt").decode().split():
-                found = boxes_of_voc(files.read(f"{root}Annotations/{name}.xml"), f"{name}.xml")
+                annotation = boxes_of_voc(files.read(f"{root}Annotations/{name}.xml"), f"{name}.xml")
                 objects = [
                     {"bbox": tfds.features.BBox(*map(float, box)), "label": label}
-                    for box, label in zip(found.boxes, found.labels, strict=True)
+                    for box, label in zip(annotation.boxes, annotation.labels, strict=True)
                 ]
                 with files.open(f"{root}JPEGImages/{name}.jpg") as image:
                     yield name, {"image": image, "objects": objects}
