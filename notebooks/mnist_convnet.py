@@ -23,10 +23,14 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from recipes import mnist_convnet, mnist_dense
+from recipes import mnist_convnet
 
 config = mnist_convnet.Config(dataset="digits", epochs=8, batch_size=32, crop_padding=0)
 model = mnist_convnet.fit(config)
+
+# %%
+from recipes import mnist_dense
+
 dense = mnist_dense.fit(dataset="digits", epochs=8, batch_size=32, crop_padding=0)
 print("LeNet-5", model.count_params(), "parameters; dense", dense.count_params())
 
