@@ -23,7 +23,7 @@ RECIPES = {
     "mnist_dense": "Handwritten digits with a multi-layer perceptron; LINEAR is softmax regression. Start here.",
     "mnist_convnet": "Handwritten digits with LeNet-5, the convolutional network of 1998; LENET1989 before it.",
     "mnist_autoencoder": "Handwritten digits to a code and back, with noise taken out; CLEAN and DENSE without.",
-    "mnist_vae": "Handwritten digits that nobody wrote, from a variational autoencoder.",
+    "mnist_vae": "Handwritten digits that nobody wrote, from a variational autoencoder; CATEGORICAL draws categories.",
     "dcgan": "Images that nobody took, from two networks that play against each other; CIFAR makes colour photographs.",
     "cifar_lecture": "Small colour photographs with the convolutional network of a first lecture, to the letter.",
     "cifar_convnet": "Small colour photographs with a convolutional network that learns fast.",

@@ -54,6 +54,7 @@ OF_ONE_RECIPE = {
     "recipes.data.tfds.bccd": "a builder for tensorflow-datasets",
     "recipes.data.tfds.hymenoptera": "likewise",
     "recipes.data.tfds.uci": "likewise",
+    "recipes.layers.relaxation": "layers for networks of one's own, too; the paper's KL term stands on the page",
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
     "recipes.kinds.caption_scores": "published scores, by their authors' programs",
 }

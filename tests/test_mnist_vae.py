@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from recipes import mnist_vae
 from recipes.data.splits import Sizes
-from recipes.errors import ConfigError
+from recipes.errors import ConfigError, DataError
 
 
 def test_kl_of_known_normals():
@@ -157,6 +157,89 @@ def test_an_empty_batch_has_an_empty_answer(fitted, exported):
     assert served["decode"](code=tf.zeros((0, 32)))["image"].shape == (0, 28, 28, 1)
     assert mnist_vae.encode(np.zeros((0, 28, 28, 1)), model=model).shape == (0, 32)
     assert mnist_vae.decode(np.zeros((0, 32)), model=model).shape == (0, 28, 28, 1)
+
+
+# ---------------------------------------------------------------- a code of categories
+
+
+def test_kl_of_known_categories():
+    """Sure of one of ten: log 10 nats for each part of the code; as likely as before: none; 1 and 3 in 4, by hand."""
+    sure = np.zeros((1, 3, 10), np.float32)
+    sure[..., 4] = 50
+    assert float(mnist_vae.categorical_kl_divergence(sure)[0]) == pytest.approx(3 * np.log(10), rel=1e-6)
+    assert float(mnist_vae.categorical_kl_divergence(np.full((1, 3, 10), 2.0, np.float32))[0]) == pytest.approx(0)
+    quarters = np.log(np.array([[[1, 3]]], np.float32))
+    assert float(mnist_vae.categorical_kl_divergence(quarters)[0]) == pytest.approx(
+        0.25 * np.log(0.5) + 0.75 * np.log(1.5), rel=1e-5
+    )
+
+
+def test_a_drawn_code_of_categories_comes_with_its_log_ratio():
+    logits = tf.tile(tf.math.log([[[0.2, 0.8]]]), (5000, 1, 1))
+    z, log_ratio = mnist_vae.drawn_code([None, logits], (0, 1))
+    assert float(tf.reduce_mean(z[:, 0, 1])) == pytest.approx(0.8, abs=0.02)  # three standard deviations are 0.017
+    expected = np.where(z[:, 0, 0] == 1, np.log(0.5 / 0.2), np.log(0.5 / 0.8))
+    np.testing.assert_allclose(log_ratio, expected, rtol=1e-5)
+    ratio = float(tf.reduce_mean(tf.exp(log_ratio)))
+    assert ratio == pytest.approx(1, abs=0.04), "the mean of p(z) / q(z|x) over q is 1"
+
+
+@pytest.fixture(scope="module")
+def categorical(tmp_path_factory):
+    settings = {"latent_dim": 5, "categories": 4, "temperature_decay": 0.01}
+    return mnist_vae.fit(mnist_vae.TINY, runs=tmp_path_factory.mktemp("runs"), **settings)
+
+
+def test_the_temperature_falls_with_the_steps_of_a_run(categorical):
+    assert float(categorical.get_layer("draw").temperature) == pytest.approx(np.exp(-0.08), rel=1e-5), "8 steps"
+    loaded = mnist_vae.load(categorical.run.folder)
+    assert float(loaded.get_layer("draw").steps) == 8
+    figures = categorical.run.metrics["test"]
+    assert figures["loss"] == pytest.approx(figures["reconstruction"] + figures["kl"], rel=1e-5)
+    assert mnist_vae.evaluate(categorical, samples=2)["bound"] == pytest.approx(figures["loss"], rel=0.01)
+
+
+def test_codes_are_categories_and_are_decoded(categorical):
+    image = 255 * np.random.default_rng(0).integers(0, 2, (2, 28, 28, 1))
+    codes = mnist_vae.codes(image, model=categorical)
+    assert codes.shape == (2, 5)
+    assert set(codes.flat) <= set(range(4))
+    one_hot = mnist_vae.encode(image, model=categorical)
+    np.testing.assert_array_equal(one_hot, np.eye(4)[codes])
+    decoded = mnist_vae.decode(codes, model=categorical)
+    np.testing.assert_array_equal(decoded, mnist_vae.decode(one_hot, model=categorical))
+    assert mnist_vae.sample(3, model=categorical).shape == (3, 28, 28, 1)
+    for wrong, message in (
+        ([[4, 0, 0, 0, 0]], "the codes have 4; expected whole numbers from 0 to 3"),
+        ([[0.5, 0, 0, 0, 0]], "the codes have 0.5; expected whole"),
+        ([[1, 2]], r"the codes are \(1, 2, 4\); expected \(N, 5, 4\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            mnist_vae.decode(wrong, model=categorical)
+
+
+def test_a_code_of_numbers_has_no_categories(fitted):
+    with pytest.raises(ConfigError, match="one of numbers, not of categories; `encode`"):
+        mnist_vae.codes(np.zeros((1, 28, 28, 1)), model=fitted(mnist_vae))
+    with pytest.raises(DataError, match=r"the codes are \(1, 3\); expected \(N, 32\)"):
+        mnist_vae.decode(np.zeros((1, 3)), model=fitted(mnist_vae))
+
+
+def test_settings_of_categories_need_categories():
+    with pytest.raises(ConfigError, match="categories=1 is no choice"):
+        mnist_vae.Config(categories=1)
+    for change in ({"temperature_decay": 0.1}, {"lowest_temperature": 0.2}, {"straight_through": True}):
+        with pytest.raises(ConfigError, match="would change nothing: categories=0 is a code of numbers"):
+            mnist_vae.Config(**change)
+
+
+def test_walks_go_through_the_categories_that_are_used():
+    codes = np.eye(3, dtype=np.float32)[np.array([[0, 1], [0, 2], [0, 0]])]  # (3, 2, 3): the first is always 0
+    walked, walks = mnist_vae.walk_categories(codes)
+    assert walked.tolist() == [1, 0]
+    assert walks.shape == (2, 3, 2, 3)
+    assert walks[0].argmax(-1).tolist() == [[0, 0], [0, 1], [0, 2]]
+    assert walks[1].argmax(-1).tolist() == [[0, 1], [1, 1], [2, 1]]
 
 
 def test_images_that_cannot_be_halved_are_refused():
