@@ -8,14 +8,16 @@ Gaussian over y, and is trained to make what did happen likely, by its negative 
 
 A large sigma makes an error cheap and costs its logarithm, so that the network learns where it errs. `ensemble` makes
 one Gaussian of M networks, with the mean and the variance of their mixture (section 2.4), which also grows where they
-disagree:
+disagree. With dropout, `predict(rows, samples=100)` and `evaluate(samples=100)` take as many networks that drop other
+units, Gal and Ghahramani's (2016), in place of the M:
 
     mu*(x) = 1/M sum_m mu_m(x),   sigma*(x)^2 = 1/M sum_m sigma_m(x)^2 + (mu_m(x) - mu*(x))^2
 
 The data are five tables of UCI, each with the 20 splits into training and test rows of Hernandez-Lobato and Adams
 (2015), https://arxiv.org/abs/1502.05336, `split=0` to 19, that such figures are given for. What differs from
 Lakshminarayanan et al.: two hidden layers of 100 units for one of 50; AdamW with a strong weight decay, whose rate
-climbs and falls, for Adam; 100 epochs for 40; no adversarial examples; and the figures below are of single networks.
+climbs and falls, for Adam; 100 epochs for 40; no adversarial examples; and the figures below are of single networks
+without dropout.
 
 Result: RMSE and log likelihood of the test rows, mean ± deviation over the 20 splits, all training rows trained on, one
 seed each; beside them Gal and Ghahramani's by dropout (2016), https://arxiv.org/abs/1506.02142, table 1, as the page of
@@ -34,6 +36,7 @@ Command: `python benchmarks/uci.py`.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -328,6 +331,25 @@ def mixture_of(models: Sequence[keras.Model]) -> keras.Model:
     return compiled_alike(keras.Model(features, gaussian, name=models[0].name), models[0])
 
 
+@contextmanager
+def sampled(model: keras.Model, samples: int) -> Iterator[keras.Model]:
+    """Yields the mixture of so many networks, each of which drops other units, as in training; of 0, the model itself.
+
+    Within, the model drops units, too.
+
+    Raises:
+        ConfigError: If the model drops no units.
+    """
+    from recipes.kinds.dropped_units import check_samples, dropping
+
+    check_samples(model, samples)
+    if not samples:
+        yield model
+        return
+    with dropping(model):
+        yield mixture_of([model] * samples)
+
+
 def standardize(model: keras.Model, splits: Splits, config: Config) -> None:
     """Sets the means and deviations of a new model's first layer to those of the training rows."""
     follows = splits.info.follows
@@ -400,16 +422,22 @@ class GaussianRegression:
 
     name = "gaussian_regression"
 
-    def evaluate(self, model: keras.Model, splits: Splits) -> dict[str, float]:
+    def evaluate(self, model: keras.Model, splits: Splits, *, samples: int = 0) -> dict[str, float]:
         """Returns {"loss": the NLL in nats, "rmse": in the target's unit, "coverage"} on the test split.
 
         "coverage" is the share of targets inside their 95 % interval. The NLL is of targets in their own unit: of a
         thousandth of the unit, it is log(1000) more.
+
+        Args:
+            model: The model.
+            splits: The data.
+            samples: The figures are of so many networks that drop other units, 2 or more; 0: of the model.
         """
         from recipes.verbs.evaluate import compiled_metrics
 
-        values = compiled_metrics(model, splits)
-        coverage = shares_inside(*targets_and_gaussians(model, splits.test), np.array([0.95]))
+        with sampled(model, samples) as asked:
+            values = compiled_metrics(asked, splits)
+            coverage = shares_inside(*targets_and_gaussians(asked, splits.test), np.array([0.95]))
         return values | {"coverage": float(coverage[0])}
 
     def report(self, model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
@@ -442,19 +470,21 @@ class GaussianRegression:
         own = replace(info, name="your own table", examples={"test": len(targets)}, fingerprint="")
         return EvaluationData(Splits(train=batches, test=batches, info=own), len(targets))
 
-    def predict(self, model: keras.Model, inputs: Any) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
-        """Yields (row, {"mean", "deviation", "low", "high"}) of rows: see `feature_tables.read_rows`."""
+    def predict(
+        self, model: keras.Model, inputs: Any, samples: int = 0
+    ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+        """Yields (row, {"mean", "deviation", "low", "high"}) of rows: see `feature_tables.read_rows` and `sampled`."""
         from recipes.data.feature_tables import Schema, read_rows
         from recipes.verbs.export import in_float32
         from recipes.verbs.load import run_of
 
         features = read_rows(inputs, Schema.from_json(run_of(model).info.follows))
-        network = in_float32(model)
-        compiled = tf.function(lambda rows: answer(network(rows, training=False)), reduce_retracing=True)
-        for start in range(0, len(features), 1024):
-            values = {name: value.numpy() for name, value in compiled(features[start : start + 1024]).items()}
-            for row in range(len(values["mean"])):
-                yield f"row {start + row}", {name: float(value[row]) for name, value in values.items()}
+        with sampled(in_float32(model), samples) as asked:
+            compiled = tf.function(lambda rows: answer(asked(rows, training=False)), reduce_retracing=True)
+            answers = [compiled(features[start : start + 1024]) for start in range(0, len(features), 1024)]
+        values = {name: np.concatenate([one[name] for one in answers]) for name in answers[0]} if answers else {}
+        for row in range(len(features)):
+            yield f"row {row}", {name: float(value[row]) for name, value in values.items()}
 
     def signatures(self, model: keras.Model, source: Any) -> tuple[Sequence[Any], dict[str, Any]]:
         """Returns the model, and the signatures that the class docstring describes."""

@@ -296,6 +296,26 @@ def test_an_ensemble_is_the_mixture_of_its_members(tmp_path):
         uci_regression.ensemble([members[0], uci_regression.fit(uci_regression.TINY, split=1)])
 
 
+def test_with_dropout_the_doubt_is_also_of_networks_that_drop_other_units(fitted):
+    """Dropping half of one hidden layer changes the means by chance, and the mixture's variance is larger by that."""
+    model = uci_regression.fit(uci_regression.TINY, dropout=0.5, epochs=3)
+    rows = model.run.examples(50)
+    plain, drawn, again = (uci_regression.predict(rows, model, **how) for how in ({}, *[{"samples": 300}] * 2))
+    mean, many, others = (np.array([row["mean"] for row in answers]) for answers in (plain, drawn, again))
+    assert 0 < np.abs(many - others).max() < 0.2 * np.ptp(mean), "other units each time; 300 are enough"
+    assert np.corrcoef(many, mean)[0, 1] > 0.97
+    with_doubt, without = (np.mean([row["deviation"] for row in answers]) for answers in (drawn, plain))
+    assert with_doubt > 1.02 * without
+    assert uci_regression.predict(rows, model) == plain, "nothing is left of it"
+    figures, with_samples = uci_regression.evaluate(model), uci_regression.evaluate(model, samples=50)
+    assert with_samples["coverage"] >= figures["coverage"]
+    assert with_samples["rmse"] == pytest.approx(figures["rmse"], rel=0.1)
+    assert with_samples["rmse"] != figures["rmse"]
+    for wrong, message in ((1, "expected 0, for none, or 2 or more"), (5, "has no dropout layers")):
+        with pytest.raises(ConfigError, match=message):
+            uci_regression.predict(rows, fitted(uci_regression), samples=wrong)
+
+
 def test_a_model_without_categories_is_served_rows_of_numbers(fitted, exported):
     model = fitted(uci_regression)
     served = tf.saved_model.load(str(exported(uci_regression))).signatures

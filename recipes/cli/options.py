@@ -133,7 +133,7 @@ class Predict(Model):
     beam_width: int | None = None  # of captions and translations: how many are followed up at a time
     length_penalty: float | None = None  # of captions and translations: 0 favours short ones
     min_probability: float | None = None  # of classes: no label where that of the likeliest is below
-    samples: int | None = None  # of classes: the mean and the spread of so many answers with dropout, 2 or more
+    samples: int | None = None  # the mean and the spread of so many answers with dropout, 2 or more
     url: str | None = None  # of a server to ask instead of a run, such as http://127.0.0.1:8501; NAME is its model's
     token_file: Path | None = None  # the server's bearer token; default: the environment variable RECIPES_TOKEN
     ca_certificate: Path | None = None  # PEM file of who signed the server's certificate; default: the system's

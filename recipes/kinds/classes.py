@@ -1,16 +1,14 @@
 """What a model says of an example: its class, its labels or a number; of images and of texts."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from recipes.data.splits import DataInfo
-from recipes.devices.keras_fixes import all_layers
 from recipes.errors import ConfigError, DataError, ExportError
+from recipes.kinds.dropped_units import check_samples, dropping
 
 THRESHOLD = 0.5  # an example has the labels of this probability and more
 
@@ -156,37 +154,9 @@ def check_doubts(model: keras.Model, info: DataInfo, min_probability: float, sam
     """
     if not 0 <= min_probability <= 1:
         raise ConfigError(f"min_probability={min_probability}; expected a probability in [0, 1]")
-    if samples < 0 or samples == 1:
-        raise ConfigError(f"samples={samples}; expected 0, for none, or 2 or more, whose spread is asked for")
     if info.task != "classification" and (min_probability or samples):
         raise ConfigError(f"min_probability and samples are of classes, and this model's task is {info.task}")
-    if samples and not dropouts_of(model):
-        raise ConfigError(
-            f"samples={samples}: {model.name} has no dropout layers, so that all samples would be the same; train with "
-            "dropout, or take an ensemble of several runs"
-        )
-
-
-def dropouts_of(model: keras.Model) -> list[keras.layers.Dropout]:
-    """Returns the layers of a model that drop units in training."""
-    return [layer for layer in all_layers(model) if isinstance(layer, keras.layers.Dropout) and layer.rate]
-
-
-@contextmanager
-def dropping(model: keras.Model) -> Iterator[None]:
-    """Has a model drop units while it is not in training, and all else as it is then, such as batch norm's averages."""
-    layers = dropouts_of(model)
-    for layer in layers:
-        vars(layer)["call"] = partial(_dropped, layer.call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del vars(layer)["call"]
-
-
-def _dropped(call: Callable[..., Any], inputs: Any, training: bool | None = None) -> Any:
-    return call(inputs, training=True)
+    check_samples(model, samples)
 
 
 def names_of(info: DataInfo, count: int) -> tuple[str, ...]:

@@ -116,9 +116,10 @@ def inputs_of(model: keras.Model) -> Any:
 
 
 def compiled_alike(model: keras.Model, other: keras.Model) -> keras.Model:
-    """Returns a model with the loss, the metrics and the run of another, and a plain SGD, which has no state."""
-    with keras.saving.custom_object_scope(FASTER):
-        model.compile_from_config({**other.get_compile_config(), "optimizer": "sgd"})
+    """Returns a model with the loss, the metrics and the run of another that has them, and a plain SGD: no state."""
+    if other.compiled:
+        with keras.saving.custom_object_scope(FASTER):
+            model.compile_from_config({**other.get_compile_config(), "optimizer": "sgd"})
     model.run = getattr(other, "run", None)
     return model
 

@@ -5,7 +5,8 @@ import pytest
 from recipes import mnist_dense
 from recipes.data.splits import DataInfo
 from recipes.errors import ConfigError, DataError
-from recipes.kinds.classes import dropping, refuse_unknown_classes
+from recipes.kinds.classes import refuse_unknown_classes
+from recipes.kinds.dropped_units import dropping
 
 
 def test_labels_that_a_model_has_no_class_for_are_not_evaluated():
