@@ -26,6 +26,7 @@ RECIPES = {
     "mnist_vae": "Handwritten digits that nobody wrote, from a variational autoencoder; CATEGORICAL draws categories.",
     "dcgan": "Images that nobody took, from two networks that play against each other; CIFAR makes colour photographs.",
     "cifar_lecture": "Small colour photographs with the convolutional network of a first lecture, to the letter.",
+    "cifar_classics": "Small colour photographs with AlexNet, VGG and All-CNN, and what their pixels say of a class.",
     "cifar_convnet": "Small colour photographs with a convolutional network that learns fast.",
     "cifar_resnet": "Small colour photographs with residual networks of 20 to 110 layers; PAPER is the first paper's.",
     "cifar_googlenet": "Small colour photographs with Inception modules; PAPER is GoogLeNet itself, for large ones.",

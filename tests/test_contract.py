@@ -49,6 +49,7 @@ STOCK = [
     "mnist_convnet",
     "mnist_autoencoder",
     "cifar_lecture",
+    "cifar_classics",
     "cifar_convnet",
     "cifar_resnet",
     "cifar_googlenet",
