@@ -35,7 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--change", nargs="+", default=[], metavar="NAME=VALUE", help="settings unlike the benchmark's")
-    parser.add_argument("--validation", action="store_true", help="figures of held-out training reviews; writes no file")
+    parser.add_argument(
+        "--validation", action="store_true", help="figures of held-out training reviews; writes no file"
+    )
     args = parser.parse_args()
     config = with_changes(CONFIG, **dict(map(read_change, args.change)))
     result = {

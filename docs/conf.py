@@ -53,6 +53,7 @@ def read(app: Sphinx, docname: str, source: list[str]) -> None:
         ("CHANGELOG.md", "changelog"),
         ("CONTRIBUTING.md", "contributing"),
         ("benchmarks/README.md", "benchmarks"),
+        ("notebooks/README.md", "notebooks"),
     ):
         text = text.replace(f"](../{path}", f"]({page}.md")
     source[0] = text

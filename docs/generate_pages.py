@@ -82,8 +82,9 @@ def generate() -> None:
         ("CHANGELOG.md", "changelog"),
         ("CONTRIBUTING.md", "contributing"),
         ("benchmarks/README.md", "benchmarks"),
+        ("notebooks/README.md", "notebooks"),
     ):
-        folder = "benchmarks/" if "/" in source else ""
+        folder = source[: source.rfind("/") + 1]
         write(f"{page}.md", with_links_from(folder, (ROOT / source).read_text()))
     for folder in ("recipes", "reference"):
         for path in (DOCS / folder).glob("*.md"):

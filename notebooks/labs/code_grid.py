@@ -14,10 +14,11 @@
 # %% [markdown]
 # # A code of two numbers, on a grid
 #
-# An autoencoder with a code of two numbers lays all images out in a plane. A variational one (Kingma and Welling 2014,
-# https://arxiv.org/abs/1312.6114) is trained so that codes are spread like $N(0, I)$: then the plane can be divided into
-# cells of equal probability, and every cell decodes to something. The figure is that of the paper's figure 4: both numbers
-# go through the quantiles of the normal distribution, $z = \Phi^{-1}(u)$, with $u$ in equal steps.
+# An autoencoder with a code of two numbers lays all images out in a plane. A variational one (Kingma and Welling
+# 2014, https://arxiv.org/abs/1312.6114) is trained so that codes are spread like $N(0, I)$: then the plane can be
+# divided into cells of equal probability, and every cell decodes to something. The figure is that of the paper's
+# figure 4: both numbers go through the quantiles of the normal distribution, $z = \Phi^{-1}(u)$, with $u$ in equal
+# steps.
 
 # %%
 import matplotlib.pyplot as plt
@@ -52,7 +53,8 @@ plt.show()
 
 # %% [markdown]
 # ## Where test digits lie
-# Left in the plane of codes, right in that of $u = \Phi(z)$, in which the grid above is even. The labels were never used.
+# Left in the plane of codes, right in that of $u = \Phi(z)$, in which the grid above is even. The labels were never
+# used.
 
 # %%
 digits = mnist_dense.load_data(mnist_dense.Config(dataset="digits"))

@@ -19,14 +19,15 @@
 # $$\frac{\partial y}{\partial x} = \frac{\partial y}{\partial v_k} \cdots \frac{\partial v_2}{\partial v_1}
 # \frac{\partial v_1}{\partial x}$$
 #
-# A product of matrices can be computed from either end. *Forward mode* begins on the right and carries
-# $\partial v / \partial x$ for **one input** along with each value. *Reverse mode* begins on the left and carries the
-# derivative of **one output**, $\bar v = \partial y / \partial v$, back to all inputs. A loss is one number of millions of
-# weights, which is why networks are trained in reverse mode. Both are written out here and compared with TensorFlow's.
-# Baydin et al. (2018), https://arxiv.org/abs/1502.05767, has their history.
+# A product of matrices can be computed from either end. *Forward mode* begins on the right and carries $\partial v /
+# \partial x$ for **one input** along with each value. *Reverse mode* begins on the left and carries the derivative of
+# **one output**, $\bar v = \partial y / \partial v$, back to all inputs. A loss is one number of millions of weights,
+# which is why networks are trained in reverse mode. Both are written out here and compared with TensorFlow's. Baydin
+# et al. (2018), https://arxiv.org/abs/1502.05767, has their history.
 
 # %%
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -166,14 +167,14 @@ print("of the loop", a.grad, "by the formula", -0.5 * 2**-1.5)
 
 # %% [markdown]
 # ## Which is the cheaper one?
-# For $y = \sum_i \sin(x_i)\, x_{i+1}$ of $n$ inputs, forward mode needs $n$ passes for the gradient, reverse mode one. (For
-# a function of one input with many outputs it is the other way round.)
+# For $y = \sum_i \sin(x_i)\, x_{i+1}$ of $n$ inputs, forward mode needs $n$ passes for the gradient, reverse mode
+# one. (For a function of one input with many outputs it is the other way round.)
 
 
 # %%
 def chain(x):
     total = 0.0
-    for here, following in zip(x, x[1:]):
+    for here, following in pairwise(x):
         total = total + here.sin() * following
     return total
 
@@ -218,8 +219,9 @@ plt.show()
 
 # %% [markdown]
 # ## Differences are no derivatives
-# $(f(x + h) - f(x - h)) / 2h$ needs no rules, but is never exact: a large $h$ misses the curvature (an error of $h^2$), with
-# a small one the digits cancel (an error of $10^{-16} / h$). It is good for tests of a gradient, with $h$ near $10^{-5}$.
+# $(f(x + h) - f(x - h)) / 2h$ needs no rules, but is never exact: a large $h$ misses the curvature (an error of
+# $h^2$), with a small one the digits cancel (an error of $10^{-16} / h$). It is good for tests of a gradient, with
+# $h$ near $10^{-5}$.
 
 # %%
 steps = np.logspace(-12, 0, 49)

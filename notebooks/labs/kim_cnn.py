@@ -19,10 +19,10 @@
 #
 # $$c_t = \max(0, w \cdot [x_t; \dots; x_{t+h-1}] + b), \qquad \hat c = \max_t c_t$$
 #
-# Kim (2014), "Convolutional Neural Networks for Sentence Classification", https://arxiv.org/abs/1408.5882: 100 filters of
-# each width 3, 4 and 5, dropout of ½ before the last layer. This is his "CNN-rand": word vectors that are learned from
-# nothing. What differs: vectors of 128 numbers for 300; Adam, whose rate climbs and falls, for Adadelta; no limit on the
-# norm of the last weights; batches of 32 for 50.
+# Kim (2014), "Convolutional Neural Networks for Sentence Classification", https://arxiv.org/abs/1408.5882: 100
+# filters of each width 3, 4 and 5, dropout of ½ before the last layer. This is his "CNN-rand": word vectors that are
+# learned from nothing. What differs: vectors of 128 numbers for 300; Adam, whose rate climbs and falls, for Adadelta;
+# no limit on the norm of the last weights; batches of 32 for 50.
 #
 # Data, batches and words are those of `imdb_lstm`; here they are generated reviews, in which judgements are denied
 # ("was not dull"): no single word decides. On IMDB, `benchmarks/kim_cnn.py` trains the very function below:
@@ -39,6 +39,7 @@ from recipes.optimization.optimizers import Adam, warmup_cosine
 
 # %% [markdown]
 # ## The model
+
 
 # %% tags=["model"]
 def kim_cnn(vocab_size, steps, embed_dim=128, filters=100, widths=(3, 4, 5), dropout=0.5, learning_rate=1e-3):
@@ -85,8 +86,8 @@ print(f"{accuracy:.1%} of the test reviews, {loss:.3f} nats")
 
 # %% [markdown]
 # ## What do the filters look for?
-# For each width the filter that speaks loudest for either class: the difference of its two weights in the last layer. And
-# the passages of the test reviews that it answers to most.
+# For each width the filter that speaks loudest for either class: the difference of its two weights in the last layer.
+# And the passages of the test reviews that it answers to most.
 
 # %%
 weights = model.get_layer("logits").get_weights()[0]  # (96, 2)
@@ -118,5 +119,5 @@ plt.show()
 
 # %% [markdown]
 # ## Change one thing and see
-# With `widths=(1,)` a filter sees one word, and the model is a bag of words: what does it lose on these reviews, in which
-# two judgements in five deny their word? And with `widths=(2,)`?
+# With `widths=(1,)` a filter sees one word, and the model is a bag of words: what does it lose on these reviews, in
+# which two judgements in five deny their word? And with `widths=(2,)`?

@@ -15,15 +15,16 @@
 # # Markov chains beside an LSTM
 #
 # A Markov chain of order $n$ counts which character follows each string of $n$ characters. It needs no gradient, and
-# Shannon (1948), https://doi.org/10.1002/j.1538-7305.1948.tb01338.x, wrote the first texts with it. With every order, there
-# are more strings, and each was seen more seldom. So orders are mixed (Witten and Bell 1991,
-# https://doi.org/10.1109/18.87000): with $N$ occurrences of the context $h$ in training, after which $T$ different characters came,
+# Shannon (1948), https://doi.org/10.1002/j.1538-7305.1948.tb01338.x, wrote the first texts with it. With every order,
+# there are more strings, and each was seen more seldom. So orders are mixed (Witten and Bell 1991,
+# https://doi.org/10.1109/18.87000): with $N$ occurrences of the context $h$ in training, after which $T$ different
+# characters came,
 #
 # $$p_n(c | h) = \frac{N(hc) + T(h)\, p_{n-1}(c | h')}{N(h) + T(h)}$$
 #
-# where $h'$ is $h$ without its first character, and $p_{-1}$ is the same for all characters. Beside it, an LSTM of `shakespeare_lstm` learns
-# from the same text: Python's own documentation, in windows of 64 characters. Both are scored in bits per character on
-# windows that neither has seen.
+# where $h'$ is $h$ without its first character, and $p_{-1}$ is the same for all characters. Beside it, an LSTM of
+# `shakespeare_lstm` learns from the same text: Python's own documentation, in windows of 64 characters. Both are
+# scored in bits per character on windows that neither has seen.
 
 # %%
 from collections import Counter, defaultdict
@@ -113,8 +114,10 @@ print(f"probabilities of all characters after one context add up to {total:.6f}"
 # %%
 model = shakespeare_lstm.fit(config)
 logits = model.predict(scored[:, :-1], verbose=0)  # (150, 64, V)
-log_p = logits - np.log(np.sum(np.exp(logits - logits.max(-1, keepdims=True)), -1, keepdims=True)) - logits.max(
-    -1, keepdims=True
+log_p = (
+    logits
+    - np.log(np.sum(np.exp(logits - logits.max(-1, keepdims=True)), -1, keepdims=True))
+    - logits.max(-1, keepdims=True)
 )
 lstm_bits = float(-np.take_along_axis(log_p, scored[:, 1:, None], -1).mean() / np.log(2))
 print(f"LSTM: {lstm_bits:.3f} bits per character, {model.count_params():,} weights")
@@ -138,9 +141,9 @@ for order in (1, 3, 6):
 print("--- LSTM:", "".join(shakespeare_lstm.generate("The ", 150, model=model)))
 
 # %% [markdown]
-# Counting is a strong rival on so little text, and takes seconds. But after a context that was never seen a chain knows
-# only what it knows of its end, whereas similar contexts give the LSTM similar states; and its weights do not become more
-# with more text, as contexts do.
+# Counting is a strong rival on so little text, and takes seconds. But after a context that was never seen a chain
+# knows only what it knows of its end, whereas similar contexts give the LSTM similar states; and its weights do not
+# become more with more text, as contexts do.
 #
 # ## Change one thing and see
 # With `max_examples=8000` and five epochs, how much does either gain? The test text then begins in the middle of

@@ -93,7 +93,9 @@ print("stochastic, 1,000 epochs, five seeds:", " ".join(f"{one[-1]:.4f}" for one
 # %%
 plt.figure(figsize=(6, 4))
 for seed, one in enumerate(stochastic):
-    plt.semilogy(np.array(one) - optimum, color="tab:orange", alpha=0.6, label=None if seed else "stochastic, five seeds")
+    plt.semilogy(
+        np.array(one) - optimum, color="tab:orange", alpha=0.6, label=None if seed else "stochastic, five seeds"
+    )
 plt.semilogy(np.array(errors) - optimum, color="tab:blue", label="gradient descent")
 plt.xlabel("passes over the matrix")
 plt.ylabel("squared error above the minimum")

@@ -25,7 +25,7 @@
 # | gradient descent | $x_{t+1} = x_t - \eta g_t$ |
 # | momentum | $v_{t+1} = 0.9 v_t - \eta g_t,\quad x_{t+1} = x_t + v_{t+1}$ |
 # | Adagrad | $s_{t+1} = s_t + g_t^2,\quad x_{t+1} = x_t - \eta g_t / \sqrt{s_{t+1}}$ |
-# | Adam | $x_{t+1} = x_t - \eta \hat m_t / \sqrt{\hat v_t}$, with running averages $\hat m$ of $g$ and $\hat v$ of $g^2$ |
+# | Adam | $x_{t+1} = x_t - \eta \hat m_t / \sqrt{\hat v_t}$, running averages $\hat m$ of $g$ and $\hat v$ of $g^2$ |
 #
 # Adagrad: Duchi et al. (2011), https://jmlr.org/papers/v12/duchi11a.html; Adam: Kingma and Ba (2015),
 # https://arxiv.org/abs/1412.6980. The exercise is from "Differentiable Programming" (COMP6248, Southampton).
@@ -93,17 +93,18 @@ plt.show()
 
 # %% [markdown]
 # ## Why?
-# - **Gradient descent** and **momentum** take steps that are as large as the slope, which is near 10 at the start. Momentum
-#   adds its last steps up, to as much as ten times a step, and runs through the local minima to one beside the origin.
-#   Gradient descent alone stops in one of them, $x \approx 2.82$.
+# - **Gradient descent** and **momentum** take steps that are as large as the slope, which is near 10 at the start.
+#   Momentum adds its last steps up, to as much as ten times a step, and runs through the local minima to one beside
+#   the origin. Gradient descent alone stops in one of them, $x \approx 2.82$.
 # - **Adam** divides by the size of the gradient: whatever the slope, a step is about $\eta$. In 100 steps of 0.01 it
-#   cannot come further than about one unit. That is no fault of Adam's: its rate is a *distance*, and this one is too small.
-# - **Adagrad** divides by the root of the *sum* of all squared gradients, so its steps shrink like $1 / \sqrt t$: together
-#   about $2 \eta \sqrt{100} = 0.2$.
+#   cannot come further than about one unit. That is no fault of Adam's: its rate is a *distance*, and this one is too
+#   small.
+# - **Adagrad** divides by the root of the *sum* of all squared gradients, so its steps shrink like $1 / \sqrt t$:
+#   together about $2 \eta \sqrt{100} = 0.2$.
 #
 # ## Each at its own best rate
-# A rate that is fair to one optimiser is not fair to another. Here are the formulas of the table in NumPy, for many rates
-# at once.
+# A rate that is fair to one optimiser is not fair to another. Here are the formulas of the table in NumPy, for many
+# rates at once.
 
 
 # %%
@@ -146,5 +147,5 @@ plt.show()
 
 # %% [markdown]
 # ## Change one thing and see
-# `A=10` is the usual form of the function, whose local minima are deeper. Which of the four still leave the first one? And from
-# (5, 4.5), where the path is no diagonal?
+# `A=10` is the usual form of the function, whose local minima are deeper. Which of the four still leave the first
+# one? And from (5, 4.5), where the path is no diagonal?

@@ -14,10 +14,10 @@
 # %% [markdown]
 # # How wide must a network be to overfit?
 #
-# One hidden layer of $n$ units classifies small digits. With few units it cannot even fit the training examples; with many it
-# fits all of them. The question of this lab is what happens to the *validation* loss on the way, with clean labels and
-# with a fifth of the training labels replaced by random ones. The digits are scikit-learn's, with 300 to learn from.
-# The exercise is from "Differentiable Programming" (COMP6248, Southampton).
+# One hidden layer of $n$ units classifies small digits. With few units it cannot even fit the training examples; with
+# many it fits all of them. The question of this lab is what happens to the *validation* loss on the way, with clean
+# labels and with a fifth of the training labels replaced by random ones. The digits are scikit-learn's, with 300 to
+# learn from. The exercise is from "Differentiable Programming" (COMP6248, Southampton).
 
 # %%
 import keras
@@ -95,10 +95,10 @@ panels[2].legend()
 plt.show()
 
 # %% [markdown]
-# With clean labels, wider is better here, up to the widest: a network with some 250 parameters for each example fits all
-# of them and still does well on others. With wrong labels there is a width from which the validation loss grows: the
-# network has room for the noise. Stopped at its best step (dotted), each wide network is as good as any. Width alone
-# does not overfit; width, noise and *time* do.
+# With clean labels, wider is better here, up to the widest: a network with some 250 parameters for each example fits
+# all of them and still does well on others. With wrong labels there is a width from which the validation loss grows:
+# the network has room for the noise. Stopped at its best step (dotted), each wide network is as good as any. Width
+# alone does not overfit; width, noise and *time* do.
 #
 # ## Change one thing and see
 # With 100 examples, or 1,000? With `keras.optimizers.AdamW(0.01, weight_decay=0.1)`? And look at the accuracy: does it

@@ -15,13 +15,13 @@
 # # Double descent
 #
 # The textbook's curve: with more parameters a model fits better, and from some number on it fits noise, so the test
-# error rises again. But beyond the number at which it fits *every* training example, the error falls a second time, often
-# below the first minimum: Belkin et al. (2019), https://arxiv.org/abs/1812.11118.
+# error rises again. But beyond the number at which it fits *every* training example, the error falls a second time,
+# often below the first minimum: Belkin et al. (2019), https://arxiv.org/abs/1812.11118.
 #
-# The model is linear in its parameters, so its best fit is solved, not trained. Its features are ReLUs with random weights
-# (Rahimi and Recht 2007), $\phi_j(x) = \max(0, w_j \cdot x)$; of all fits that are equally good the one of the smallest
-# norm is taken, $\theta = \Phi^+ y$, with the pseudoinverse $\Phi^+$. It is also the one that gradient descent from zero
-# goes to. The data are scikit-learn's digits, with 200 to learn from.
+# The model is linear in its parameters, so its best fit is solved, not trained. Its features are ReLUs with random
+# weights (Rahimi and Recht 2007), $\phi_j(x) = \max(0, w_j \cdot x)$; of all fits that are equally good the one of
+# the smallest norm is taken, $\theta = \Phi^+ y$, with the pseudoinverse $\Phi^+$. It is also the one that gradient
+# descent from zero goes to. The data are scikit-learn's digits, with 200 to learn from.
 
 # %%
 import matplotlib.pyplot as plt

@@ -14,12 +14,15 @@
 # %% [markdown]
 # # Linear regions, and what depth is good for
 #
-# A network of ReLUs is piecewise linear: where no unit changes between "on" and "off", it is a linear function. The more
-# such regions, the more complicated a function can be. One hidden layer of $n$ units has at most $n + 1$ regions on a
-# line, for each unit changes at one point. Layers on layers can **fold** the line, and each fold doubles what comes after:
-# Montúfar et al. (2014), https://arxiv.org/abs/1402.1869, and Telgarsky (2016), https://arxiv.org/abs/1602.04485.
+# A network of ReLUs is piecewise linear: where no unit changes between "on" and "off", it is a linear function. The
+# more such regions, the more complicated a function can be. One hidden layer of $n$ units has at most $n + 1$ regions
+# on a line, for each unit changes at one point. Layers on layers can **fold** the line, and each fold doubles what
+# comes after: Montúfar et al. (2014), https://arxiv.org/abs/1402.1869, and Telgarsky (2016),
+# https://arxiv.org/abs/1602.04485.
 
 # %%
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -32,13 +35,11 @@ import numpy as np
 
 # %%
 def knots_and_values(layers, start=0.0, end=1.0):
-    """Returns the points (K,) of [start, end] between which the network is linear, and its outputs there (K, outputs)."""
+    """Returns the K points of [start, end] between which the network is linear, and its outputs there, (K, outputs)."""
     knots = np.array([start, end])
     h = knots[:, None]
-    for number, (W, b) in enumerate(layers):
+    for W, b in layers[:-1]:
         z = h @ W + b  # (K, units)
-        if number == len(layers) - 1:
-            return knots, z
         before, after = z[:-1], z[1:]
         crossing = before * after < 0
         share = np.where(crossing, before / np.where(crossing, before - after, 1), 0)
@@ -47,6 +48,8 @@ def knots_and_values(layers, start=0.0, end=1.0):
         z = np.stack([np.interp(refined, knots, unit) for unit in z.T], 1)
         z[np.abs(z) < 1e-9] = 0  # where a unit changes it is 0, but for rounding
         knots, h = refined, np.maximum(0, z)
+    W, b = layers[-1]
+    return knots, h @ W + b
 
 
 def count_regions(layers):
@@ -58,8 +61,9 @@ def count_regions(layers):
 
 # %% [markdown]
 # ## Folding
-# Two units make a tent: $t(x) = 2 \max(0, x) - 4 \max(0, x - ½)$ goes from 0 up to 1 and back to 0. Of a tent of a tent,
-# each half is a whole tent. $L$ layers of two units have $2^L$ regions; a single layer needs $2^L - 1$ units for as many.
+# Two units make a tent: $t(x) = 2 \max(0, x) - 4 \max(0, x - ½)$ goes from 0 up to 1 and back to 0. Of a tent of a
+# tent, each half is a whole tent. $L$ layers of two units have $2^L$ regions; a single layer needs $2^L - 1$ units
+# for as many.
 
 # %%
 into, out, shift = np.ones((1, 2)), np.array([[2.0], [-4.0]]), np.array([0.0, -0.5])
@@ -95,7 +99,7 @@ def random_network(generator, depth, width):
     """Returns a network of random weights, 1 -> width -> ... -> width -> 1."""
     sizes = [1] + [width] * depth + [1]
     return [
-        (generator.normal(size=(m, n)) * np.sqrt(2 / m), generator.normal(size=n) * 0.3) for m, n in zip(sizes, sizes[1:])
+        (generator.normal(size=(m, n)) * np.sqrt(2 / m), generator.normal(size=n) * 0.3) for m, n in pairwise(sizes)
     ]
 
 
@@ -110,7 +114,9 @@ for (depth, width), counts in zip(shapes, random_regions):
 # %%
 plt.figure(figsize=(6, 4))
 plt.semilogy([2 * depth for depth in depths], folded_regions, marker="o", label="folded, 2 units a layer")
-plt.semilogy([2 * depth for depth in depths], [2 * depth + 1 for depth in depths], marker="o", label="one layer, at most")
+plt.semilogy(
+    [2 * depth for depth in depths], [2 * depth + 1 for depth in depths], marker="o", label="one layer, at most"
+)
 plt.semilogy([64] * 4, [np.mean(counts) for counts in random_regions], "x", label="random: 1, 2, 4, 8 layers")
 plt.xlabel("hidden units")
 plt.ylabel("linear regions on [0, 1]")

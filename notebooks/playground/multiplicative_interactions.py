@@ -14,15 +14,15 @@
 # %% [markdown]
 # # Multiplicative interactions
 #
-# Two inputs, $x$ and $z$, are mostly brought together by concatenation: $W [x; z] + b$. A layer that **multiplies** them has
-# a term for each pair of numbers:
+# Two inputs, $x$ and $z$, are mostly brought together by concatenation: $W [x; z] + b$. A layer that **multiplies**
+# them has a term for each pair of numbers:
 #
 # $$f(x, z) = z^\top \mathbb W x + z^\top U + V x + b$$
 #
 # with a tensor $\mathbb W$: Jayakumar et al. (2020), "Multiplicative Interactions and Where to Find Them",
-# https://openreview.net/forum?id=rylnK6VtDH. Read as $(z^\top \mathbb W + V)\, x + (z^\top U + b)$ it is a linear layer whose
-# weights are made from $z$: a *hypernetwork*. With $\mathbb W$ diagonal it is a *gate* (an LSTM's, or FiLM's scale and
-# shift), and the scores of *attention*, $q^\top k$, are such products too.
+# https://openreview.net/forum?id=rylnK6VtDH. Read as $(z^\top \mathbb W + V)\, x + (z^\top U + b)$ it is a linear
+# layer whose weights are made from $z$: a *hypernetwork*. With $\mathbb W$ diagonal it is a *gate* (an LSTM's, or
+# FiLM's scale and shift), and the scores of *attention*, $q^\top k$, are such products too.
 #
 # A network of ReLUs can approximate products, by the theorem of universal approximation. What does it cost?
 
@@ -68,8 +68,8 @@ print("(1, 2, 3) . (4, 5, 6) =", by_hand)
 
 # %% [markdown]
 # ## Learn a scalar product
-# $y = x \cdot z / \sqrt d$ of normal $x$ and $z$ has a variance of 1, so an error of 1 is what a constant has. Each network
-# sees 600 fresh batches of 256.
+# $y = x \cdot z / \sqrt d$ of normal $x$ and $z$ has a variance of 1, so an error of 1 is what a constant has. Each
+# network sees 600 fresh batches of 256.
 
 
 # %%
@@ -93,7 +93,7 @@ def train(model, steps=600, batch=256, seed=0):
             gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
             optimizer.apply(gradients, model.trainable_variables)
 
-    all_steps()
+    all_steps.get_concrete_function()()  # each network's graph is a new one, and TensorFlow warns of many
     x, z, y = examples(10_000)
     return [float(tf.reduce_mean((model([k * x, k * z]) - k**2 * y) ** 2)) / k**4 for k in (1, 2)]
 
@@ -117,10 +117,10 @@ for units in (4, 16, 64, 256, 1024):
     model = concatenating(units)
     results[model.count_params()] = train(model)
     error, doubled = results[model.count_params()]
-    print(f"ReLU, {units:>4} units, {model.count_params():>6,} parameters: error {error:.4f}, of doubled x and z {doubled:.4f}")
+    print(f"ReLU, {units:>4} units, {model.count_params():>6,} parameters: error {error:.4f}, doubled {doubled:.4f}")
 model = multiplying()
 parameters, multiplied = model.count_params(), train(model)
-print(f"multiplicative,   {parameters:>6,} parameters: error {multiplied[0]:.1e}, of doubled x and z {multiplied[1]:.1e}")
+print(f"multiplicative,   {parameters:>6,} parameters: error {multiplied[0]:.1e}, doubled {multiplied[1]:.1e}")
 
 # %%
 plt.figure(figsize=(6, 4))
@@ -139,5 +139,5 @@ plt.show()
 # the right form needs fewer weights and fewer examples: an *inductive bias*.
 #
 # ## Change one thing and see
-# Let `y` be something that is no product, such as the largest number in `x` and `z`: which network is the better one now?
-# And with a sum, $y = \sum_i x_i + z_i$?
+# Let `y` be something that is no product, such as the largest number in `x` and `z`: which network is the better one
+# now? And with a sum, $y = \sum_i x_i + z_i$?

@@ -15,8 +15,9 @@
 # # Universal approximation
 #
 # One hidden layer that is wide enough comes as close to any continuous function on an interval as one likes: Cybenko
-# (1989), https://doi.org/10.1007/BF02551274, and Hornik (1991), https://doi.org/10.1016/0893-6080(91)90009-T. For ReLU
-# in one dimension the proof is a construction that fits in a cell. How wide is wide enough, and is that what training finds?
+# (1989), https://doi.org/10.1007/BF02551274, and Hornik (1991), https://doi.org/10.1016/0893-6080(91)90009-T. For
+# ReLU in one dimension the proof is a construction that fits in a cell. How wide is wide enough, and is that what
+# training finds?
 
 # %%
 import keras
@@ -33,8 +34,8 @@ x = np.linspace(0, 1, 1025)[:, None]
 
 # %% [markdown]
 # ## By construction
-# Between knots $0 = x_0 < x_1 < \dots < x_n = 1$ draw straight lines. Their slope $s_k$ changes at each knot, and a ReLU
-# adds what it changes by:
+# Between knots $0 = x_0 < x_1 < \dots < x_n = 1$ draw straight lines. Their slope $s_k$ changes at each knot, and a
+# ReLU adds what it changes by:
 #
 # $$\hat f(x) = f(x_0) + \sum_{k=0}^{n-1} (s_k - s_{k-1}) \max(0, x - x_k), \qquad s_{-1} = 0$$
 #
@@ -97,7 +98,7 @@ def trained(units, steps=1500, seed=0):
             gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
             optimizer.apply(gradients, model.trainable_variables)
 
-    all_steps()
+    all_steps.get_concrete_function()()  # each network's graph is a new one, and TensorFlow warns of many
     return model(2 * x - 1).numpy()[:, 0]
 
 

@@ -51,7 +51,7 @@ def train(logits, weights, steps=800, rate=0.05):
                 loss = tf.reduce_sum(cross_entropy(logits()))  # the networks share nothing: each has its own gradient
             optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
 
-    all_steps()
+    all_steps.get_concrete_function()()  # each network's graph is a new one, and TensorFlow warns of many
     return cross_entropy(logits()).numpy()
 
 
@@ -72,12 +72,12 @@ def by_hand(x):
     return h1 - 2 * h2
 
 
-print("by hand:", by_hand(x))
+print("by hand:", *by_hand(x))
 
 # %% [markdown]
 # ## Learned
-# Two hundred networks for each width, from different random weights. All are trained at once: the first axis of each weight is
-# the network. A network has solved XOR where all four examples are on the right side.
+# Two hundred networks for each width, from different random weights. All are trained at once: the first axis of each
+# weight is the network. A network has solved XOR where all four examples are on the right side.
 
 
 # %%
