@@ -21,7 +21,7 @@
 #
 # Kim (2014), "Convolutional Neural Networks for Sentence Classification", https://arxiv.org/abs/1408.5882: 100
 # filters of each width 3, 4 and 5, dropout of ½ before the last layer. This is his "CNN-rand": word vectors that are
-# learned from nothing. What differs: vectors of 128 numbers for 300; Adam, whose rate climbs and falls, for Adadelta;
+# learned from nothing. What differs: vectors of 64 numbers for 300; Adam, whose rate climbs and falls, for Adadelta;
 # no limit on the norm of the last weights; batches of 32 for 50.
 #
 # Data, batches and words are those of `imdb_lstm`; here they are generated reviews, in which judgements are denied
@@ -42,7 +42,7 @@ from recipes.optimization.optimizers import Adam, warmup_cosine
 
 
 # %% tags=["model"]
-def kim_cnn(vocab_size, steps, embed_dim=128, filters=100, widths=(3, 4, 5), dropout=0.5, learning_rate=1e-3):
+def kim_cnn(vocab_size, steps, embed_dim=64, filters=100, widths=(3, 4, 5), dropout=0.5, learning_rate=1e-3):
     """Returns the compiled model: (B, T) int32 token ids, 0 for padding, to (B, 2) logits.
 
     `steps` is the number of training steps, over which the rate climbs (a tenth of them) and falls.
@@ -55,7 +55,7 @@ def kim_cnn(vocab_size, steps, embed_dim=128, filters=100, widths=(3, 4, 5), dro
         c = layers.Conv1D(filters, width, padding="same", activation="relu", name=f"of_{width}_words")(x)  # (B, T, F)
         largest.append(ops.max(c * words, axis=1))  # (B, F): padding has no say
     x = layers.Dropout(dropout)(layers.Concatenate()(largest))  # (B, 3 F)
-    model = keras.Model(token_ids, layers.Dense(2, name="logits")(x), name="kim_cnn")
+    model = keras.Model(token_ids, layers.Dense(2, dtype="float32", name="logits")(x), name="kim_cnn")
     model.compile(
         Adam(warmup_cosine(learning_rate, steps, warmup=steps // 10)),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),  # nats

@@ -45,12 +45,12 @@ def scatter_plots(count, seed, points=30, noise=0.05):
     return images, np.concatenate([m, c], 1).astype(np.float32)
 
 
-images, lines = scatter_plots(3000, seed=0)
+images, lines = scatter_plots(2560, seed=0)
 test_images, test_lines = scatter_plots(1000, seed=1)
 figure, panels = plt.subplots(1, 4, figsize=(10, 2.7), layout="constrained")
 for panel, image, (m, c) in zip(panels, images, lines):
     panel.imshow(image[..., 0], cmap="gray_r", origin="lower", extent=(-1.5, 1.5, -1.5, 1.5))
-    panel.set(title=f"y = {m:.2f} x + {c:.2f}", xlabel="x")
+    panel.set(title=f"y = {m:.2f} x {c:+.2f}", xlabel="x")
 panels[0].set_ylabel("y")
 plt.show()
 
@@ -65,7 +65,7 @@ def dense():
 
 
 def convolution_and_pooling():
-    convolutions = [layers.Conv2D(24, 3, padding="same", activation="relu") for _ in range(2)]
+    convolutions = [layers.Conv2D(16, 3, padding="same", activation="relu") for _ in range(2)]
     return [*convolutions, layers.GlobalMaxPooling2D(), layers.Dense(64, "relu"), layers.Dense(2)]
 
 
@@ -87,8 +87,8 @@ results = {}
 for network in (dense, convolution_and_pooling, with_coordinates):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((SIDE, SIDE, 1)), *network()])
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.005, 15 * 47)), "mse")
-    model.fit(images, lines, batch_size=64, epochs=15, verbose=0)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.005, 12 * 40)), "mse")
+    model.fit(images, lines, batch_size=64, epochs=12, verbose=0)
     predictions = model.predict(test_images, verbose=0)
     errors = np.mean((predictions - test_lines) ** 2, 0)
     results[network.__name__] = model.count_params(), *(1 - errors / test_lines.var(0)), predictions

@@ -85,7 +85,7 @@ for panel, (name, curve) in zip(panels, curves.items()):
     panel.semilogx(widths, curve[:, -1, 0], marker="o", label="training")
     panel.semilogx(widths, curve[:, -1, 1], marker="o", label="validation")
     panel.semilogx(widths, curve[:, :, 1].min(1), ":", color="grey", label="validation, stopped at its best")
-    panel.set(xlabel="hidden units", ylabel="loss, nats", title=name)
+    panel.set(xlabel="hidden units", ylabel="loss, nats", title=name, ylim=(-0.1, 4))
     panel.legend()
 for units in (4, 16, 1024):
     steps = 10 * np.arange(1, 61)
@@ -95,10 +95,12 @@ panels[2].legend()
 plt.show()
 
 # %% [markdown]
-# With clean labels, wider is better here, up to the widest: a network with some 250 parameters for each example fits
-# all of them and still does well on others. With wrong labels there is a width from which the validation loss grows:
-# the network has room for the noise. Stopped at its best step (dotted), each wide network is as good as any. Width
-# alone does not overfit; width, noise and *time* do.
+# With clean labels, wider is better or no worse, up to the widest: a network with some 250 parameters for each
+# example fits all of them and still does well on others. With wrong labels the validation loss is worst not for the
+# widest network but for the one that is just wide enough to fit every label, right or wrong, and has no choice how: 8
+# units. Wider ones fit them too, and do less harm to what lies between: the double descent of
+# `playground/double_descent.py`. Stopped at its best step (dotted), no width from 8 on overfits much. So width alone
+# does not overfit; noise and *time* do.
 #
 # ## Change one thing and see
 # With 100 examples, or 1,000? With `keras.optimizers.AdamW(0.01, weight_decay=0.1)`? And look at the accuracy: does it

@@ -83,8 +83,9 @@ errors["last layer solved"] = [
 def trained(units, steps=1500, seed=0):
     """Returns the values at `x` of a network after so many steps on all points."""
     keras.utils.set_random_seed(seed)
-    even = keras.initializers.RandomUniform(-5, 5)  # so that units bend all over the interval, and steeply
-    first = keras.layers.Dense(units, "relu", kernel_initializer=even, bias_initializer=even)
+    # Units bend at -b / w, so all over the interval. One initializer for both would give both the same numbers.
+    kernel, bias = keras.initializers.RandomUniform(-5, 5), keras.initializers.RandomUniform(-5, 5)
+    first = keras.layers.Dense(units, "relu", kernel_initializer=kernel, bias_initializer=bias)
     model = keras.Sequential([keras.Input((1,)), first, keras.layers.Dense(1)])
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, steps))
     optimizer.build(model.trainable_variables)
