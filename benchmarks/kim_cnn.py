@@ -4,8 +4,8 @@
     python benchmarks/kim_cnn.py --validation --change epochs=2     # for choosing: a tenth is held out, and printed
 
 The model is the function that stands in the notebook, its cell with the tag "model"; words and batches are those of
-`imdb_lstm`. It is trained on all 25,000 training reviews; settings were chosen with a tenth of them held out. A stand-in
-is refused. The result file is written anew after every seed. With --validation the test split is not looked at.
+`imdb_lstm`. It is trained on all 25,000 training reviews; settings were chosen with a tenth of them held out. A
+stand-in is refused. The result file is written anew after every seed. With --validation the test split is left alone.
 """
 
 import argparse

@@ -28,7 +28,7 @@ from scipy.stats import norm
 from recipes import mnist_dense, mnist_vae
 
 config = mnist_vae.Config(
-    dataset="digits", filters=(8, 16), units=64, latent_dim=2, epochs=15, batch_size=64, learning_rate=4e-3
+    dataset="digits", filters=(8, 16), units=64, latent_dim=2, epochs=40, batch_size=64, learning_rate=5e-3
 )
 model = mnist_vae.fit(config)
 

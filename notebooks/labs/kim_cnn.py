@@ -120,4 +120,4 @@ plt.show()
 # %% [markdown]
 # ## Change one thing and see
 # With `widths=(1,)` a filter sees one word, and the model is a bag of words: what does it lose on these reviews, in
-# which two judgements in five deny their word? And with `widths=(2,)`?
+# which one judgement in four denies its word? And with `widths=(2,)`?

@@ -76,7 +76,7 @@ print(*(f"{n} letters: {right[lengths == n].mean():.0%}" for n in np.unique(leng
 print(morse("sos"), "->", translate_seq2seq.translate([morse("sos")], model=model)[0])
 
 # %% [markdown]
-# Where does it look as it writes each letter?
+# Where does it look as it writes each letter? The pieces were learned from the pairs: a letter's whole code is one.
 
 # %%
 rows, columns, weights = translate_seq2seq.explain(morse("morse"), model=model)
