@@ -111,10 +111,10 @@ panels[0].legend()
 plt.show()
 
 # %% [markdown]
-# A line that is moved up has the same patterns at other places, so a network that pools over all places cannot know the
-# intercept, but for what it sees at the border, where `padding="same"` adds zeros. With coordinates, the
-# largest value of a filter can be "the highest row in which a point is". An architecture says which differences cannot
-# matter: here, one of them does.
+# A line that is moved up has the same patterns at other places, so a network that pools over all places can know the
+# intercept at most from what it sees at the border, where `padding="same"` adds zeros. With coordinates, the largest
+# value of a filter can be "the highest row in which a point is". An architecture says which differences cannot matter:
+# here, one of them does.
 #
 # ## Change one thing and see
 # Train on lines with $c < 0$ and test with $c > 0$: which network still knows what to do? What if one point in five is

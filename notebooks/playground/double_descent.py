@@ -37,7 +37,7 @@ train, test = slice(0, n), slice(n, None)
 
 # %% [markdown]
 # ## Fits of every size
-# A tenth of the training labels is wrong, drawn at random: there is noise to be fitted.
+# A tenth of the training examples exchange their labels at random: there is noise to be fitted.
 
 
 # %%
@@ -91,4 +91,4 @@ plt.show()
 # many parameters.
 #
 # ## Change one thing and see
-# Where is the peak with `n = 100`? Without wrong labels? Which ridge is best with 200 parameters, and which with 2,500?
+# Where is the peak with `n = 100`? Without wrong labels? Which ridge is best with 200 parameters, and which with 1,000?
