@@ -25,8 +25,7 @@
 # no limit on the norm of the last weights; batches of 32 for 50.
 #
 # Data, batches and words are those of `imdb_lstm`; here they are generated reviews, in which judgements are denied
-# ("was not dull"): no single word decides. On IMDB, `benchmarks/kim_cnn.py` trains the very function below:
-# [its figures](../../benchmarks/README.md).
+# ("was not dull"): no single word decides. `benchmarks/kim_cnn.py` trains the very function below on IMDB.
 
 # %%
 import keras
