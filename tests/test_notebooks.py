@@ -44,6 +44,7 @@ FIGURES = {
     "markov_chains": """
         assert abs(total - 1) < 1e-9 and contexts[0] == 1
         assert bits[0] > bits[1] > bits[2] > bits[3] and 2 < min(bits) < bits[8] and 2 < lstm_bits < bits[1]
+        assert abs(lstm_bits - model.run.metrics["test"]["bits"]) < 0.15  # of all windows, by the recipe itself
         small = MarkovChain(1, np.array([[0, 1, 0, 1, 1]]))  # after 0 comes 1 twice, once 0 comes after 1, once 1
         of_zero = (2 + 2 / len(characters)) / (5 + 2), (3 + 2 / len(characters)) / (5 + 2)
         assert np.isclose(small.probability(0, []), of_zero[0]) and np.isclose(small.probability(1, []), of_zero[1])

@@ -70,6 +70,9 @@ plt.show()
 print(f"codes: mean {codes.mean(0).round(2)}, standard deviation {codes.std(0).round(2)}")
 
 # %% [markdown]
+# They spread somewhat wider than $N(0, I)$, so digits gather at the border of the right picture: two numbers are few
+# for ten digits, and to lie apart is worth its cost in KL.
+#
 # ## Is the plane better than a linear one?
 # Each test digit gets the label of the nearest other one in the plane. Beside it, the two principal components.
 
