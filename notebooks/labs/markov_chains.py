@@ -31,6 +31,7 @@ from collections import Counter, defaultdict
 
 import matplotlib.pyplot as plt
 import numpy as np
+from scipy.special import log_softmax
 
 from recipes import shakespeare_lstm
 
@@ -114,11 +115,7 @@ print(f"probabilities of all characters after one context add up to {total:.6f}"
 # %%
 model = shakespeare_lstm.fit(config)
 logits = model.predict(scored[:, :-1], verbose=0)  # (windows, 64, V)
-log_p = (
-    logits
-    - np.log(np.sum(np.exp(logits - logits.max(-1, keepdims=True)), -1, keepdims=True))
-    - logits.max(-1, keepdims=True)
-)
+log_p = log_softmax(logits, axis=-1)
 lstm_bits = float(-np.take_along_axis(log_p, scored[:, 1:, None], -1).mean() / np.log(2))
 print(f"LSTM: {lstm_bits:.3f} bits per character, {model.count_params():,} weights")
 
