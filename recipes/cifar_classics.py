@@ -102,7 +102,7 @@ class Config(LabelledImages):
 
 
 ALEXNET = Config(network="alexnet", filters=(32, 96, 128, 128, 96), units=(256, 256))
-ALL_CNN = Config(network="all_cnn", filters=(40, 80))
+ALL_CNN = Config(network="all_cnn", filters=(40, 80), epochs=16)
 PAPER = Config(
     network="all_cnn",
     filters=(96, 192),

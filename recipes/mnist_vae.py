@@ -95,7 +95,7 @@ class Config(Images):
             self.refuse_without_effect(names, "categories=0 is a code of numbers")
 
 
-CATEGORICAL = Config(latent_dim=20, categories=10, temperature_decay=1e-4)
+CATEGORICAL = Config(latent_dim=20, categories=10, temperature_decay=3e-4, lowest_temperature=0.1, epochs=20)
 TINY = Config(dataset="digits", filters=(4, 8), units=8, epochs=1, batch_size=32, max_examples=256, precision="float32")
 
 # ---------------------------------------------------------------- data
