@@ -431,8 +431,9 @@ def test_offline_error_refuses_the_stand_in(recipe, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("dataset", ["digits", "shapes"])
-def test_shapes_and_classes_follow_the_data(image_recipe, dataset):
+def test_shapes_and_classes_follow_the_data(image_recipe):
+    """Those of the stand-in that it is not trained on in other tests."""
+    dataset = "digits" if image_recipe.TINY.dataset == "shapes" else "shapes"
     config = with_changes(image_recipe.TINY, dataset=dataset)
     splits = image_recipe.load_data(config)
     model = image_recipe.build(config, splits.info.sizes(page_of(image_recipe).sizes))
@@ -440,6 +441,15 @@ def test_shapes_and_classes_follow_the_data(image_recipe, dataset):
     assert np.isfinite(model.evaluate(splits.train.take(1), return_dict=True, verbose=0)["loss"])
 
 
+@pytest.mark.parametrize(
+    "image_classifier",
+    [
+        pytest.param(name, marks=() if name in ONE_PER_KIND else pytest.mark.slow)
+        for name in CLASSIFIERS
+        if name in OF_IMAGES
+    ],
+    indirect=True,
+)
 def test_fits_a_users_own_arrays_with_a_users_own_callback(image_classifier):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (80, 20, 24, 3), np.uint8), np.arange(80) % 4

@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-ALWAYS = ("mnist_dense", "word2vec")  # the others take their time: -m slow
+ALWAYS = ("mnist_dense",)  # the others take their time: -m slow
 NOTEBOOKS = [
     pytest.param(path, id=path.stem, marks=() if path.stem in ALWAYS else pytest.mark.slow)
     for path in sorted(FOLDER.glob("*.py"))
