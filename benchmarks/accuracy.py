@@ -27,7 +27,7 @@ from recipes.settings import with_changes
 
 RESULTS = Path(__file__).parent / "results"
 #: The first of these that a recipe has is its own.
-FIGURES = ("accuracy", "map_50", "search_r1", "bleu", "bleu4", "distance", "loss")
+FIGURES = ("accuracy", "map_50", "search_r1", "bleu", "bleu4", "distance", "exact", "loss")
 
 
 def main() -> None:

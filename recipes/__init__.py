@@ -33,6 +33,7 @@ RECIPES = {
     "photos_transfer": "Photographs of your own, classified with what a network has learned on ImageNet.",
     "cells_detector": "Blood cells found and counted, or whatever there are boxes of: a single-shot detector.",
     "uci_regression": "A number from a row of a table, and how sure that is: CSV files, DataFrames, five UCI tables.",
+    "set_permutation": "Sets put in order, by what should stand left of what; MOSAIC puts pictures together again.",
     "word2vec": "Words as vectors, learned from the words around them in any text.",
     "imdb_lstm": "Sentiment of film reviews with a recurrent network: LSTM, GRU or a simple one.",
     "imdb_transformer": "Sentiment of film reviews with a Transformer's encoder, and where each word looks.",
