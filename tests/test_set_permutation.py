@@ -177,10 +177,8 @@ def test_a_small_model_sorts_and_so_it_does_what_it_never_saw(fitted):
     names = {"loss", "exact", "exact_by_position"}
     assert names | {f"exact_{low}_{high}" for low, high in set_permutation.UNSEEN} == set(figures)
     assert min(value for name, value in figures.items() if name != "loss") > 0.98
-    answers = set_permutation.predict([[3, 1, 2], [1e9 + 0.5, 1e9, -4.0, 2e9, 8]], model)
-    assert [answer["ordered"].tolist() for answer in answers] == [[1, 2, 3], [-4, 8, 1e9, 1e9 + 0.5, 2e9]] or (
-        answers[0]["ordered"].tolist() == [1, 2, 3]
-    )
+    answers = set_permutation.predict([[3, 1, 2], [1e9 + 0.5, 1e9, 1e9 - 4.0, 1e9 + 0.25]], model)
+    assert [answer["ordered"].tolist() for answer in answers] == [[1, 2, 3], [1e9 - 4, 1e9, 1e9 + 0.25, 1e9 + 0.5]]
     assert answers[0]["indices"].tolist() == [1, 2, 0]
     one = answers[:1]
     for same in ([3, 1, 2], np.array([3, 1, 2]), "3 1 2", "3, 1, 2", [(3, 1, 2)], tf.constant([[3, 1, 2]])):
@@ -245,7 +243,7 @@ def test_sets_of_your_own(fitted):
 )
 def test_data_that_is_no_sets_is_refused(data, message):
     with pytest.raises(DataError, match=message):
-        set_permutation.load_data(set_permutation.TINY, data)
+        set_permutation.load_data(replace(set_permutation.TINY, set_size=10), data)
 
 
 def test_batches_of_something_else_are_refused():
@@ -310,14 +308,13 @@ def test_tiles_are_shuffled_for_each_image_anew_and_shared_out_among_workers():
     np.testing.assert_array_equal(tf.concat(halves, 0), shuffled)
 
 
-@pytest.fixture(scope="module", params=["pairwise", "linear"])
+@pytest.fixture(scope="module", params=["pairwise", pytest.param("linear", marks=pytest.mark.slow)])
 def of_tiles(request, tmp_path_factory):
     """A model of shuffled digits."""
     changes = {"assignment": request.param, "tiles": 2}
     changes |= {"units": 64, "inner_steps": 4} if request.param == "pairwise" else {"units": 16, "inner_steps": 6}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("digits"))
-        return set_permutation.fit(replace(MOSAIC, **changes), learning_rate=5e-3, epochs=4)
+    runs = tmp_path_factory.mktemp("runs")
+    return set_permutation.fit(replace(MOSAIC, **changes), learning_rate=5e-3, epochs=4, runs=runs)
 
 
 def test_tiles_are_put_together(of_tiles):
