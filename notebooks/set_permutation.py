@@ -74,7 +74,8 @@ for name, order in orders.items():
 # (for MNIST, and all of it: `set_permutation.fit(set_permutation.MOSAIC)`), cut into four tiles:
 
 # %%
-mosaic = set_permutation.fit(set_permutation.MOSAIC, dataset="digits", tiles=2, filters=16, batch_size=64, epochs=3)
+small = {"dataset": "digits", "tiles": 2, "filters": 16, "batch_size": 64, "epochs": 8, "learning_rate": 5e-3}
+mosaic = set_permutation.fit(set_permutation.MOSAIC, **small)
 plt.figure(figsize=(12, 4))
 plt.imshow(plt.imread(mosaic.run.folder / "mosaics.png"))
 plt.axis("off")
@@ -82,5 +83,5 @@ plt.show()
 
 # %% [markdown]
 # ## Change one thing and see
-# Train with `standardize=False` on numbers in [0, 1), and ask it for numbers below 0. Put the tiles together with
+# Train with `standardize=False` on numbers in [0, 1), and ask it for numbers far below 0. Put the tiles together with
 # `assignment="linear"`, where each tile says by itself where it belongs.

@@ -28,10 +28,16 @@ P = S(Q) with a score Q_ik of each tile alone for each position (Mena et al., 20
 with "both", the descent begins at these scores.
 
 What differs from the authors' code, https://github.com/Cyanogenoid/perm-optim: each set of numbers is brought to mean 0
-and deviation 1 first, without which (`standardize=False`) it can fail on what it never saw, such as numbers below 0;
+and deviation 1 first, without which (`standardize=False`) it can fail on what it never saw, such as numbers far below 0;
 S is computed in logarithms; Adam's rate falls along half a cosine; training sets are drawn once, and a part of them is
 held out; a set counts as in order by its numbers, of which two may be equal. Of tiles: batches of 128 for 32, 5 epochs
 for 20, pixels in [0, 1], and a tile is at its place where its pixels belong, black ones at any black place.
+
+Result: all of 10,000 test sets of ten numbers in order, in [0, 1) and in six intervals that it never saw, up to
+[1000, 1001) (3 seeds, float32, 65 parameters). Of 15 numbers 99.98 % by the Hungarian algorithm, in the six intervals
+99.99 % and more, and of those in [0, 1) all by expected positions, as exports order them. 1 min 14 s to 1 min 54 s on
+two cores beside other work. Command: `python benchmarks/accuracy.py set_permutation --seeds 0 1 2`, and with
+`--change set_size=15`. `MOSAIC`: not measured.
 """
 # ruff: noqa: N803, N806 - P, Q and C are the paper's
 
@@ -697,6 +703,7 @@ class NumbersInOrder:
         from recipes.verbs.evaluate import compiled_metrics
 
         values = compiled_metrics(model, splits)
+        assert splits.test is not None  # or it has said so
         sets = np.concatenate([batch[0].numpy() for batch in splits.test])
         ask = asked_of(model)
         P = permutations_of(ask, sets)
@@ -825,6 +832,7 @@ class TilesInOrder:
         from recipes.verbs.evaluate import compiled_metrics
 
         values = compiled_metrics(model, splits)
+        assert splits.test is not None  # or it has said so
         ask = asked_of(model)
         errors, is_right = [], []
         for tiles, in_place in splits.test:
@@ -997,12 +1005,12 @@ def draw_descent(model: keras.Model, numbers: np.ndarray) -> Any:
     limit = np.abs(C).max() or 1.0
     picture = first.imshow(C, cmap="RdBu", vmin=-limit, vmax=limit)
     figure.colorbar(picture, ax=first, shrink=0.6)
-    first.set_title("cost $C_{ij}$", fontsize=9)
-    first.set(xlabel="right of it: $j$", xticks=[], yticks=range(len(labels)), yticklabels=labels)
+    first.set_title("C: row left of column", fontsize=9)
+    first.set(xlabel="number", xticks=[], yticks=range(len(labels)), yticklabels=labels)
     first.tick_params(labelsize=7)
     for step, (axes, P) in enumerate(zip(panels, over_steps, strict=True)):
         axes.imshow(P, cmap="Blues", vmin=0, vmax=1)
-        axes.set_title(f"$P$ after {step} steps" if step else "$P$ at first", fontsize=9)
+        axes.set_title(f"P after {step} step{'s' * (step > 1)}" if step else "P at first", fontsize=9)
         axes.set(xlabel="position", xticks=[], yticks=[])
     return figure
 
