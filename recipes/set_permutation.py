@@ -28,7 +28,7 @@ P = S(Q) with a score Q_ik of each tile alone for each position (Mena et al., 20
 with "both", the descent begins at these scores.
 
 What differs from the authors' code, https://github.com/Cyanogenoid/perm-optim: each set of numbers is brought to mean 0
-and deviation 1 first, without which (`standardize=False`) it can fail on what it never saw, such as numbers far below 0;
+and deviation 1 first, without which (`standardize=False`) it can fail on what it never saw, as numbers far below 0 are;
 S is computed in logarithms; Adam's rate falls along half a cosine; training sets are drawn once, and a part of them is
 held out; a set counts as in order by its numbers, of which two may be equal. Of tiles: batches of 128 for 32, 5 epochs
 for 20, pixels in [0, 1], and a tile is at its place where its pixels belong, black ones at any black place.
