@@ -84,4 +84,4 @@ plt.show()
 # %% [markdown]
 # ## Change one thing and see
 # Train with `standardize=False` on numbers in [0, 1), and ask it for numbers far below 0. Put the tiles together with
-# `assignment="linear"`, where each tile says by itself where it belongs.
+# `LINEAR`, where each tile says by itself where it belongs.

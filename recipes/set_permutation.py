@@ -23,9 +23,9 @@ and its gradients go back through all the steps. An order of the elements is rea
 
 Learned on sets of n numbers in [0, 1), it puts others in order, too: of other intervals, and of more numbers. `MOSAIC`
 puts the shuffled tiles of a picture together again: positions are the cells of a grid, with a C of standing above
-within each of its columns, and another of standing left within each of its rows. `assignment="linear"` is the baseline,
-P = S(Q) with a score Q_ik of each tile alone for each position (Mena et al., 2018, https://arxiv.org/abs/1802.08665);
-with "both", the descent begins at these scores.
+within each of its columns, and another of standing left within each of its rows. `LINEAR` is the baseline, P = S(Q)
+with a score Q_ik of each tile alone for each position (Mena et al., 2018, https://arxiv.org/abs/1802.08665); with
+`assignment="both"`, the descent begins at these scores.
 
 What differs from the authors' code, https://github.com/Cyanogenoid/perm-optim: each set of numbers is brought to mean 0
 and deviation 1 first, without which (`standardize=False`) it can fail on what it never saw, as numbers far below 0 are;
@@ -120,7 +120,7 @@ class Config(Images):
             self.refuse_without_effect("units inner_steps", "assignment='linear' compares no pairs and takes no steps")
 
 
-#: The tiles of digits, 3 by 3; `assignment="linear"` is the baseline, which looks at each tile alone.
+#: The tiles of digits, 3 by 3.
 MOSAIC = Config(
     dataset="mnist",
     tiles=3,
@@ -131,6 +131,8 @@ MOSAIC = Config(
     epochs=5,
     learning_rate=1e-3,
 )
+#: The same by the baseline, which looks at each tile alone.
+LINEAR = replace(MOSAIC, assignment="linear", units=16, inner_steps=6)
 TINY = Config(set_size=5, inner_steps=3, max_examples=2048, batch_size=32, precision="float32")
 
 # ---------------------------------------------------------------- data

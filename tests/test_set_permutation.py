@@ -308,13 +308,14 @@ def test_tiles_are_shuffled_for_each_image_anew_and_shared_out_among_workers():
     np.testing.assert_array_equal(tf.concat(halves, 0), shuffled)
 
 
-@pytest.fixture(scope="module", params=["pairwise", pytest.param("linear", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=[set_permutation.MOSAIC, pytest.param(set_permutation.LINEAR, marks=pytest.mark.slow)]
+)
 def of_tiles(request, tmp_path_factory):
     """A model of shuffled digits."""
-    changes = {"assignment": request.param, "tiles": 2}
-    changes |= {"units": 64, "inner_steps": 4} if request.param == "pairwise" else {"units": 16, "inner_steps": 6}
+    changes = {"dataset": "digits", "filters": 4, "batch_size": 32, "precision": "float32", "tiles": 2}
     runs = tmp_path_factory.mktemp("runs")
-    return set_permutation.fit(replace(MOSAIC, **changes), learning_rate=5e-3, epochs=4, runs=runs)
+    return set_permutation.fit(request.param, **changes, learning_rate=5e-3, epochs=4, runs=runs)
 
 
 def test_tiles_are_put_together(of_tiles):
@@ -348,7 +349,7 @@ def test_an_export_of_tiles_answers_with_the_picture(of_tiles, tmp_path):
 
 
 def test_the_linear_baseline_looks_at_each_tile_alone():
-    model = set_permutation.build(replace(MOSAIC, assignment="linear", units=16, inner_steps=6))
+    model = set_permutation.build(replace(set_permutation.LINEAR, filters=4))
     tiles = np.random.default_rng(0).uniform(0, 255, (1, 9, 10, 10, 1)).astype("f")
     scores = keras.Model(model.input, model.get_layer("scores").output)
     changed = tiles.copy()
