@@ -29,6 +29,7 @@ SHOWN = {
     "uci_regression": ["predictions"],
     "cifar_resnet": ["confusion"],
     "cifar_googlenet": ["confusion"],
+    "set_permutation": ["mosaics"],
     "word2vec": ["words"],
     "imdb_lstm": ["confusion", "gradients"],
     "imdb_transformer": ["attention"],
