@@ -77,8 +77,8 @@ class Config(LabelledImages):
     crop_padding: Natural = 4  # training images are shifted by up to so many pixels; 0: not at all
     # model
     network: Literal["alexnet", "vgg", "all_cnn"] = "vgg"  # whose idea the layers are, see the top of the page
-    filters: Counts = (32, 64, 128)  # of each block, which halves the image; alexnet: of five convolutions
-    depths: Counts = (2, 2, 2)  # vgg: convolutions in each block
+    filters: Counts = (32, 64, 128, 256)  # of each block, which halves the image; alexnet: of five convolutions
+    depths: Counts = (1, 2, 2, 2)  # vgg: convolutions in each block
     units: Counts = (256,)  # alexnet, vgg: width of each dense layer
     dropout: Share = 0.2  # before each dense layer; all_cnn: after each block, and less of the image itself
     batch_norm: bool = True  # normalise before each relu
@@ -186,7 +186,7 @@ def vgg(x: keras.KerasTensor, config: Config, outputs: int) -> keras.KerasTensor
     for filters, depth in zip(config.filters, config.depths, strict=True):
         for _ in range(depth):
             x = convolution(x, filters, config)
-        x = layers.MaxPooling2D()(x)  # (B, 16, 16, 32), (B, 8, 8, 64), (B, 4, 4, 128)
+        x = layers.MaxPooling2D()(x)  # (B, 16, 16, 32), (B, 8, 8, 64), (B, 4, 4, 128), (B, 2, 2, 256)
     return dense_layers(x, config, outputs)
 
 
