@@ -365,9 +365,10 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     """Yields samples, and walks along the code of a test image."""
     from recipes.kinds.plots import draw_images
 
-    title = "Digits that nobody wrote: decoded draws from what codes are before anything is seen"
-    yield title, "samples.png", lambda: draw_images(draw_samples(model, 64))
     codes = kind.encode(model, splits.examples(1000))
+    prior = "from N(0, 1)" if codes.ndim == 2 else "of categories, each as likely as the others"
+    title = f"Digits that nobody wrote: decoded draws {prior}"
+    yield title, "samples.png", lambda: draw_images(draw_samples(model, 64))
     walked, walks = walk_along(codes, STEPS) if codes.ndim == 2 else walk_categories(codes)
     used = f"{(codes.var(0).reshape(codes.shape[1], -1).sum(1) > 0.01).sum()} of {codes.shape[1]} are used"
     title = f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}"
