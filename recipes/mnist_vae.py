@@ -365,15 +365,21 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     """Yields samples, and walks along the code of a test image."""
     from recipes.kinds.plots import draw_images
 
-    codes = kind.encode(model, splits.examples(1000))
-    prior = "from N(0, 1)" if codes.ndim == 2 else "of categories, each as likely as the others"
+    images = splits.examples(1000)
+    codes, is_categorical = kind.encode(model, images), len(encoder_and_decoder(model)[1].input_shape) == 3
+    prior = "of categories, each as likely as the others" if is_categorical else "from N(0, 1)"
     title = f"Digits that nobody wrote: decoded draws {prior}"
     yield title, "samples.png", lambda: draw_images(draw_samples(model, 64))
-    walked, walks = walk_along(codes, STEPS) if codes.ndim == 2 else walk_categories(codes)
-    used = f"{(codes.var(0).reshape(codes.shape[1], -1).sum(1) > 0.01).sum()} of {codes.shape[1]} are used"
-    title = f"One test image's code with one of its numbers from -2.5 to 2.5, the others kept; {used}"
-    if codes.ndim == 3:
-        title = f"One test image's code with one of its parts at each of its categories, the others kept; {used}"
+    if is_categorical:
+        _, z_logits = encoder_and_decoder(model)[0](images.astype(np.float32), training=False)
+        told = information(np.asarray(ops.softmax(z_logits)))
+        walked, walks = walk_categories(codes, told)
+        title = "One test image's code with one of its parts at each of its categories, the others kept"
+    else:
+        told = codes.var(0)
+        walked, walks = walk_along(codes, STEPS)
+        title = "One test image's code with one of its numbers from -2.5 to 2.5, the others kept"
+    title += f"; {(told > 0.01).sum()} of {codes.shape[1]} are used"  # Burda et al. (2016), section 5.2
     yield title, "traversals.png", lambda: draw_traversals(model, walked, walks)
 
 
@@ -384,14 +390,17 @@ def draw_traversals(model: keras.Model, walked: np.ndarray, walks: np.ndarray) -
     """Draws what walks along the parts `walked` of a code, (8, S, L) or (8, K, L, K), are decoded to."""
     from recipes.kinds.plots import draw_images
 
-    of, steps = ("numbers", STEPS) if walks.ndim == 3 else ("parts", range(walks.shape[1]))
+    if walks.ndim == 3:
+        what, value, steps = "numbers of the code that vary most", "value of that number", STEPS
+    else:
+        what, value, steps = "parts of the code that tell most", "category of that part", np.arange(walks.shape[1])
     return draw_images(
         kind.decode(model, walks.reshape(-1, *walks.shape[2:])),
         columns=len(steps),
         row_labels=[f"z[{index}]" for index in walked],
         column_labels=[f"{step:g}" for step in steps],
-        row_title=f"{of} of the code that vary most",
-        column_title=f"value of that {of[:-1]} (above each column); the others are those of one test image",
+        row_title=what,
+        column_title=f"{value} (above each column); the others are those of one test image",
     )
 
 
@@ -407,14 +416,26 @@ def walk_along(codes: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.nda
     return walked, walks
 
 
-def walk_categories(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the same of (N, L, K) one-hot codes: a walk goes through the K categories, (8, K, L, K) in all."""
-    walked = np.argsort(-codes.var(0).sum(1))[:8]
+def walk_categories(codes: np.ndarray, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (the at most eight parts of (N, L, K) one-hot codes that tell most, (L,); a walk along each of them).
+
+    A walk is the first code with one of its parts at each of the K categories: (8, K, L, K) in all.
+    """
+    walked = np.argsort(-told)[:8]
     categories = np.eye(codes.shape[2], dtype=codes.dtype)
     walks = np.tile(codes[0], (len(walked), len(categories), 1, 1))
     for walk, index in zip(walks, walked, strict=True):
         walk[:, index] = categories
     return walked, walks
+
+
+def information(probabilities: np.ndarray) -> np.ndarray:
+    """Returns what each part of a code tells of the images, in nats, (N, L, K) to (L,): H(mean of q) - mean of H(q)."""
+
+    def entropy(q: np.ndarray) -> np.ndarray:
+        return -np.sum(q * np.log(np.maximum(q, 1e-30)), -1)
+
+    return entropy(probabilities.mean(0)) - entropy(probabilities).mean(0)
 
 
 def draw_samples(model: keras.Model, count: int = 64, seed: int = 0) -> np.ndarray:

@@ -233,13 +233,20 @@ def test_settings_of_categories_need_categories():
             mnist_vae.Config(**change)
 
 
-def test_walks_go_through_the_categories_that_are_used():
+def test_walks_go_through_the_categories_of_parts_that_tell_most():
     codes = np.eye(3, dtype=np.float32)[np.array([[0, 1], [0, 2], [0, 0]])]  # (3, 2, 3): the first is always 0
-    walked, walks = mnist_vae.walk_categories(codes)
+    walked, walks = mnist_vae.walk_categories(codes, np.array([0.1, 0.9]))
     assert walked.tolist() == [1, 0]
     assert walks.shape == (2, 3, 2, 3)
     assert walks[0].argmax(-1).tolist() == [[0, 0], [0, 1], [0, 2]]
     assert walks[1].argmax(-1).tolist() == [[0, 1], [1, 1], [2, 1]]
+
+
+def test_what_a_part_of_a_code_tells_by_hand():
+    """Sure, and another for each of two images: log 2 nats; sure, and always the same, or a coin for each: nothing."""
+    sure_and_other = [[1.0, 0.0], [0.0, 1.0]]
+    q = np.stack([sure_and_other, [[1.0, 0.0]] * 2, [[0.5, 0.5]] * 2], 1)  # (2, 3, 2)
+    np.testing.assert_allclose(mnist_vae.information(q), [np.log(2), 0, 0], atol=1e-12)
 
 
 def test_images_that_cannot_be_halved_are_refused():
