@@ -149,7 +149,7 @@ LARGEST = 1e100  # of a number: those beyond have squares that are none
 
 
 def load_data(config: Config = Config(), data: Any = None) -> Splits:
-    """Returns the batches (sets (B, n) float64, the sets in order (B, n) float32, as `Standardize` has them).
+    """Returns the batches (sets (B, n) float64, the sets in order (B, n) float32, as `StandardizeSet` has them).
 
     Sets are drawn evenly from [0, 1), the same ones whatever the seed, which decides on their order in training. `data`
     may be your own: an array of sets (N, n), two or three of these (training, (validation,) test), or Splits.
@@ -491,7 +491,7 @@ def number_model(config: Config) -> keras.Model:
     All of it is float32: in the 8 bits of bfloat16, neighbours are the same number.
     """
     numbers = keras.Input((None,), dtype="float64", name="numbers")
-    x = Standardize(config.standardize, name="standardize")(numbers)  # (B, n)
+    x = StandardizeSet(config.standardize, name="standardize")(numbers)  # (B, n)
     costs = PairwiseCosts(config.units, dtype="float32", name="costs")(layers.Reshape((-1, 1), dtype="float32")(x))
     P = OptimizedPermutation(config.inner_steps, config.sinkhorn_steps, dtype="float32", name="permutation")(costs)
     y = layers.Dot((1, 1), dtype="float32", name="ordered")([P, x])  # y_k = sum_i P_ik x_i
@@ -499,7 +499,7 @@ def number_model(config: Config) -> keras.Model:
 
 
 @keras.saving.register_keras_serializable("recipes")
-class Standardize(layers.Layer):
+class StandardizeSet(layers.Layer):
     """Sets of numbers (B, n), of any type, as float32 of mean 0 and deviation 1 each: their interval does not matter.
 
     The difference of large numbers is taken before they are rounded to float32.

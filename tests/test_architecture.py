@@ -179,6 +179,21 @@ def test_what_is_private_to_keras_and_tensorflow_is_used_in_one_file_of_training
     assert sorted(users) == ["engine.py", "keras_fixes.py"]  # the server imports nothing of ours but its own folder
 
 
+def test_no_two_classes_have_one_name_in_files():
+    """Of two in one process, the last that was imported would be read from both recipes' model.keras."""
+    places = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for decorator in getattr(node, "decorator_list", []) if isinstance(node, ast.ClassDef) else []:
+                source = ast.unparse(decorator)
+                if "register_keras_serializable" in source or "named_in_files" in source:
+                    strings = [one.value for one in ast.walk(decorator) if isinstance(one, ast.Constant)]
+                    name = strings[-1] if "named_in_files" in source or len(strings) > 1 else node.name
+                    places.setdefault(name, []).append(path.name)
+    assert len(places) > 30
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
 def test_faces_are_empty():
     for path in PACKAGE.glob("*/**/__init__.py"):
         if path.parent.name not in ("errors", "settings", "cli"):  # rooms of one topic

@@ -130,12 +130,12 @@ def test_the_order_of_the_input_does_not_matter():
 
 
 def test_an_interval_does_not_matter():
-    layer = set_permutation.Standardize()
+    layer = set_permutation.StandardizeSet()
     np.testing.assert_allclose(layer(np.array([[3.0, 1.0, 2.0]])), [[np.sqrt(1.5), -np.sqrt(1.5), 0]], rtol=1e-6)
     near = np.array([[1e9 + 0.25, 1e9, 1e9 + 0.5]])  # one number in float32
     np.testing.assert_allclose(layer(near), layer(np.array([[0.25, 0, 0.5]])), rtol=1e-6)
     np.testing.assert_array_equal(layer(np.full((1, 3), 7.0)), np.zeros((1, 3)))
-    np.testing.assert_array_equal(set_permutation.Standardize(False)(near), near.astype("f"))
+    np.testing.assert_array_equal(set_permutation.StandardizeSet(False)(near), near.astype("f"))
     model = set_permutation.build(set_permutation.TINY)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(np.full((1, 3), 7.0)) ** 2)
