@@ -24,7 +24,9 @@ AlexNet normalises neighbouring channels, and the others nothing; one group of c
 first kernel of 5x5 without strides; no relu after All-CNN's last layer; weight decay apart from the gradient; and a
 rate that climbs and falls once, where theirs is divided by ten at set epochs, or when the validation error stands.
 
-Result: not measured.
+Result: 89.49 % test accuracy by the default (1 seed, bfloat16), in 22 min on two cores beside other work; `filters=(32,
+64, 128, 256), depths=(1, 2, 2, 2)` had 89.32 %, and less on the validation images, too (89.4 % for 89.8). Others are not
+measured. Command: `python benchmarks/accuracy.py cifar_classics --seeds 0`.
 """
 
 from collections.abc import Iterator
@@ -77,8 +79,8 @@ class Config(LabelledImages):
     crop_padding: Natural = 4  # training images are shifted by up to so many pixels; 0: not at all
     # model
     network: Literal["alexnet", "vgg", "all_cnn"] = "vgg"  # whose idea the layers are, see the top of the page
-    filters: Counts = (32, 64, 128, 256)  # of each block, which halves the image; alexnet: of five convolutions
-    depths: Counts = (1, 2, 2, 2)  # vgg: convolutions in each block
+    filters: Counts = (32, 64, 128)  # of each block, which halves the image; alexnet: of five convolutions
+    depths: Counts = (2, 2, 2)  # vgg: convolutions in each block
     units: Counts = (256,)  # alexnet, vgg: width of each dense layer
     dropout: Share = 0.2  # before each dense layer; all_cnn: after each block, and less of the image itself
     batch_norm: bool = True  # normalise before each relu
@@ -186,7 +188,7 @@ def vgg(x: keras.KerasTensor, config: Config, outputs: int) -> keras.KerasTensor
     for filters, depth in zip(config.filters, config.depths, strict=True):
         for _ in range(depth):
             x = convolution(x, filters, config)
-        x = layers.MaxPooling2D()(x)  # (B, 16, 16, 32), (B, 8, 8, 64), (B, 4, 4, 128), (B, 2, 2, 256)
+        x = layers.MaxPooling2D()(x)  # (B, 16, 16, 32), (B, 8, 8, 64), (B, 4, 4, 128)
     return dense_layers(x, config, outputs)
 
 

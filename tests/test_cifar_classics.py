@@ -110,14 +110,14 @@ def test_explain_answers_as_predict_does_and_draws(fitted, tmp_path):
 
 def test_settings_that_do_not_fit_a_network_are_refused():
     for changes, message in (
-        ({"depths": (1, 1)}, r"filters=\(32, 64, 128, 256\) and depths=\(1, 1\); expected one of each for each block"),
+        ({"depths": (1, 1)}, r"filters=\(32, 64, 128\) and depths=\(1, 1\); expected one of each for each block"),
         ({"network": "alexnet"}, r"expected those of AlexNet's five convolutions"),
         ({"network": "all_cnn", "units": (8,)}, "would change nothing: network='all_cnn' has no dense layers"),
         ({"network": "all_cnn", "depths": (1, 1)}, "would change nothing: network='all_cnn' has a depth of its own"),
     ):
         with pytest.raises(ConfigError, match=message):
             recipe.Config(**changes)
-    for config, least in ((recipe.Config(), 16), (recipe.ALEXNET, 8), (recipe.ALL_CNN, 9)):
+    for config, least in ((recipe.Config(), 8), (recipe.ALEXNET, 8), (recipe.ALL_CNN, 9)):
         recipe.build(config, replace(recipe.CIFAR10, image_shape=(least, least, 3)))
         with pytest.raises(ConfigError, match=f"to nothing; expected fewer filters, or images of at least {least}x"):
             recipe.build(config, replace(recipe.CIFAR10, image_shape=(least, least - 1, 3)))
