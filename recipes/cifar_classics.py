@@ -24,9 +24,9 @@ AlexNet normalises neighbouring channels, and the others nothing; one group of c
 first kernel of 5x5 without strides; no relu after All-CNN's last layer; weight decay apart from the gradient; and a
 rate that climbs and falls once, where theirs is divided by ten at set epochs, or when the validation error stands.
 
-Result: 89.49 % test accuracy by the default (1 seed, bfloat16), in 22 min on two cores beside other work; `filters=(32,
-64, 128, 256), depths=(1, 2, 2, 2)` had 89.32 %, and less on the validation images, too (89.4 % for 89.8). Others are not
-measured. Command: `python benchmarks/accuracy.py cifar_classics --seeds 0`.
+Result: 89.49 % test accuracy by the default (1 seed, bfloat16), in 22 min on two cores beside other work. The shape
+`filters=(32, 64, 128, 256), depths=(1, 2, 2, 2)` had 89.32 %, and less on the validation images, too (89.4 % for 89.8).
+The others are not measured. Command: `python benchmarks/accuracy.py cifar_classics --seeds 0`.
 """
 
 from collections.abc import Iterator
