@@ -394,7 +394,8 @@ def draw_traversals(model: keras.Model, walked: np.ndarray, walks: np.ndarray) -
     if walks.ndim == 3:
         what, value, steps = "numbers of the code that vary most", "value of that number", STEPS
     else:
-        what, value, steps = "parts of the code that tell most", "category of that part", np.arange(walks.shape[1])
+        what, value = "parts of the code that tell most", "category of that part"
+        steps = np.arange(walks.shape[1], dtype=float)
     return draw_images(
         kind.decode(model, walks.reshape(-1, *walks.shape[2:])),
         columns=len(steps),
