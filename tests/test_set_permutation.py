@@ -208,6 +208,8 @@ def test_on_the_command_line(fitted, capsys):
     assert main(["predict", "set_permutation", "3 1 2", "--run", str(model.run.folder), "--json"]) == 0
     [answer] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert answer["ordered"] == [1, 2, 3]
+    assert main(["predict", "set_permutation", "3 1 2.5", "--run", str(model.run.folder)]) == 0
+    assert capsys.readouterr().out == "set 0\t1 2.5 3\t1 2 0\n"
 
 
 def test_sets_of_your_own(fitted):

@@ -321,12 +321,20 @@ def _figures_in_short(figures: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
+FEW = 20  # numbers of a list that are printed
+
+
 def _in_short(row: dict[str, Any]) -> str:
-    """Returns a prediction on one line: the input, then its labels, texts and numbers, with tabs between."""
-    values = [value for value in _with_listed_labels(row).values() if isinstance(value, (str, int, float))]
-    return "\t".join(
-        f"{value:.4f}" if isinstance(value, float) else printable(" ".join(str(value).split())) for value in values
-    )
+    """Returns a prediction on one line: the input, then its labels, texts and numbers, and few of these, with tabs."""
+    texts = []
+    for value in _with_listed_labels(row).values():
+        if isinstance(value, float):
+            texts.append(f"{value:.4f}")
+        elif isinstance(value, (str, int)):
+            texts.append(printable(" ".join(str(value).split())))
+        elif getattr(value, "ndim", 0) == 1 and len(value) <= FEW:
+            texts.append(" ".join(f"{number:.6g}" for number in value))
+    return "\t".join(texts)
 
 
 def _with_listed_labels(row: dict[str, Any]) -> dict[str, Any]:
