@@ -289,8 +289,8 @@ def explain_images(model: keras.Model, images: Any, picture: str | Path | None =
         DataError: If some cannot be read.
     """
     from recipes.kinds.classes import names_of, refuse_other_than_classes
+    from recipes.kinds.contact_sheet import write_picture
     from recipes.kinds.inputs import image_batches
-    from recipes.runs.atomic_files import save_picture
     from recipes.verbs.export import in_float32
     from recipes.verbs.load import run_of
 
@@ -311,10 +311,7 @@ def explain_images(model: keras.Model, images: Any, picture: str | Path | None =
             label = names[row.argmax()]
             explained.append({"label": label, "probability": float(row.max()), "saliency": gradient, "image": image})
     if picture is not None:
-        try:
-            save_picture(draw_explanations(explained), Path(picture))
-        except OSError as error:
-            raise ConfigError(f"picture={str(picture)!r} cannot be written: {error.strerror}") from None
+        write_picture(draw_explanations(explained), picture)
     return explained
 
 

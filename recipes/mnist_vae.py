@@ -373,14 +373,14 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     yield title, "samples.png", lambda: draw_images(draw_samples(model, 64))
     if is_categorical:
         _, z_logits = encoder_and_decoder(model)[0](images.astype(np.float32), training=False)
-        told = information(np.asarray(ops.softmax(z_logits)))
-        walked, walks = walk_categories(codes, told)
+        spread = information(np.asarray(ops.softmax(z_logits)))
+        walked, walks = walk_categories(codes, spread)
         title = "One test image's code with one of its parts at each of its categories, the others kept"
     else:
-        told = codes.var(0)
+        spread = codes.var(0)
         walked, walks = walk_along(codes, STEPS)
         title = "One test image's code with one of its numbers from -2.5 to 2.5, the others kept"
-    title += f"; {(told > 0.01).sum()} of {codes.shape[1]} are used"  # Burda et al. (2016), section 5.2
+    title += f"; {(spread > 0.01).sum()} of {codes.shape[1]} are used"  # Burda et al. (2016), section 5.2
     yield title, "traversals.png", lambda: draw_traversals(model, walked, walks)
 
 
@@ -418,12 +418,12 @@ def walk_along(codes: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.nda
     return walked, walks
 
 
-def walk_categories(codes: np.ndarray, told: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (the at most eight parts of (N, L, K) one-hot codes that tell most, (L,); a walk along each of them).
+def walk_categories(codes: np.ndarray, nats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (the at most eight parts of (N, L, K) one-hot codes with the most `information`; a walk along each).
 
     A walk is the first code with one of its parts at each of the K categories: (8, K, L, K) in all.
     """
-    walked = np.argsort(-told)[:8]
+    walked = np.argsort(-nats)[:8]
     categories = np.eye(codes.shape[2], dtype=codes.dtype)
     walks = np.tile(codes[0], (len(walked), len(categories), 1, 1))
     for walk, index in zip(walks, walked, strict=True):
@@ -442,7 +442,7 @@ def information(probabilities: np.ndarray) -> np.ndarray:
 
 def draw_samples(model: keras.Model, count: int = 64, seed: int = 0) -> np.ndarray:
     """Returns decoded draws from p(z), (count, H, W, C) float32 in [0, 255]; the same seed gives the same."""
-    (*shape,) = encoder_and_decoder(model)[1].input_shape[1:]  # L, or L and K
+    shape = encoder_and_decoder(model)[1].input_shape[1:]  # L, or L and K
     generator = np.random.default_rng(seed)
     if len(shape) == 1:
         return kind.decode(model, generator.normal(size=(count, *shape)))

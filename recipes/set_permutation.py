@@ -889,7 +889,7 @@ class TilesInOrder:
         """Returns the model, and the signatures that the docstring of `Permuting` describes."""
         from recipes.data.batch_rows import with_one_if_empty
         from recipes.data.images import check_channels
-        from recipes.kinds.image_classification import image_signatures, png_files
+        from recipes.kinds.image_classification import image_signatures, with_png_files
         from recipes.verbs.export import in_float32
 
         network, shape = self.network(in_float32(model)), picture_shape(model)
@@ -906,14 +906,7 @@ class TilesInOrder:
         images = np.rint(put_together(source.examples(8)).numpy()).astype(np.float32)  # as files have them
         answer = {name: value.numpy() for name, value in put_all_together(tf.constant(images)).items()}
         meaning = "The picture put together again, and which tile stands where,"
-        signatures = image_signatures(put_all_together, shape, images, answer, meaning)
-        of_bytes = signatures["serving_default"].function
-
-        def with_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = of_bytes(image_bytes)
-            return outputs | {"image_bytes": png_files(outputs["image"])}
-
-        signatures["serving_default"] = signatures["serving_default"]._replace(function=with_files)
+        signatures = with_png_files(image_signatures(put_all_together, shape, images, answer, meaning))
         return [network], signatures
 
     def networks(self, model: keras.Model, source: Any, count: int = 8) -> dict[str, Any]:

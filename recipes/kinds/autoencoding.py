@@ -80,7 +80,7 @@ class Autoencoding:
     def signatures(self, model: keras.Model, source: Source) -> tuple[Sequence[Any], dict[str, Signature]]:
         """Returns both halves, and the signatures that the class docstring lists."""
         from recipes.data.images import check_channels
-        from recipes.kinds.image_classification import image_signatures, png_files
+        from recipes.kinds.image_classification import image_signatures, with_png_files
         from recipes.verbs.export import Signature, in_float32
 
         shape = tuple(model.input_shape[1:])
@@ -89,14 +89,9 @@ class Autoencoding:
         reconstruct, decode = served_functions(encoder, decoder)
         images = np.rint(source.examples(8)).astype(np.float32)  # with noise they are no whole numbers, as files are
         answer = {name: value.numpy() for name, value in reconstruct(tf.constant(images)).items()}
-        signatures = image_signatures(reconstruct, shape, images, answer, "The code and the reconstruction")
-        of_bytes = signatures["serving_default"].function
-
-        def with_files(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = of_bytes(image_bytes)
-            return outputs | {"image_bytes": png_files(outputs["image"])}
-
-        signatures["serving_default"] = signatures["serving_default"]._replace(function=with_files)
+        signatures = with_png_files(
+            image_signatures(reconstruct, shape, images, answer, "The code and the reconstruction")
+        )
         code_spec = {"code": tf.TensorSpec((None, *decoder.input_shape[1:]), tf.float32)}
         signatures["decode"] = Signature(
             decode, code_spec, {"code": answer["code"]}, {"image": answer["image"]}, "The image that a code stands for"

@@ -62,7 +62,16 @@ def write_sheet(
     wanted = set(map(int, places))
     shown = {place: image for place, image in enumerate(images) if place in wanted}
     titles = [f"{Path(name).name}\n{cosine:.2f}" for name, cosine in found]
+    write_picture(draw_sheet([text], [[shown[int(place)] for place in places]], [titles]), path)
+
+
+def write_picture(figure: Figure, path: str | Path) -> None:
+    """Writes a picture that was asked for, as PNG, in one step.
+
+    Raises:
+        ConfigError: If the place cannot be written to.
+    """
     try:
-        save_picture(draw_sheet([text], [[shown[int(place)] for place in places]], [titles]), Path(path))
+        save_picture(figure, Path(path))
     except OSError as error:
         raise ConfigError(f"picture={str(path)!r} cannot be written: {error.strerror}; expected a PNG file") from None

@@ -221,6 +221,17 @@ def embedding_signature(model: keras.Model, layer: str, images: Any) -> Signatur
     return signatures["serving_default"]
 
 
+def with_png_files(signatures: dict[str, Signature]) -> dict[str, Signature]:
+    """Returns signatures of which `serving_default` answers with its "image" as PNG files, "image_bytes", too."""
+    of_bytes = signatures["serving_default"].function
+
+    def with_files(image_bytes: Any) -> dict[str, Any]:
+        outputs = of_bytes(image_bytes)
+        return outputs | {"image_bytes": png_files(outputs["image"])}
+
+    return signatures | {"serving_default": signatures["serving_default"]._replace(function=with_files)}
+
+
 def png_files(image: Any) -> Any:
     """Returns images as PNG files, (B, H, W, C) in [0, 255] to (B,) string, in TensorFlow operations alone."""
     import tensorflow as tf
