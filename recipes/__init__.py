@@ -30,6 +30,7 @@ RECIPES = {
     "cifar_convnet": "Small colour photographs with a convolutional network that learns fast.",
     "cifar_resnet": "Small colour photographs with residual networks of 20 to 110 layers; PAPER is the first paper's.",
     "cifar_googlenet": "Small colour photographs with Inception modules; PAPER is GoogLeNet itself, for large ones.",
+    "cifar_simclr": "Features of images learned without a label: SimCLR; BARLOW and ROTATION learn otherwise.",
     "photos_transfer": "Photographs of your own, classified with what a network has learned on ImageNet.",
     "cells_detector": "Blood cells found and counted, or whatever there are boxes of: a single-shot detector.",
     "uci_regression": "A number from a row of a table, and how sure that is: CSV files, DataFrames, five UCI tables.",

@@ -26,7 +26,7 @@ photographs to train on, `validation_fraction=0`, 95.64 ± 0.38 %.
 Command: `python benchmarks/accuracy.py photos_transfer --seeds 0 1 2`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,12 +37,14 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from recipes.data.augment import crop_and_mirror
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
 from recipes.data.standins.catalogue import STANDINS
-from recipes.errors import ConfigError, DataError, did_you_mean
+from recipes.errors import ConfigError, did_you_mean
 from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
+from recipes.kinds.image_embeddings import embed_images, layer_of, similar_images
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
@@ -150,25 +152,6 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     if config.image_shape in (None, tuple(splits.info.follows["image_shape"])):
         return splits
     return read(config)
-
-
-def crop_and_mirror(
-    images: tf.Tensor, seed: tf.Tensor, worker: int, workers: int, *, area: float, mirror: bool
-) -> tf.Tensor:
-    """Returns of each image (B, H, W, C) uint8 a part of its area, at least `area`, at its old size; half are mirrored.
-
-    Szegedy et al. (2015), section 6, from 8 % on; https://arxiv.org/abs/1409.4842. Here parts keep their proportions.
-    """
-    size = tf.shape(images)[0]
-    draws = tf.random.stateless_uniform((4, workers * size), seed)[:, worker * size : (worker + 1) * size]
-    side = tf.sqrt(area + (1 - area) * draws[0]) if area else tf.ones(size)
-    top, left = draws[1] * (1 - side), draws[2] * (1 - side)
-    right = left + side
-    is_mirrored = (draws[3] < 0.5) & mirror
-    left, right = tf.where(is_mirrored, right, left), tf.where(is_mirrored, left, right)
-    boxes = tf.stack([top, left, top + side, right], 1)
-    parts = tf.image.crop_and_resize(images, boxes, tf.range(size), images.shape[1:3])
-    return tf.cast(tf.round(parts), images.dtype)
 
 
 # ---------------------------------------------------------------- model
@@ -287,23 +270,16 @@ def solve_head(model: keras.Model, splits: Splits, config: Config) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
+    from recipes.kinds.solved_head import solve_last_layer
+
     if config.encoder == "convnet" or splits.info.task != "classification":
         return
     features, labels = features_and_labels(model, splits, config)
-    head = model.get_layer("logits")
     weight = 1 / config.head_decay / config.head_epochs
     solver = (
         LinearSVC(C=weight, random_state=0) if config.linear == "svm" else LogisticRegression(C=weight, max_iter=1_000)
     )
-    fitted = solver.fit(features, labels)
-    kernel, bias = np.zeros(head.kernel.shape, np.float32), np.full(head.bias.shape, -10.0, np.float32)
-    if len(fitted.classes_) == 2:  # there sklearn has one row w, of the second class: softmax of -w / 2 and w / 2
-        half = 1 if config.linear == "svm" else 2  # whose margins are -w and w
-        fitted.coef_, fitted.intercept_ = (
-            np.stack([-each[0], each[0]]) / half for each in (fitted.coef_, fitted.intercept_)
-        )
-    kernel[:, fitted.classes_], bias[fitted.classes_] = fitted.coef_.T, fitted.intercept_
-    head.set_weights([kernel, bias])
+    solve_last_layer(model.get_layer("logits"), solver, features, labels)
 
 
 MOST_FEATURES = 50_000  # by which the last layer is solved
@@ -347,81 +323,6 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 
 
 # ---------------------------------------------------------------- what a network knows of photographs
-
-
-def embed_photos(model: keras.Model, photos: Any) -> np.ndarray:
-    """Returns the features of photographs, (N, D) float32: alike where what they show is.
-
-    Args:
-        model: A trained model.
-        photos: As `predict` takes them: paths of files or folders, bytes, arrays, PIL images.
-
-    Raises:
-        DataError: If some cannot be read.
-    """
-    return np.concatenate([features for _, features in _features_of(model, photos)])
-
-
-def similar_photos(
-    model: keras.Model, photo: Any, photos: Any, k: int = 5, picture: str | Path | None = None
-) -> list[tuple[str, float]]:
-    """Returns the names of the k photographs whose features are nearest to one's, with the cosine of the angle.
-
-    Args:
-        model: A trained model.
-        photo: One, as `predict` takes it.
-        photos: Among which; a folder, or a list.
-        k: How many, at most.
-        picture: A PNG file to write, with the photographs that are found and their cosines; None: none.
-
-    Raises:
-        ConfigError: If k is less than 1, or the picture cannot be written.
-        DataError: If some cannot be read.
-    """
-    from recipes.kinds.options import check_option
-
-    check_option("k", k, int, lambda value: value >= 1, "how many to return, at least 1")
-    photos = list(photos) if isinstance(photos, Iterator) else photos  # is read twice
-    names, rows = [], []
-    for batch_names, features in _features_of(model, photos):
-        names += batch_names
-        rows.append(features)
-    among, one = (np.concatenate(each) for each in (rows, [f for _, f in _features_of(model, [photo])]))
-    among, one = (each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in (among, one))
-    cosines = among @ one[0]
-    nearest = np.argsort(-cosines, kind="stable")[:k]
-    found = [(names[index], float(cosines[index])) for index in nearest]
-    if picture is not None:
-        from recipes.kinds.contact_sheet import write_sheet
-
-        what = f"like {Path(photo).name}" if isinstance(photo, (str, Path)) else "like the photograph"
-        write_sheet(picture, what, photos, tuple(model.input_shape[1:]), nearest, found)
-    return found
-
-
-def _features_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yields (names, features (B, D)) of some photographs at a time.
-
-    Raises:
-        DataError: If one cannot be read, or there are none.
-    """
-    from recipes.kinds.inputs import image_batches
-
-    network = keras.Model(model.inputs[0], layer_of(model, "features").output)
-    features = tf.function(lambda image: network(image, training=False), reduce_retracing=True)
-    count = 0
-    for names, images in image_batches(photos, tuple(model.input_shape[1:])):
-        yield names, features(tf.constant(images)).numpy()
-        count += len(names)
-    if not count:
-        raise DataError("photos has none; expected a folder with photographs, or a list of one or more")
-
-
-def layer_of(model: keras.Model, name: str) -> keras.layers.Layer:
-    """Returns a layer of `build`'s, refusing a model that has none of that name."""
-    if name not in [layer.name for layer in model.layers]:
-        raise ConfigError(f"{model.name} has no layer {name!r}, as an ensemble has none; ask one of its members")
-    return model.get_layer(name)
 
 
 def explain_photos(model: keras.Model, photos: Any) -> list[dict[str, Any]]:
@@ -501,7 +402,7 @@ recipe = Recipe(
 )
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
 calibrate, ensemble = classifier_verbs(recipe)
-embed, similar, explain = recipe.verb(embed_photos), recipe.verb(similar_photos), recipe.verb(explain_photos)
+embed, similar, explain = recipe.verb(embed_images), recipe.verb(similar_images), recipe.verb(explain_photos)
 
 if __name__ == "__main__":  # a copy of this file runs on its own: python my_recipe.py
     fit()

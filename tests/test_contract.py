@@ -54,7 +54,7 @@ STOCK = [
     "cifar_resnet",
     "cifar_googlenet",
 ]
-STOCK += ["photos_transfer", "imdb_lstm", "shakespeare_lstm"]
+STOCK += ["cifar_simclr", "photos_transfer", "imdb_lstm", "shakespeare_lstm"]
 
 #: Recipes whose own data are generated, and stand in for nothing.
 GENERATED = ["set_permutation"]

@@ -126,23 +126,6 @@ def test_the_network_learns_at_a_tenth_of_the_rate():
     np.testing.assert_array_equal(logits, before @ kernel + model.get_layer("logits").bias)
 
 
-def test_photographs_are_cropped_and_mirrored():
-    rng = np.random.default_rng(0)
-    images = tf.constant(rng.integers(0, 256, (64, 8, 8, 3)), tf.uint8)
-    whole = recipe.crop_and_mirror(images, tf.constant([1, 2]), 0, 1, area=1.0, mirror=True).numpy()
-    mirrored = [(one == image[:, ::-1]).all() for one, image in zip(whole, images.numpy(), strict=True)]
-    same = [(one == image).all() for one, image in zip(whole, images.numpy(), strict=True)]
-    assert all(one != other for one, other in zip(mirrored, same, strict=True))
-    assert 16 < sum(mirrored) < 48
-    args = {"area": 0.3, "mirror": True}
-    parts = [recipe.crop_and_mirror(images[32 * w :][:32], tf.constant([1, 2]), w, 2, **args) for w in (0, 1)]
-    together = recipe.crop_and_mirror(images, tf.constant([1, 2]), 0, 1, **args)
-    np.testing.assert_array_equal(tf.concat(parts, 0), together)
-    ramp = tf.cast(tf.tile(tf.range(0, 240, 30, tf.int32)[None, None, :, None], (64, 8, 1, 1)), tf.uint8)
-    spans = np.ptp(recipe.crop_and_mirror(ramp, tf.constant([3, 4]), 0, 1, **args).numpy(), (1, 2, 3))
-    assert 0.3**0.5 * 210 - 1 <= spans.min() < spans.max() <= 210  # sides from the root of 0.3 on
-
-
 def test_where_it_looks_is_the_class_activation_map():
     """With a mean over places and one linear layer, Grad-CAM is the map of Zhou et al. (2016)."""
     model = recipe.fit(recipe.TINY)

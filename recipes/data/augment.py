@@ -1,5 +1,6 @@
 """Augmentation of whole batches, drawn from a seed: the same seed gives the same batch."""
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -57,6 +58,98 @@ def jitter_light(
     x = tf.cast(images, tf.float32) - 127.5
     x = tf.clip_by_value((x + brightness * shift) * (1 + contrast * stretch) + 127.5, 0, 255)
     return tf.cast(tf.round(x) if images.dtype.is_integer else x, images.dtype)
+
+
+def crop_and_mirror(
+    images: tf.Tensor,
+    seed: tf.Tensor,
+    worker: int = 0,
+    workers: int = 1,
+    *,
+    area: float,
+    mirror: bool,
+    proportions: float = 1.0,
+) -> tf.Tensor:
+    """Returns a part of each image at the size of the whole; about every other one is mirrored left to right.
+
+    Args:
+        images: (B, H, W, C) of any dtype; integers are rounded to.
+        seed: (2,) integer.
+        worker: Which part of a batch these images are.
+        workers: In how many parts it was cut; the draws are those of the whole batch.
+        area: Its share of the image's area, at least; 0: no part is cut out.
+        mirror: Whether to mirror.
+        proportions: In its proportions it is so many times as wide, or as high, as the image, at most; 1: they stay.
+
+    Szegedy et al. (2015), section 6, from 8 % of the area on, 4/3; https://arxiv.org/abs/1409.4842.
+    """
+    size = tf.shape(images)[0]
+
+    def drawn(rows: int, seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_uniform((rows, workers * size), seed)[:, worker * size : (worker + 1) * size]
+
+    draws = drawn(4, seed)
+    height = width = tf.sqrt(area + (1 - area) * draws[0]) if area else tf.ones(size)
+    if proportions > 1 and area:
+        wider = proportions ** (drawn(1, tf.random.experimental.stateless_fold_in(seed, 6))[0] - 0.5)
+        height, width = tf.minimum(height / wider, 1), tf.minimum(width * wider, 1)
+    top, left = draws[1] * (1 - height), draws[2] * (1 - width)
+    right = left + width
+    is_mirrored = (draws[3] < 0.5) & mirror
+    left, right = tf.where(is_mirrored, right, left), tf.where(is_mirrored, left, right)
+    boxes = tf.stack([top, left, top + height, right], 1)
+    parts = tf.image.crop_and_resize(images, boxes, tf.range(size), images.shape[1:3])
+    return tf.cast(tf.round(parts) if images.dtype.is_integer else parts, images.dtype)
+
+
+GREY = (0.299, 0.587, 0.114)  # of red, green and blue, in how light a colour is (ITU-R BT.601)
+
+
+def jitter_colours(
+    images: tf.Tensor, seed: tf.Tensor, worker: int = 0, workers: int = 1, *, strength: float, grey: float
+) -> tf.Tensor:
+    """Returns four in five of the images in other colours, and some images without any.
+
+    With strength s and draws u ~ U(-1, 1), brightness, contrast and saturation change by factors 1 + 0.8 s u, contrast
+    around the mean grey of the image, saturation around the grey of each pixel, and hues turn by 0.2 s u of the circle;
+    of images with one channel brightness and contrast alone. All four at once, in this order, as one matrix for each
+    image; hues turn around the greys of the colour space YIQ, where Chen et al. (2020), appendix A,
+    https://arxiv.org/abs/2002.05709, take the four in a random order, and HSV's hues.
+
+    Args:
+        images: (B, H, W, C) in [0, 255], to which it is clipped; integers are rounded to.
+        seed: (2,) integer.
+        worker: Which part of a batch these images are.
+        workers: In how many parts it was cut; the draws are those of the whole batch.
+        strength: s, in [0, 1].
+        grey: Share of the images that lose their colours.
+    """
+    count, channels = tf.shape(images)[0], images.shape[-1]
+    seed = tf.random.experimental.stateless_fold_in(seed, 5)
+    draws = tf.random.stateless_uniform((6, workers * count), seed)[:, worker * count : (worker + 1) * count]
+    changes = tf.where(draws[4] < 0.8, strength * (2 * draws[:4] - 1), 0.0)  # s u, (4, B)
+    bright, contrast, saturation = tf.unstack(1 + 0.8 * changes[:3])
+    x = tf.cast(images, tf.float32)
+    weights = tf.constant(GREY if channels == 3 else [1 / channels] * channels)
+    mean = tf.reduce_mean(tf.linalg.matvec(x, weights), (1, 2))  # (B,)
+    matrix = tf.eye(channels, batch_shape=[count])
+    if channels == 3:
+        saturation = tf.where(draws[5] < grey, 0.0, saturation)[:, None, None]
+        matrix = saturation * matrix + (1 - saturation) * weights  # each row is what a colour takes of the three
+        matrix = tf.matmul(_hue_turns(0.2 * 2 * math.pi * changes[3]), matrix)
+    matrix *= (bright * contrast)[:, None, None]
+    x = tf.einsum("bhwc,bdc->bhwd", x, matrix) + ((1 - contrast) * bright * mean)[:, None, None, None]
+    x = tf.clip_by_value(x, 0, 255)
+    return tf.ensure_shape(tf.cast(tf.round(x) if images.dtype.is_integer else x, images.dtype), images.shape)
+
+
+def _hue_turns(angle: tf.Tensor) -> tf.Tensor:
+    """Returns matrices (B, 3, 3) of red, green and blue that turn hues by an angle (B,), in radians."""
+    to_yiq = tf.constant([GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
+    one, cosine, sine = tf.ones_like(angle), tf.cos(angle), tf.sin(angle)
+    rows = [(one, 0 * one, 0 * one), (0 * one, cosine, -sine), (0 * one, sine, cosine)]
+    turn = tf.stack([tf.stack(row, -1) for row in rows], -2)
+    return tf.matmul(tf.linalg.inv(to_yiq), tf.matmul(turn, to_yiq))
 
 
 def mirror_in_turns(images: tf.Tensor, begins_mirrored: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:

@@ -45,3 +45,30 @@ def replica_rows(batch: Any) -> Any:
         return batch
     rows = tf.shape(batch)[0] // context.num_replicas_in_sync
     return batch[context.replica_id_in_sync_group * rows :][:rows]
+
+
+def _rows_by_replica(rows: Any) -> tf.Tensor:
+    """Returns how many rows each replica has, (replicas,) int32, of how many this one has."""
+    context = tf.distribute.get_replica_context()
+    place = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync, dtype=tf.int32)
+    return context.all_reduce("SUM", place * rows)
+
+
+def first_row(rows: Any) -> Any:
+    """Returns how many rows the replicas before this one have, of how many this one has."""
+    if replicas_here() == 1:
+        return 0
+    return tf.reduce_sum(_rows_by_replica(rows)[: tf.distribute.get_replica_context().replica_id_in_sync_group])
+
+
+def of_all_replicas(batch: Any) -> Any:
+    """Returns the rows of all replicas, (N, ...), of those of this one, (B, ...); gradients flow back to each.
+
+    A replica's rows stand between zeros, and all are added up: the gradient of a sum over replicas is one, too.
+    """
+    if replicas_here() == 1:
+        return batch
+    context, rows = tf.distribute.get_replica_context(), tf.shape(batch)[0]
+    before, whole = first_row(rows), tf.reduce_sum(_rows_by_replica(rows))
+    others = [[0, 0]] * (len(batch.shape) - 1)
+    return context.all_reduce("SUM", tf.pad(batch, [[before, whole - before - rows], *others]))

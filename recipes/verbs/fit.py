@@ -66,7 +66,16 @@ def fit_recipe(
             apply_training_settings(model, config, splits, recipe.objective_on(splits.info))
             refuse_to_change_a_schedule(callbacks, model, run)
         every = [*callbacks, *recipe.callbacks(splits)]
-        model = fit_model(model, splits, run, every, recipe.reports, recipe.figures, recipe.objective_on(splits.info))
+        model = fit_model(
+            model,
+            splits,
+            run,
+            every,
+            recipe.reports,
+            recipe.figures,
+            recipe.objective_on(splits.info),
+            conclude=lambda trained: recipe.conclude(trained, splits, config),
+        )
         reason[0] = "the run is finished"
         return model
 
@@ -133,6 +142,7 @@ def fit_model(
     reports: Sequence[Report] = (),
     figures: Callable[..., dict[str, float]] = compiled_metrics,
     objective: tuple[str, str] = ("val_loss", "min"),
+    conclude: Callable[[keras.Model], keras.Model] = lambda model: model,
 ) -> keras.Model:
     """Trains a compiled model, evaluates it on the test split, and writes everything to the run's folder.
 
@@ -148,6 +158,7 @@ def fit_model(
         reports: (model, splits) -> (title, file name, function that makes its figure or text) of what is shown.
         figures: (model, splits) -> its figures on the test split.
         objective: The figure that early stopping looks at, and "max" or "min".
+        conclude: The trained model -> what of it is evaluated, saved and returned.
 
     Returns:
         The model, trained; on several workers a copy of it that needs none of the others. Its `run` tells the folder
@@ -169,7 +180,7 @@ def fit_model(
     ):
         model.run = run
         with deterministic_ops(run.config.deterministic):
-            return _train(model, splits, run, list(callbacks), reports, figures, objective, workers, where)
+            return _train(model, splits, run, list(callbacks), reports, figures, objective, conclude, workers, where)
 
 
 def where_it_runs(strategy: tf.distribute.Strategy, precision: Precision, workers: Workers) -> dict[str, Any]:
@@ -192,6 +203,7 @@ def _train(
     reports: Sequence[Report],
     figures: Callable[..., dict[str, float]],
     objective: tuple[str, str],
+    conclude: Callable[[keras.Model], keras.Model],
     workers: Workers,
     where: dict[str, Any],
 ) -> keras.Model:
@@ -201,6 +213,12 @@ def _train(
         loop.saving.read()
     progress = Progress(loop.position, loop.saving.seconds_before)
     shown: list[keras.callbacks.Callback] = []
+
+    def concluded() -> keras.Model:
+        kept = conclude(model)
+        kept.run, kept.history = run, getattr(model, "history", None)
+        return kept
+
     if run.writes:
         _announce(run, where, loop.position)
         if note := few_steps_note(splits, run.config.batch_size):
@@ -211,14 +229,15 @@ def _train(
     with signals_to(loop.saving):
         try:
             loop.run(run.config.epochs, shown)
+            kept = concluded()
             seconds = loop.saving.seconds_in_all
-            return finish_run(model, splits, run, loop.curves, loop.stopping, seconds, workers, reports, figures)
+            return finish_run(kept, splits, run, loop.curves, loop.stopping, seconds, workers, reports, figures)
         except KeyboardInterrupt:
             progress.close()
             if loop.averaged:
                 loop.averaged.put()
             if run.writes and not run.metrics:  # else it was pressed when all was done but the last words
-                keep_interrupted(model, splits, run, loop.can_be_resumed)
+                keep_interrupted(concluded(), splits, run, loop.can_be_resumed)
             raise
         except NotFiniteError as error:  # a run that is resumed from the checkpoint would end there again
             if run.writes:

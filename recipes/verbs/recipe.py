@@ -69,6 +69,8 @@ class Recipe:
         objective: The figure that tells a better trial, and "max" or "min".
         prepare: (model, splits, config) sets what of a new model follows from the training examples, before its first
             step.
+        conclude: (model, splits, config) -> what of a trained model is evaluated, saved and returned, made after its
+            last step.
         callbacks: Splits -> the recipe's own Keras callbacks.
         report: What the report shows besides that of the kind.
         figures: (model, splits) -> figures on the test split, in place of the kind's `evaluate`.
@@ -84,12 +86,14 @@ class Recipe:
         kind: Kind,
         objective: tuple[str, str],
         prepare: Callable[[keras.Model, Splits, Any], None] = lambda model, splits, config: None,
+        conclude: Callable[[keras.Model, Splits, Any], keras.Model] = lambda model, splits, config: model,
         callbacks: Callable[[Splits], list[keras.callbacks.Callback]] = lambda splits: [],
         report: Report = lambda model, splits: (),
         figures: Callable[..., dict[str, float]] | None = None,
     ) -> None:
         self.config_class, self.build, self.search_space = config_class, build, search_space
-        self.kind, self.objective, self.prepare, self.callbacks = kind, objective, prepare, callbacks
+        self.kind, self.objective, self.callbacks = kind, objective, callbacks
+        self.prepare, self.conclude = prepare, conclude
         self.reports: tuple[Report, ...] = (kind.report, report)
         self.figures = figures or kind.evaluate
         self._load_data = load_data

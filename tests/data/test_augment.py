@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes import cifar_convnet, cifar_googlenet, mnist_dense
-from recipes.data.augment import inside_interval, jitter_light, mirror_in_turns, mix
+from recipes.data.augment import (
+    crop_and_mirror,
+    inside_interval,
+    jitter_colours,
+    jitter_light,
+    mirror_in_turns,
+    mix,
+)
 from recipes.data.rand_augment import OPERATIONS, rand_augment
 from recipes.data.splits import Splits
 from recipes.errors import ConfigError, DataError
@@ -17,6 +24,9 @@ from recipes.settings import with_changes
 
 IMAGES = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 12, 10, 3), np.uint8))
 LABELS = tf.constant(np.arange(8) % 4, tf.int32)
+
+
+LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def seed(step):
@@ -47,6 +57,49 @@ def test_half_of_the_training_images_begin_mirrored_and_all_are_so_in_turns():
     assert not plain[0] & plain[1]
     assert len(plain[0] | plain[1]) == 200
     assert 60 < len(plain[0]) < 140
+
+
+def test_parts_are_cut_out_and_mirrored():
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.integers(0, 256, (64, 8, 8, 3)), tf.uint8)
+    whole = crop_and_mirror(images, seed(1), area=1.0, mirror=True).numpy()
+    mirrored = [(one == image[:, ::-1]).all() for one, image in zip(whole, images.numpy(), strict=True)]
+    same = [(one == image).all() for one, image in zip(whole, images.numpy(), strict=True)]
+    assert all(one != other for one, other in zip(mirrored, same, strict=True))
+    assert 16 < sum(mirrored) < 48
+    across = tf.cast(tf.tile(tf.range(0, 240, 30, tf.int32)[None, None, :, None], (64, 8, 1, 1)), tf.uint8)
+    down = tf.transpose(across, (0, 2, 1, 3))
+    for proportions in (1.0, 4 / 3):
+        how = {"area": 0.3, "mirror": True, "proportions": proportions}
+        parts = [crop_and_mirror(images[32 * w :][:32], seed(1), w, 2, **how) for w in (0, 1)]
+        np.testing.assert_array_equal(tf.concat(parts, 0), crop_and_mirror(images, seed(1), **how))
+        widths, heights = (np.ptp(crop_and_mirror(x, seed(3), **how).numpy(), (1, 2, 3)) / 210 for x in (across, down))
+        areas, wider = widths * heights, widths / heights
+        assert 0.28 <= areas.min() < areas.max() <= 1, "sides from the root of 0.3 on, of whole numbers"
+        assert wider.max() == pytest.approx(proportions, abs=0.06)
+        assert wider.min() == pytest.approx(1 / wider.max(), abs=0.06)
+
+
+def test_colours_are_brighter_stronger_paler_and_of_another_hue():
+    grey = tf.fill((500, 2, 2, 3), 80.0)
+    lighter = jitter_colours(grey, seed(1), strength=0.5, grey=0.0).numpy()
+    assert np.ptp(lighter, (1, 2, 3)).max() < 1e-2, "a plain grey image has neither contrast nor colour"
+    factors = lighter[:, 0, 0, 0] / 80
+    assert 0.6 <= factors.min() < 0.65 < 1.35 < factors.max() <= 1.4, "brightness by up to 0.8 s"
+    assert (factors == 1).mean() == pytest.approx(0.2, abs=0.06), "one in five stays"
+    colours = tf.constant(np.random.default_rng(1).uniform(100, 140, (500, 4, 4, 3)), tf.float32)
+    changed = jitter_colours(colours, seed(2), strength=0.5, grey=0.3).numpy()
+    assert (np.ptp(changed, -1).max((1, 2)) < 1e-2).mean() == pytest.approx(0.3, abs=0.06), "three in ten are grey"
+    luminance, before = changed @ LUMINANCE, colours.numpy() @ LUMINANCE
+    for one, other in zip(luminance, before, strict=True):
+        slope, _ = np.polyfit(other.ravel(), one.ravel(), 1)  # by brightness and contrast alone: hues keep it
+        assert 0.6 * 0.6 - 0.01 <= slope <= 1.4 * 1.4 + 0.01
+        assert np.corrcoef(other.ravel(), one.ravel())[0, 1] > 0.999
+    parts = [jitter_colours(colours[250 * w :][:250], seed(2), w, 2, strength=0.5, grey=0.3) for w in (0, 1)]
+    np.testing.assert_allclose(tf.concat(parts, 0), changed, atol=1e-3)
+    one_channel = jitter_colours(colours[..., :1], seed(2), strength=1.0, grey=0.3)
+    assert one_channel.shape == (500, 4, 4, 1)
+    assert jitter_colours(IMAGES, seed(2), strength=1.0, grey=0.2).dtype == tf.uint8
 
 
 def test_light_is_a_shift_and_a_stretch_around_grey():
