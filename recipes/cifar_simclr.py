@@ -12,10 +12,9 @@ https://arxiv.org/abs/2002.05709, equation 1: NT-Xent. Without crops and colours
 histograms of colours; without g, which may forget how the views were made, h would have to.
 
 What the features are worth is measured by a *linear probe*: a last layer that learns the labels from h, and whose
-gradient stops there. One is trained along, to be watched; at the end it is solved, and is what `predict` answers by.
-And by the nearest neighbours: the label
-of most of the 200 training images that are nearest to an image (Wu et al. 2018, https://arxiv.org/abs/1805.01978,
-section 3.4).
+gradient stops there. One is trained along, for `val_accuracy`; at the end it is solved, and is what `predict` answers
+by. And by the nearest neighbours: the label of most of the 200 training images that are nearest to an image (Wu et al.
+2018, https://arxiv.org/abs/1805.01978, section 3.4).
 
 - `BARLOW`: no negatives. Each number of z is to be the same for both views, and to tell what the others do not: the
   matrix of correlations of the one view's numbers with the other's is to be the identity. Zbontar et al. (2021),
@@ -32,7 +31,7 @@ replicas.
 Result: not measured. Command: `python benchmarks/accuracy.py cifar_simclr --seeds 0 1 2`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -54,6 +53,7 @@ from recipes.layers.batch_norm import BatchNormalization
 from recipes.layers.convolution import Conv2D
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
+from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, ImageShape, Labelled, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
@@ -377,16 +377,39 @@ def nearest_label(features: np.ndarray, bank: np.ndarray, labels: np.ndarray, k:
 
     Each votes with exp(cosine / 0.07). Wu et al. (2018), section 3.4.
     """
-    features, bank = (
-        each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in (features, bank)
-    )
-    cosines = features @ bank.T
+    cosines = unit(features) @ unit(bank).T
     k = min(k, len(bank))
     nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
     votes = np.exp(np.take_along_axis(cosines, nearest, 1) / 0.07)
     counts = np.zeros((len(features), labels.max() + 1))
     np.add.at(counts, (np.arange(len(features))[:, np.newaxis], labels[nearest]), votes)
     return counts.argmax(1)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Returns vectors (N, D) at length 1."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+    """Yields some test images, each with the training images whose features are nearest: neighbours.png."""
+    from recipes.kinds.classes import names_of
+    from recipes.kinds.contact_sheet import draw_sheet
+
+    if splits.originals is None or splits.test is None or splits.info.task != "classification":
+        return
+    names = names_of(splits.info, model.output_shape[-1])
+    rows: list[tuple[np.ndarray, ...]] = []  # of some test images, and then of the training images: pixels, h, label
+    for batches in (splits.test.take(1).unbatch().take(6).batch(6), splits.originals):
+        pixels = np.concatenate([image for image, *_ in batches.as_numpy_iterator()])
+        rows.append((pixels, *features_and_labels(model, batches)))
+    (images, h, labels), (bank, of_bank, bank_labels) = rows
+    nearest = np.argsort(-unit(h) @ unit(of_bank).T, axis=1, kind="stable")[:, :5]
+    shown = [[image, *bank[places]] for image, places in zip(images, nearest, strict=True)]
+    titles = [["", *(names[label] for label in bank_labels[places])] for places in nearest]
+    above = [names[label] for label in labels]
+    title = f"Test images, and of {len(bank):,} training images those whose features are nearest"
+    yield title, "neighbours.png", lambda: draw_sheet(above, shown, titles)
 
 
 # ---------------------------------------------------------------- verbs
@@ -399,6 +422,7 @@ recipe = Recipe(
     kind=ImageClassification(embeds="features"),
     objective=("val_accuracy", "max"),
     conclude=solved_probe,
+    report=report,
     figures=figures,
 )
 fit, load, evaluate, predict, tune, export, find_learning_rate = recipe.verbs
