@@ -18,7 +18,7 @@
 # the first word goes back through all the steps. A simple network multiplies it by a matrix in each of them, so that it
 # vanishes or explodes; an LSTM's cell state is only *added* to, behind gates.
 #
-# This notebook trains on generated reviews, in which two judgements in five deny the word they use ("was not dull").
+# This notebook trains on generated reviews, in which one judgement in four denies the word it uses ("was not dull").
 # For IMDB: `imdb_lstm.fit()`.
 
 # %%

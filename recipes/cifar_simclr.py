@@ -96,6 +96,14 @@ class Config(Labelled):
         if self.method in ("rotation", "random"):
             self.refuse_without_effect("projection", f"method={self.method!r} does not compare views")
 
+    def refuse_for_task(self, task: str) -> None:
+        """Refuses settings that would change nothing in a task."""
+        super().refuse_for_task(task)
+        if task == "classification":
+            self.refuse_without_effect("label_smoothing", "the probe is solved, by the labels as they are", without=0.0)
+        elif task != "auto":
+            self.refuse_without_effect("probe_decay", f"task={task!r} keeps the probe that is trained along")
+
 
 BARLOW = Config(method="barlow", projection=(512, 512))
 ROTATION = Config(method="rotation", crop_area=0.0, colour_strength=0.0, epochs=8)
@@ -329,13 +337,13 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
 # ---------------------------------------------------------------- what the features are worth
 
 
-def features_and_labels(model: keras.Model, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Returns h (N, D) float32 and the class indices (N,) of images and their labels."""
+def features_and_labels(model: keras.Model, batches: tf.data.Dataset) -> tuple[np.ndarray, ...]:
+    """Returns h (N, D) float32, the class indices (N,) of images and, where they have some, the weights (N,)."""
     network = keras.Model(model.inputs[0], model.get_layer("features").output)
     features = tf.function(lambda image: network(tf.cast(image, tf.float32), training=False), reduce_retracing=True)
-    pairs = [(features(image).numpy(), label.numpy()) for image, label, *_ in batches]
-    h, labels = map(np.concatenate, zip(*pairs, strict=True))
-    return h, labels.argmax(-1) if labels.ndim == 2 else labels
+    columns = [(features(image).numpy(), *(other.numpy() for other in others)) for image, *others in batches]
+    h, labels, *weights = map(np.concatenate, zip(*columns, strict=True))
+    return h, labels.argmax(-1) if labels.ndim == 2 else labels, *weights
 
 
 def solved_probe(model: Probed, splits: Splits, config: Config) -> keras.Model:
@@ -350,12 +358,12 @@ def solved_probe(model: Probed, splits: Splits, config: Config) -> keras.Model:
 
     probe = model.probe()
     if splits.info.task == "classification":
-        h, labels = features_and_labels(probe, splits.originals)
+        h, labels, *weights = features_and_labels(probe, splits.originals)
         mean, variance = h.mean(0), h.var(0)
         probe.get_layer("standardised").set_weights([mean, variance])
         h = (h - mean) / np.sqrt(variance + probe.get_layer("standardised").epsilon)
         solver = LogisticRegression(C=1 / config.probe_decay, max_iter=300)
-        solve_last_layer(probe.get_layer("logits"), solver, h, labels)
+        solve_last_layer(probe.get_layer("logits"), solver, h, labels, *weights)
     return probe
 
 
@@ -365,11 +373,17 @@ def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
     That is the share of test images whose label is that of most of their nearest training images: `nearest_label`.
     """
     values = recipe.kind.evaluate(model, splits)
-    if splits.originals is None or splits.test is None or splits.info.task != "classification":
+    if not has_neighbours(model, splits):
         return values
-    bank, (h, labels) = (features_and_labels(model, batches) for batches in (splits.originals, splits.test))
-    guesses = [nearest_label(part, *bank) for part in np.array_split(h, len(h) // 500 + 1)]
+    bank, (h, labels, *_) = (features_and_labels(model, batches) for batches in (splits.originals, splits.test))
+    guesses = [nearest_label(part, *bank[:2]) for part in np.array_split(h, len(h) // 500 + 1)]
     return {**values, "knn_accuracy": float((np.concatenate(guesses) == labels).mean())}
+
+
+def has_neighbours(model: keras.Model, splits: Splits) -> bool:
+    """Returns whether there are classes, training images, a test split, and features, which an ensemble has not."""
+    of_classes = splits.info.task == "classification" and None not in (splits.originals, splits.test)
+    return of_classes and "features" in [layer.name for layer in model.layers]
 
 
 def nearest_label(features: np.ndarray, bank: np.ndarray, labels: np.ndarray, k: int = 200) -> np.ndarray:
@@ -396,13 +410,13 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     from recipes.kinds.classes import names_of
     from recipes.kinds.contact_sheet import draw_sheet
 
-    if splits.originals is None or splits.test is None or splits.info.task != "classification":
+    if not has_neighbours(model, splits):
         return
     names = names_of(splits.info, model.output_shape[-1])
     rows: list[tuple[np.ndarray, ...]] = []  # of some test images, and then of the training images: pixels, h, label
     for batches in (splits.test.take(1).unbatch().take(6).batch(6), splits.originals):
         pixels = np.concatenate([image for image, *_ in batches.as_numpy_iterator()])
-        rows.append((pixels, *features_and_labels(model, batches)))
+        rows.append((pixels, *features_and_labels(model, batches)[:2]))
     (images, h, labels), (bank, of_bank, bank_labels) = rows
     nearest = np.argsort(-unit(h) @ unit(of_bank).T, axis=1, kind="stable")[:, :5]
     shown = [[image, *bank[places]] for image, places in zip(images, nearest, strict=True)]

@@ -126,8 +126,10 @@ def test_logged_are_the_probe_s_loss_and_the_features_own():
     images = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3)).astype(np.float32)
     logs = model.fit(images, np.zeros(16, int), batch_size=16, validation_data=(images, np.zeros(16, int)), verbose=0)
     assert set(logs.history) == {"loss", "accuracy", "pretext", "val_loss", "val_accuracy"}
-    assert logs.history["pretext"][0] == pytest.approx(math.log(15), abs=2.0), "of 15 rows that one is told from"
-    assert logs.history["loss"][0] == pytest.approx(math.log(3), abs=1.5)
+    views, labels = np.repeat(images, 2, 0), np.zeros(32, int)
+    z = model.learner(views, training=True)[1]
+    logged = model.fit(views, labels, batch_size=32, shuffle=False, verbose=0).history
+    assert logged["pretext"][0] == pytest.approx(float(recipe.nt_xent(z, 0.2)), rel=1e-4)
 
 
 def test_the_probe_is_logistic_regression_of_the_features():
@@ -140,6 +142,20 @@ def test_the_probe_is_logistic_regression_of_the_features():
     probabilities = tf.nn.softmax(model.predict(images, verbose=0)).numpy()
     assert (probabilities.argmax(-1) == expected.predict(h)).mean() > 0.97
     np.testing.assert_allclose(probabilities, expected.predict_proba(h), atol=0.05)
+
+
+def test_the_probe_counts_examples_by_their_weights_and_an_ensemble_has_no_neighbours():
+    images = np.random.default_rng(0).integers(0, 256, (80, 8, 8, 3)).astype(np.uint8)
+    data = (images, np.repeat([0, 1], [72, 8]))
+    few = with_changes(recipe.TINY, probe_decay=1e4)  # so strong that the bias alone tells, of how many there are
+    plain, balanced = (recipe.fit(few, (data, data), class_weight=name) for name in ("none", "balanced"))
+    shares = [tf.nn.softmax(each.predict(images, verbose=0)).numpy()[:, 1].mean() for each in (plain, balanced)]
+    assert shares == pytest.approx([0.1, 0.5], abs=0.12)
+    both = recipe.ensemble([plain, recipe.fit(few, (data, data), seed=1)], (data, data))
+    assert "knn_accuracy" in plain.run.metrics["test"]
+    assert "knn_accuracy" not in both.run.metrics["test"]
+    with pytest.raises(ConfigError, match="label_smoothing=0.1 would change nothing"):
+        recipe.fit(few, (data, data), label_smoothing=0.1)
 
 
 def test_the_label_of_most_neighbours_each_by_its_cosine():

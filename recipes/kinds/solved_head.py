@@ -6,7 +6,9 @@ import keras
 import numpy as np
 
 
-def solve_last_layer(head: keras.layers.Dense, solver: Any, features: np.ndarray, labels: np.ndarray) -> None:
+def solve_last_layer(
+    head: keras.layers.Dense, solver: Any, features: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+) -> None:
     """Sets a dense layer's weights to what a linear classifier of scikit-learn makes of features and labels.
 
     Args:
@@ -15,14 +17,15 @@ def solve_last_layer(head: keras.layers.Dense, solver: Any, features: np.ndarray
             they are.
         features: (N, D).
         labels: (N,) integer in [0, V).
+        weights: (N,) of the examples; None: all count the same.
     """
     from sklearn.svm import LinearSVC
 
-    fitted = solver.fit(features, labels)
-    weights, bias = fitted.coef_, fitted.intercept_
+    fitted = solver.fit(features, labels, weights)
+    rows, bias = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # there sklearn has one row w, of the second class: softmax of -w / 2 and w / 2
         half = 1 if isinstance(solver, LinearSVC) else 2  # whose margins are -w and w
-        weights, bias = (np.stack([-each[0], each[0]]) / half for each in (weights, bias))
+        rows, bias = (np.stack([-each[0], each[0]]) / half for each in (rows, bias))
     kernel, biases = np.zeros(head.kernel.shape, np.float32), np.full(head.bias.shape, -10.0, np.float32)
-    kernel[:, fitted.classes_], biases[fitted.classes_] = weights.T, bias
+    kernel[:, fitted.classes_], biases[fitted.classes_] = rows.T, bias
     head.set_weights([kernel, biases])
