@@ -375,8 +375,10 @@ def figures(model: keras.Model, splits: Splits) -> dict[str, float]:
     values = recipe.kind.evaluate(model, splits)
     if not has_neighbours(model, splits):
         return values
-    bank, (h, labels, *_) = (features_and_labels(model, batches) for batches in (splits.originals, splits.test))
-    guesses = [nearest_label(part, *bank[:2]) for part in np.array_split(h, len(h) // 500 + 1)]
+    (bank, of_bank, *_), (h, labels, *_) = (
+        features_and_labels(model, each) for each in (splits.originals, splits.test)
+    )
+    guesses = [nearest_label(part, bank, of_bank) for part in np.array_split(h, len(h) // 500 + 1)]
     return {**values, "knn_accuracy": float((np.concatenate(guesses) == labels).mean())}
 
 
@@ -410,7 +412,7 @@ def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
     from recipes.kinds.classes import names_of
     from recipes.kinds.contact_sheet import draw_sheet
 
-    if not has_neighbours(model, splits):
+    if splits.test is None or not has_neighbours(model, splits):
         return
     names = names_of(splits.info, model.output_shape[-1])
     rows: list[tuple[np.ndarray, ...]] = []  # of some test images, and then of the training images: pixels, h, label
