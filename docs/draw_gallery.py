@@ -24,6 +24,7 @@ SHOWN = {
     "dcgan": ["samples", "curves"],
     "cifar_lecture": ["confusion"],
     "cifar_convnet": ["confusion"],
+    "cifar_simclr": ["neighbours"],
     "photos_transfer": ["explanations"],
     "cells_detector": ["detections"],
     "uci_regression": ["predictions"],
