@@ -28,7 +28,10 @@ where that trains 100 to 1,000; SGD for LARS; a temperature of 0.2 for 0.5; crop
 all changes of colour at once, not one after the other; no blur. As there: batch normalisation and negatives of all
 replicas.
 
-Result: not measured. Command: `python benchmarks/accuracy.py cifar_simclr --seeds 0 1 2`.
+Result: the probe 65.4 ± 0.4 % test accuracy, nearest neighbours 61.0 ± 0.2 % (3 seeds, bfloat16), in 13.5 to 20 min on
+two cores beside other work; `RANDOM` 35.5 and 31.6 % (1 seed). keras.io's Barlow Twins has about 64 % after 25 epochs
+(https://keras.io/examples/vision/barlow_twins/). The other settings are not measured.
+Command: `python benchmarks/accuracy.py cifar_simclr --seeds 0 1 2`.
 """
 
 from collections.abc import Callable, Iterator
