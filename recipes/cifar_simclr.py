@@ -34,7 +34,7 @@ two cores beside other work; `RANDOM` 35.5 and 31.6 % (1 seed). keras.io's Barlo
 Command: `python benchmarks/accuracy.py cifar_simclr --seeds 0 1 2`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -56,7 +56,6 @@ from recipes.layers.batch_norm import BatchNormalization
 from recipes.layers.convolution import Conv2D
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
-from recipes.runs.exhibits import Exhibit
 from recipes.settings import Count, Counts, ImageShape, Labelled, NotNegative, Positive, Share, ValidationShare
 from recipes.verbs.recipe import Recipe
 
@@ -410,7 +409,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def report(model: keras.Model, splits: Splits) -> Iterator[Exhibit]:
+def report(model: keras.Model, splits: Splits) -> Any:
     """Yields some test images, each with the training images whose features are nearest: neighbours.png."""
     from recipes.kinds.classes import names_of
     from recipes.kinds.contact_sheet import draw_sheet
