@@ -21,8 +21,8 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
 
 from recipes import cifar_simclr
 
@@ -83,12 +83,12 @@ for name, each in {"SimCLR": model, "drawn": drawn}.items():
 
 # %% [markdown]
 # ## A map
-# The test images by the two directions in which their features differ most. Their colours are the classes, which the
-# features were not told.
+# The test images on a plane where those are near to each other whose features are (t-SNE). Their colours are the
+# classes, which the features were not told.
 
 # %%
 names = model.run.info.label_names
-places = PCA(2).fit_transform(cifar_simclr.embed(test_images, model=model))
+places = TSNE(random_state=0).fit_transform(cifar_simclr.embed(test_images, model=model))
 plt.figure(figsize=(6, 5))
 for label, name in enumerate(names):
     plt.scatter(*places[test_labels == label].T, s=12, label=name)
