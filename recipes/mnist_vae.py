@@ -33,8 +33,8 @@ Their section 4.2 has 101.5 nats (table 1). What differs, besides the networks: 
 
 Result: -ELBO of 90.2 nats per test image after 15 epochs, 86.3 by the bound with 64 codes (1 seed), in 16 min on two
 cores, other work beside. Command: `python benchmarks/accuracy.py mnist_vae --judge RUN --samples 64 --seeds 0`.
-`CATEGORICAL` has 106.3 nats after 20 epochs, in 16 min; with a temperature that falls to 0.53 alone, 15 epochs had 108.9
-(1 seed each, bfloat16).
+`CATEGORICAL` has 106.3 nats after 20 epochs, in 16 min; with a temperature that falls to 0.53 alone, 15 epochs had
+108.9 (1 seed each, bfloat16).
 """
 
 from collections.abc import Iterator
