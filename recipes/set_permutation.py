@@ -35,8 +35,8 @@ for 20, pixels in [0, 1], and a tile is at its place where its pixels belong, bl
 
 Result: all of 10,000 test sets of ten numbers in order, in [0, 1) and in six intervals that it never saw, up to
 [1000, 1001) (3 seeds, float32, 65 parameters). Of 15 numbers 99.98 % by the Hungarian algorithm, in the six intervals
-99.99 % and more, and of those in [0, 1) all by expected positions, as exports order them. 1 min 14 s to 1 min 54 s on
-two cores beside other work. Command: `python benchmarks/accuracy.py set_permutation --seeds 0 1 2`, and with
+99.99 % and more, and of those in [0, 1) all by expected positions, as exports order them. 20 to 34 s on two cores.
+Command: `python benchmarks/accuracy.py set_permutation --seeds 0 1 2`, and with
 `--change set_size=15`. On MNIST's test images, 1 seed each: `MOSAIC` 91.8 % of the tiles at their places, 68.9 % of the
 images without a mistake, MSE 0.0035 (bfloat16, 4 min 48 s); `LINEAR` 87.3 %, 58.9 %, 0.0057 (float32, 2 min 11 s).
 Command: `python benchmarks/accuracy.py set_permutation --setting MOSAIC`, and `LINEAR`.
