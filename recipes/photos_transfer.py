@@ -44,7 +44,7 @@ from recipes.data.standins.catalogue import STANDINS
 from recipes.errors import ConfigError, did_you_mean
 from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
-from recipes.kinds.image_embeddings import embed_images, layer_of, similar_images
+from recipes.kinds.image_embeddings import embed_images, labelled_features, layer_of, similar_images
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.optimization.losses import answers, objective
 from recipes.optimization.optimizers import sgd, warmup_cosine
@@ -305,9 +305,8 @@ def features_and_labels(model: keras.Model, splits: Splits, config: Config) -> t
         images = (image for image, *_ in batches)
         features = computed_once(network, key, len(labels), zip(places, images, strict=True))
         return np.asarray(features, np.float32), labels
-    pairs = [(network(tf.cast(image, tf.float32)).numpy(), label.numpy()) for image, label, *_ in batches]
-    features, labels = map(np.concatenate, zip(*pairs, strict=True))
-    return features, labels.argmax(-1) if labels.ndim == 2 else labels
+    features, labels, *_ = labelled_features(model, batches)
+    return features, labels
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:

@@ -127,9 +127,11 @@ def test_logged_are_the_probe_s_loss_and_the_features_own():
     logs = model.fit(images, np.zeros(16, int), batch_size=16, validation_data=(images, np.zeros(16, int)), verbose=0)
     assert set(logs.history) == {"loss", "accuracy", "pretext", "val_loss", "val_accuracy"}
     views, labels = np.repeat(images, 2, 0), np.zeros(32, int)
-    z = model.learner(views, training=True)[1]
+    logits, z = model.learner(views, training=True)
+    nats = float(-tf.reduce_mean(tf.nn.log_softmax(logits)[:, 0]))
     logged = model.fit(views, labels, batch_size=32, shuffle=False, verbose=0).history
     assert logged["pretext"][0] == pytest.approx(float(recipe.nt_xent(z, 0.2)), rel=1e-4)
+    assert logged["loss"][0] == pytest.approx(nats, rel=1e-3)
 
 
 def test_the_probe_is_logistic_regression_of_the_features():

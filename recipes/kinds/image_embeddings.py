@@ -51,8 +51,7 @@ def similar_images(
         names += batch_names
         rows.append(features)
     among, one = (np.concatenate(each) for each in (rows, [f for _, f in _features_of(model, [photo])]))
-    among, one = (each / np.maximum(np.linalg.norm(each, axis=-1, keepdims=True), 1e-12) for each in (among, one))
-    cosines = among @ one[0]
+    cosines = unit_vectors(among) @ unit_vectors(one)[0]
     nearest = np.argsort(-cosines, kind="stable")[:k]
     found = [(names[index], float(cosines[index])) for index in nearest]
     if picture is not None:
@@ -79,6 +78,25 @@ def _features_of(model: keras.Model, photos: Any) -> Iterator[tuple[list[str], n
         count += len(names)
     if not count:
         raise DataError("photos has none; expected a folder with photographs, or a list of one or more")
+
+
+def labelled_features(model: keras.Model, batches: tf.data.Dataset) -> tuple[np.ndarray, ...]:
+    """Returns the features (N, D) float32, class indices (N,) and, where they have some, weights (N,) of examples.
+
+    Args:
+        model: A model with such features.
+        batches: Images (B, H, W, C), labels (B,) or (B, V), of which the likeliest class counts, and perhaps weights.
+    """
+    network = keras.Model(model.inputs[0], layer_of(model, FEATURES).output)
+    features = tf.function(lambda image: network(tf.cast(image, tf.float32), training=False), reduce_retracing=True)
+    columns = [(features(image).numpy(), *(other.numpy() for other in others)) for image, *others in batches]
+    rows, labels, *weights = map(np.concatenate, zip(*columns, strict=True))
+    return rows, labels.argmax(-1) if labels.ndim == 2 else labels, *weights
+
+
+def unit_vectors(rows: np.ndarray) -> np.ndarray:
+    """Returns rows (N, D) at length 1; those of length 0 stay."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
 def layer_of(model: keras.Model, name: str) -> keras.layers.Layer:

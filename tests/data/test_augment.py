@@ -74,6 +74,8 @@ def test_parts_are_cut_out_and_mirrored():
         parts = [crop_and_mirror(images[32 * w :][:32], seed(1), w, 2, **how) for w in (0, 1)]
         np.testing.assert_array_equal(tf.concat(parts, 0), crop_and_mirror(images, seed(1), **how))
         widths, heights = (np.ptp(crop_and_mirror(x, seed(3), **how).numpy(), (1, 2, 3)) / 210 for x in (across, down))
+        if proportions == 1:  # sides from the root of 0.3 on
+            assert 0.3**0.5 * 210 - 1 <= 210 * widths.min() < 210 * widths.max() <= 210
         areas, wider = widths * heights, widths / heights
         assert 0.28 <= areas.min() < areas.max() <= 1, "sides from the root of 0.3 on, of whole numbers"
         assert wider.max() == pytest.approx(proportions, abs=0.06)
