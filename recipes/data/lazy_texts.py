@@ -3,10 +3,9 @@
 Both are kept in files without a name in the cache folder, which are gone when the process is, however it ends.
 """
 
-import itertools
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -122,13 +121,10 @@ def _kept(parts: Iterable[bytes], dtype: Any) -> np.ndarray:
     """Returns what was written to a file without a name, as an array that is read from it."""
     try:
         cache_dir().mkdir(parents=True, exist_ok=True)
-        file: IO[bytes] = tempfile.TemporaryFile(dir=cache_dir())  # noqa: SIM115 - the array keeps it open
-        for part in itertools.chain(parts, [b""]):
-            file.write(part)
-        file.flush()
-        if not file.tell():
-            return np.zeros(0, dtype)
-        return np.memmap(file, dtype, "r")
+        with tempfile.TemporaryFile(dir=cache_dir()) as file:  # its content stays for as long as the array maps it
+            file.writelines(parts)
+            file.flush()
+            return np.memmap(file, dtype, "r") if file.tell() else np.zeros(0, dtype)
     except OSError as error:
         raise DataError(
             f"cannot keep texts in {cache_dir()}: {error.strerror}. Make space there, or set RECIPES_CACHE_DIR to "
