@@ -312,11 +312,15 @@ class Mixture(layers.Layer):
 
     def call(self, gaussians: Sequence[Any]) -> Any:
         """Returns (B, 2) of a list of (B, 2)."""
-        members = ops.stack(gaussians, axis=1)  # (B, M, 2)
-        means, deviations = members[:, :, 0], members[:, :, 1]
-        mean = ops.mean(means, axis=1, keepdims=True)
-        variance = ops.mean(ops.square(deviations) + ops.square(means - mean), axis=1, keepdims=True)
-        return ops.concatenate([mean, ops.sqrt(variance)], axis=1)
+        return mixture(ops.stack(gaussians, axis=1))
+
+
+def mixture(gaussians: Any) -> Any:
+    """Returns (B, 2): of M Gaussians of each row, (B, M, 2), the mean and deviation of their mixture."""
+    means, deviations = gaussians[:, :, 0], gaussians[:, :, 1]
+    mean = ops.mean(means, axis=1, keepdims=True)
+    variance = ops.mean(ops.square(deviations) + ops.square(means - mean), axis=1, keepdims=True)
+    return ops.concatenate([mean, ops.sqrt(variance)], axis=1)
 
 
 def mixture_of(models: Sequence[keras.Model]) -> keras.Model:
@@ -340,14 +344,17 @@ def sampled(model: keras.Model, samples: int) -> Iterator[keras.Model]:
     Raises:
         ConfigError: If the model drops no units.
     """
+    from recipes.kinds.confidence import compiled_alike
     from recipes.kinds.dropped_units import check_samples, dropping
 
     check_samples(model, samples)
     if not samples:
         yield model
         return
-    with dropping(model):
-        yield mixture_of([model] * samples)
+    with dropping(model):  # each row of a batch drops units of its own, so a row repeated is one of each network
+        features = keras.Input(model.input_shape[1:], name="features")
+        gaussians = ops.reshape(model(ops.repeat(features, samples, axis=0)), (-1, samples, 2))
+        yield compiled_alike(keras.Model(features, mixture(gaussians), name=model.name), model)
 
 
 def standardize(model: keras.Model, splits: Splits, config: Config) -> None:

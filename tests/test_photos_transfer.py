@@ -38,7 +38,7 @@ def test_the_last_layer_is_logistic_regression(shaped):
     np.testing.assert_allclose(answers, expected.predict_proba(recipe.embed(test_images, model=model)), atol=0.02)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_the_last_layer_may_be_a_support_vector_machine(classes, shaped):
     plain = {"crop_area": 0.0, "flip": False, "head_epochs": 1, "validation_fraction": 0.0, "learning_rate": 1e-12}
     data = [(images[labels < classes], labels[labels < classes]) for images, labels in shaped]

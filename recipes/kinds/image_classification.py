@@ -48,7 +48,7 @@ class ImageClassification:
     def evaluate(self, model: keras.Model, splits: Splits, views: bool = False) -> dict[str, float]:
         """Returns the loss and other figures on the test split, by name; see `label_figures.figures`.
 
-        With `views` also "accuracy_of_views", of classes: test-time augmentation, see `image_views.mean_logits`.
+        With `views` also "accuracy_of_views", of classes: test-time augmentation, see `image_views.logits_of_views`.
         """
         from recipes.kinds.label_figures import figures
 

@@ -156,7 +156,7 @@ def in_graphs(subwords):
     return [(tokenizer, tf.function(tokenizer.encode, input_signature=signature)) for tokenizer in kinds]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=4))
 def test_any_text_is_read_alone_as_among_others_and_in_a_graph(texts, in_graphs):
     for tokenizer, graph in in_graphs:

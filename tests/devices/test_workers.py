@@ -144,7 +144,8 @@ def test_launch_ends_all_when_one_is_killed_or_all_are_told_and_the_same_line_go
     assert "[worker 1] worker 1 of 2 trains along; the chief reports" in said
 
 
-@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
 def test_workers_that_lose_one_end_in_words_and_go_on_in_bits(tmp_path, killed):
     """Without `launch`, as on several machines; the chief or another."""
     (tmp_path / "runs").mkdir()

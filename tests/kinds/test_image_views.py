@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from recipes import mnist_dense
 from recipes.errors import ConfigError
-from recipes.kinds.image_views import accuracy_over_views, mean_logits
+from recipes.kinds.image_views import accuracy_over_views, logits_of_views
 
 
 def corner_of(images, training):
@@ -18,7 +18,32 @@ def test_views_by_hand():
     # the first two of the first row: as it is 0 1, mirrored 2 1; moved up and left 4 5, mirrored 4 5 (its row is
     # 4 5 4, reflected at the edge); moved down and right 4 3, mirrored 4 3
     expected = np.array([0 + 2 + 4 + 4 + 4 + 4, 1 + 1 + 5 + 5 + 3 + 3]) / 6
-    np.testing.assert_allclose(mean_logits(corner_of, tf.constant(image, tf.float32)), [expected], rtol=1e-6)
+    np.testing.assert_allclose(logits_of_views(corner_of, tf.constant(image, tf.float32)), [expected], rtol=1e-6)
+
+
+def test_only_what_is_doubted_is_seen_again():
+    images = np.arange(18, dtype=np.float32).reshape(2, 3, 3, 1)
+    images[1, 0, :2, 0] = [2, 0]  # 88 % sure; the other is 73 % sure
+    seen = []
+
+    def model(images, training):
+        seen.append(len(images))
+        return corner_of(images, training)
+
+    first, second = logits_of_views(model, tf.constant(images)).numpy()
+    np.testing.assert_allclose(first, [3, 3], rtol=1e-6)  # as above
+    assert second.tolist() == [2, 0]
+    assert seen == [2, 1, 1, 1, 1, 1]
+
+
+def test_of_a_model_that_doubts_nothing_too():
+    from recipes import cifar_convnet
+
+    model = cifar_convnet.build(cifar_convnet.TINY)
+    model.get_layer("logits").kernel.assign(np.eye(8, 10) * 1e5)  # of all images the same
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8))
+    in_graph = tf.function(lambda images: logits_of_views(model, images))  # as in `evaluate`
+    np.testing.assert_allclose(in_graph(images), model(images, training=False), rtol=1e-4)
 
 
 def test_a_model_that_looks_at_the_mean_alone_has_its_own_accuracy_of_views():
