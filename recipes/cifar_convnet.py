@@ -6,7 +6,7 @@ places, so that the next convolution sees twice as far; batch normalisation keep
     x = pool(W * x),  x = silu((x - mean) / sqrt(variance + eps) + beta)
     loss = -sum_k q(k) log p(k),  q = 1 - e + e / 10 for the label, e / 10 for the other classes (e: label_smoothing)
 
-What makes nine epochs enough, where the lecture's network (`cifar_lecture`) takes fifty for less:
+What makes eleven epochs enough, where the lecture's network (`cifar_lecture`) takes fifty for less:
 
 - The first layer is not learned. It *whitens*: its filters take a patch of 2x2 pixels apart into what is uncorrelated.
 - The other kernels begin as the identity, so that the first gradients reach all of them, and are updated by Muon:
@@ -21,10 +21,10 @@ and the light and activation of https://github.com/hiverge/cifar10-speedrun: 94.
 runs, the least certain quarter of the test images seen in six views. What differs: batches of 512, not 1,536, with a
 longer momentum and a smaller rate to match; the last layer at the rate of the biases; no bias after the whitening;
 averages of batch norm over as many images, not batches; a fiftieth of the training images held out, for choosing.
-`evaluate(model, views=True)` asks for the six views, of all images; `evaluate`'s loss is the formula's, with the
-smoothing.
+`evaluate(model, views=True)` asks for the six views, of images that the model is less than 80 % sure of; `evaluate`'s
+loss is the formula's, with the smoothing.
 
-Result: 93.30 ± 0.06 % test accuracy, 94.12 ± 0.11 % of six views (3 seeds, bfloat16), 0.37 PFLOP, 24 to 46 min on two
+Result: 93.30 ± 0.06 % test accuracy, 94.12 ± 0.12 % of six views (3 seeds, bfloat16), 0.37 PFLOP, 24 to 46 min on two
 cores beside other work; of eight epochs 93.05 and 93.79 % (2 seeds), of ten 93.42 and 94.03 %, of three 90.34 % plain
 (1 seed each, these in float32). Command: `python benchmarks/accuracy.py cifar_convnet --seeds 0 1 2 --views`.
 """
@@ -78,11 +78,11 @@ class Config(LabelledImages):
     # model
     filters: Counts = (64, 256, 256)  # of both convolutions of each block, which halves the image
     # training
-    batch_size: Count = 768
-    epochs: Count = 9
-    learning_rate: Positive = 0.1025  # Muon's for the kernels, falling straight to 0; a share of each kernel's norm
-    bias_rate: Positive = 430.0  # SGD's for biases and the last layer, times the learning rate
-    momentum: Share = 0.83  # Nesterov's, of both
+    batch_size: Count = 512
+    epochs: Count = 11
+    learning_rate: Positive = 0.075  # Muon's for the kernels, falling straight to 0; a share of each kernel's norm
+    bias_rate: Positive = 256.0  # SGD's for biases and the last layer, times the learning rate
+    momentum: Share = 0.885  # Nesterov's, of both
     weight_decay: NotNegative = 0.04  # share of biases and last layer taken off per step, times the learning rate
     label_smoothing: Share = 0.09  # probability that the targets spread over all classes; 0: none
 
@@ -231,9 +231,7 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
         x = Activation("silu")(x)
     x = layers.GlobalMaxPooling2D()(x)  # (B, 256)
     x = layers.Rescaling(1 / 84)(x)  # keeps the first logits small; and so the rate of the biases fits the last layer
-    begun = keras.initializers.RandomNormal(stddev=1 / 3)
-    head = layers.Dense(sizes.num_outputs, use_bias=False, kernel_initializer=begun, dtype="float32", name="logits")
-    logits = head(x)  # (B, 10)
+    logits = layers.Dense(sizes.num_outputs, use_bias=False, dtype="float32", name="logits")(x)  # (B, 10)
 
     model = keras.Model(image, answers(logits, sizes), name="cifar_convnet")
     for layer in model.layers:
@@ -261,7 +259,7 @@ def convolution(filters: int) -> layers.Layer:
 
 def normalization() -> layers.Layer:
     """Returns batch normalisation with a bias alone, whose averages are of the last few batches."""
-    return BatchNormalization(momentum=0.75, epsilon=1e-5, scale=False)
+    return BatchNormalization(momentum=0.82, epsilon=1e-5, scale=False)
 
 
 def begun_as_identity(kernel: np.ndarray) -> np.ndarray:
@@ -279,7 +277,7 @@ def search_space(hp: Any, config: Config = Config()) -> Config:
     return replace(
         config,
         filters=tuple(max(1, round(width * filters)) for filters in config.filters),
-        learning_rate=hp.Float("learning_rate", 0.03, 0.4, sampling="log"),
+        learning_rate=hp.Float("learning_rate", 0.02, 0.3, sampling="log"),
         bias_rate=hp.Float("bias_rate", 64.0, 1024.0, sampling="log"),
         weight_decay=hp.Float("weight_decay", 5e-3, 0.2, sampling="log"),
         label_smoothing=hp.Float("label_smoothing", 0.0, 0.2, step=0.05),

@@ -123,11 +123,15 @@ def test_settings_that_do_not_fit_a_network_are_refused():
             recipe.build(config, replace(recipe.CIFAR10, image_shape=(least, least - 1, 3)))
 
 
-def test_all_three_learn_the_stand_in():
+@pytest.mark.parametrize(
+    "network",
+    [
+        replace(recipe.Config(), filters=(8, 16), depths=(1, 1), units=(32,)),
+        pytest.param(replace(recipe.ALEXNET, filters=(8, 16, 16, 16, 16), units=(32,)), marks=pytest.mark.slow),
+        pytest.param(replace(recipe.ALL_CNN, filters=(8, 16), dropout=0.0), marks=pytest.mark.slow),
+    ],
+    ids=lambda config: config.network,
+)
+def test_it_learns_the_stand_in(network):
     small = {"dataset": "shapes", "epochs": 4, "batch_size": 32, "precision": "float32", "learning_rate": 0.05}
-    for config in (
-        recipe.Config(filters=(8, 16), depths=(1, 1), units=(32,), **small),
-        replace(recipe.ALEXNET, filters=(8, 16, 16, 16, 16), units=(32,), **small),
-        replace(recipe.ALL_CNN, filters=(8, 16), dropout=0.0, **small),
-    ):
-        assert recipe.fit(config).run.metrics["test"]["accuracy"] > 0.25, config.network  # softmax regression: 0.11
+    assert recipe.fit(replace(network, **small)).run.metrics["test"]["accuracy"] > 0.25  # softmax regression: 0.11

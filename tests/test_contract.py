@@ -500,11 +500,8 @@ def test_the_search_space_is_of_settings_that_build(recipe):
     recipe.build(found)
 
 
-@pytest.mark.parametrize(  # the others at night; mnist_dense in tests/verbs/test_tune.py
-    "name", [pytest.param(name, marks=() if name == "dcgan" else pytest.mark.slow) for name in recipes.RECIPES]
-)
-def test_tune_returns_a_config_to_fit(name):
-    recipe = importlib.import_module(f"recipes.{name}")
+@pytest.mark.slow  # by default mnist_dense alone, in tests/verbs/test_tune.py
+def test_tune_returns_a_config_to_fit(recipe):
     objective, direction = page_of(recipe).objective
     best, figure = recipe.tune(recipe.TINY, trials=1)
     assert isinstance(best, recipe.Config)

@@ -15,8 +15,8 @@ def logits_of_views(model: Any, images: tf.Tensor) -> tf.Tensor:
 
     The views are the image as it is, moved by a pixel up to the left, and down to the right, with the edges reflected,
     and each of them mirrored. All count alike, and only doubtful images are seen in all of them, as in
-    https://github.com/hiverge/cifar10-speedrun, which takes the least certain quarter; in K. Jordan (2024), section 3.5,
-    "multi-crop", https://arxiv.org/abs/2404.00498, all images are, and what is not moved counts twice.
+    https://github.com/hiverge/cifar10-speedrun, which takes the least certain quarter. In K. Jordan (2024), section
+    3.5, "multi-crop", https://arxiv.org/abs/2404.00498, all images are, and what is not moved counts twice.
 
     Args:
         model: (B, H, W, C) to logits (B, V).

@@ -281,6 +281,7 @@ def test_a_search_that_is_killed_is_continued_inside_its_trials(options):
         assert {**one, "seconds": ""} == {**other, "seconds": ""}
 
 
+@pytest.mark.slow
 def test_workers_elsewhere_train_for_a_chief():
     """With Keras Tuner's variables, as on several machines: here each in a folder of its own."""
     options, [port], processes = ("random", "--trials", "3"), free_ports(1), {}
