@@ -1,5 +1,6 @@
 """Shared by all tests: two logical processors, so that replicas are seen on any machine, and one tiny run a recipe."""
 
+import gc
 import importlib
 import os
 from contextlib import redirect_stdout
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items):
         name = named[0] if named else item.path.stem.removeprefix("test_")
         if name in recipes.RECIPES:
             item.add_marker(pytest.mark.xdist_group(name))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _keep_what_stays():
+    """Keeps what a module's tests leave, models and graphs, from being looked through at each collection to come."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
