@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--judge", help="run of a classifier that looks at generated images")
     parser.add_argument("--samples", type=int, help="codes for each image of an importance-weighted bound")
-    parser.add_argument("--views", action="store_true", help="also the accuracy of six views of each test image")
+    parser.add_argument("--views", action="store_true", help="also the accuracy of six views of doubtful test images")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")

@@ -28,7 +28,7 @@ def logits_of_views(model: Any, images: tf.Tensor) -> tf.Tensor:
 
     def in_doubt() -> tf.Tensor:
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        padded = tf.gather_nd(tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="REFLECT"), places)
+        padded = tf.pad(tf.gather_nd(images, places), [[0, 0], [1, 1], [1, 1], [0, 0]], mode="REFLECT")
         moved = [padded[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width] for down, right in SHIFTS]
         views = [view for one in moved for view in (one, one[:, :, ::-1])]
         mean = tf.add_n([tf.gather_nd(first, places), *map(logits, views[1:])]) / len(views)

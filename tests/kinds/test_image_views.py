@@ -40,7 +40,7 @@ def test_of_a_model_that_doubts_nothing_too():
     from recipes import cifar_convnet
 
     model = cifar_convnet.build(cifar_convnet.TINY)
-    model.get_layer("logits").kernel.assign(np.eye(8, 10) * 1e5)  # of all images the same
+    model.get_layer("logits").kernel.assign(np.eye(8, 10) * 1e5)  # sure of any image
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8))
     in_graph = tf.function(lambda images: logits_of_views(model, images))  # as in `evaluate`
     np.testing.assert_allclose(in_graph(images), model(images, training=False), rtol=1e-4)
