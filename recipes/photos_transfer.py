@@ -274,19 +274,19 @@ def solve_head(model: keras.Model, splits: Splits, config: Config) -> None:
 
     if config.encoder == "convnet" or splits.info.task != "classification":
         return
-    features, labels = features_and_labels(model, splits, config)
+    features, labels, *weights = labelled_training_features(model, splits, config)
     weight = 1 / config.head_decay / config.head_epochs
     solver = (
         LinearSVC(C=weight, random_state=0) if config.linear == "svm" else LogisticRegression(C=weight, max_iter=1_000)
     )
-    solve_last_layer(model.get_layer("logits"), solver, features, labels)
+    solve_last_layer(model.get_layer("logits"), solver, features, labels, *weights)
 
 
 MOST_FEATURES = 50_000  # by which the last layer is solved
 
 
-def features_and_labels(model: keras.Model, splits: Splits, config: Config) -> tuple[np.ndarray, np.ndarray]:
-    """Returns features (N, D) and labels (N,) of the training batches of `head_epochs`.
+def labelled_training_features(model: keras.Model, splits: Splits, config: Config) -> tuple[np.ndarray, ...]:
+    """Returns features (N, D), labels (N,) and, with `class_weight`, weights (N,) of the batches of `head_epochs`.
 
     The features are computed once for all runs, but of your own Splits, or of mixed photographs.
     """
@@ -298,15 +298,15 @@ def features_and_labels(model: keras.Model, splits: Splits, config: Config) -> t
     steps = config.head_epochs * (splits.steps_per_epoch or int(splits.train.cardinality()))
     batches = splits.train.repeat().take(min(steps, max(1, MOST_FEATURES // config.batch_size)))
     if splits.info.fingerprint and not (config.mixup or config.cutmix):
-        labels = np.concatenate([label.numpy() for _, label, *_ in batches])
+        columns = [[each.numpy() for each in others] for _, *others in batches]
+        labels, *weights = map(np.concatenate, zip(*columns, strict=True))
         places = np.split(np.arange(len(labels)), len(labels) // config.batch_size)
         how = repr([getattr(config, name) for name in ("seed", "batch_size", "flip", "crop_area", "rand_augment")])
         key = f"{digest(network)}-{fingerprint(splits.info.fingerprint, how)}"
         images = (image for image, *_ in batches)
         features = computed_once(network, key, len(labels), zip(places, images, strict=True))
-        return np.asarray(features, np.float32), labels
-    features, labels, *_ = labelled_features(model, batches)
-    return features, labels
+        return np.asarray(features, np.float32), labels, *weights
+    return labelled_features(model, batches)
 
 
 def search_space(hp: Any, config: Config = Config()) -> Config:

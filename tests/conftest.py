@@ -16,6 +16,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as recipes does, which is
 import keras
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
+from PIL import Image
 
 import recipes
 
@@ -56,6 +58,21 @@ def _own_folder(request, tmp_path, monkeypatch):
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _empty_pictures(request, monkeypatch):
+    """Pictures are composed and not drawn, which takes as long as a tiny training; marked `drawn`, they are."""
+    if not request.node.get_closest_marker("drawn"):
+        monkeypatch.setattr(Figure, "savefig", save_empty)
+
+
+draw = Figure.savefig
+
+
+def save_empty(figure, path, **settings):
+    """Stands in for `Figure.savefig`: a picture of nothing."""
+    Image.new("L", (128, 128)).save(path, "png")
+
+
 def unplug(monkeypatch, folder):
     """Takes away the network, and what data sets there are."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder / "tfds"))
@@ -87,6 +104,7 @@ def fitted(tmp_path_factory):
     def fit(recipe):
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output:
             unplug(patch, tmp_path_factory.mktemp("data"))
+            patch.setattr(Figure, "savefig", draw)
             model = recipe.fit(recipe.TINY, dataset=recipe.Config().dataset, runs=tmp_path_factory.mktemp("runs"))
         fit.output[recipe] = output.getvalue()
         return model

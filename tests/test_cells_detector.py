@@ -261,6 +261,7 @@ def photo(tmp_path):
     return tmp_path / "turned.jpg"
 
 
+@pytest.mark.drawn
 def test_boxes_are_in_the_photographs_own_pixels(photo, fitted, tmp_path):
     model = fitted(recipe)
     upright = Image.open(photo)

@@ -93,6 +93,7 @@ def test_what_speaks_for_a_class_is_where_the_only_light_is():
     assert saliency[2, 3].tolist() == [1, 1, 1]
 
 
+@pytest.mark.drawn
 def test_explain_answers_as_predict_does_and_draws(fitted, tmp_path):
     model = fitted(recipe)
     images = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3)).astype(np.uint8)

@@ -17,8 +17,12 @@ SMALL = replace(recipe.TINY, image_size=16)
 
 
 def contrast(photo, text, number, temperature=0.5):
-    layer = recipe.Contrast(temperature)
-    return layer(*(np.array(each, np.float32) for each in (photo, text)), np.array(number)).numpy()
+    return nats_and_found(photo, text, number, temperature)[0]
+
+
+def nats_and_found(photo, text, number, temperature=0.5):
+    answers = recipe.Contrast(temperature)(*(np.array(each, np.float32) for each in (photo, text)), np.array(number))
+    return [each.numpy() for each in answers]
 
 
 def test_the_loss_of_two_orthogonal_pairs_is_by_hand():
@@ -43,6 +47,16 @@ def test_another_caption_of_the_same_photograph_is_no_negative():
     assert nats[0] == pytest.approx(first, rel=1e-6)
     assert contrast(photo[:2], text[:2], [4, 4]).tolist() == [0, 0], "nothing is wrong"
     assert contrast(photo, text, [4, 6, 5])[0] > first + 0.3, "of another it is"
+
+
+def test_the_metric_is_how_many_captions_find_their_photograph_in_the_batch():
+    """Of four captions the second is nearer to the third photograph; the last two photographs are one."""
+    photo, text = np.eye(4)[[0, 1, 2, 2]], np.eye(4)[[0, 2, 2, 2]]
+    _, is_found = nats_and_found(photo, text, [4, 6, 5, 5])
+    assert is_found.tolist() == [True, False, True, True]
+    model = recipe.build(SMALL, Sizes(vocab_size=12))
+    model.compute_loss(y=np.array([4, 6, 5, 5]), y_pred={"photo": photo.astype("f"), "text": text.astype("f")})
+    assert model.get_metrics_result()["batch_r1"] == 0.75
 
 
 def test_the_temperature_is_learned_and_never_below_a_hundredth():
@@ -115,6 +129,7 @@ def photographs(model, count=4):
     return list(model.run.examples(count))
 
 
+@pytest.mark.drawn
 def test_search_sorts_by_the_cosines_of_embed_and_draws_them(fitted):
     model = fitted(recipe)
     photos, text = photographs(model), "a red star left of a blue ring"

@@ -262,6 +262,7 @@ def test_exported_captions_are_the_models_from_raw_bytes(fitted, exported):
     assert served(image_bytes=tf.constant([], tf.string))["caption"].shape == (0,)
 
 
+@pytest.mark.drawn
 def test_predict_prints_captions_and_draws_where_they_looked(fitted, capsys):
     model = fitted(recipe)
     Path("photo.png").write_bytes(tf.io.encode_png(model.run.examples(1)[0]).numpy())

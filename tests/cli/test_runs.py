@@ -48,6 +48,7 @@ def test_runs_are_listed(two_runs, capsys):
     assert (captured.out, captured.err.splitlines()[0]) == ("", "no runs of dcgan in runs; recipes fit NAME makes one")
 
 
+@pytest.mark.drawn
 def test_runs_are_compared(two_runs, capsys):
     assert main(["runs", "compare", "20260101-000001", "mnist_dense/20260101-000002"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -25,6 +25,8 @@ from recipes.runs.atomic_files import save_picture
 from recipes.runs.curves import draw_curves
 from recipes.runs.figure_text import shortened, shown_as_it_is
 
+pytestmark = pytest.mark.drawn
+
 #: A text of the data -> how a figure shows it.
 TEXTS = {
     "$0_$10": "$0_$10",

@@ -8,6 +8,8 @@ import pytest
 from recipes.runs.atomic_files import save_picture
 from recipes.runs.curves import axis_label, draw_curves, largest_shown
 
+pytestmark = pytest.mark.drawn
+
 
 def drawn(curves, title=""):
     figure = draw_curves(curves, title)

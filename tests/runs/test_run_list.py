@@ -160,6 +160,7 @@ def test_old_histories_count_from_0_and_what_is_no_number_is_nan(tmp_path):
     assert read_history(tmp_path) == {}
 
 
+@pytest.mark.drawn
 def test_runs_are_compared():
     one = make_run("20260101-000001", history="epoch,loss,val_loss\n1,2.0,2.5\n2,1.5,2.0\n")
     other = make_run("20260101-000002", seed=3, name_of_its_own="$a_$b", metrics=None)

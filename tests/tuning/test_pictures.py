@@ -12,6 +12,8 @@ from recipes.runs.atomic_files import save_picture
 from recipes.tuning.pictures import draw_importances, draw_parallel_coordinates, draw_trials
 from recipes.tuning.trial_results import START, TrialResult
 
+pytestmark = pytest.mark.drawn
+
 
 def labelled(axes):
     """Returns label -> (x, y) of a panel's lines that are in the legend."""
