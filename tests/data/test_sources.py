@@ -37,6 +37,7 @@ class Photographs(tfds.core.GeneratorBasedBuilder):
     """Photographs of any size, turned by their EXIF, and a test split whose labels nobody tells."""
 
     VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = (tfds.core.BuilderConfig(name="white"),)
 
     def _info(self):
         features = {
@@ -62,7 +63,9 @@ class Photographs(tfds.core.GeneratorBasedBuilder):
 def test_photographs_are_turned_and_hidden_labels_are_no_test_split(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     Photographs(data_dir=tmp_path).download_and_prepare()
-    arrays, _ = find_images("photographs", **ASK | {"image_shape": (4, 2, 3)})
+    arrays, info = find_images("photographs", **ASK | {"image_shape": (4, 2, 3)})
+    assert info.name == "photographs"
+    assert find_images("photographs/white", **ASK | {"image_shape": (4, 2, 3)})[1].name == "photographs/white"
     np.testing.assert_allclose(arrays.train[0][0, [0, 3], :, 0], [[250, 250], [0, 0]], atol=3)
     assert (arrays.train[1].tolist(), arrays.test) == ([1], None)
     assert "note: the labels of the test split of photographs are hidden: it is not used" in capsys.readouterr().out
