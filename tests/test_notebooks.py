@@ -1,13 +1,15 @@
 """Each notebook runs from top to bottom, as a student would run it, on stand-in or generated data; labs in seconds."""
 
 import re
+import runpy
+import warnings
 from pathlib import Path
 from textwrap import dedent
 
 import jupytext
+import matplotlib.pyplot as plt
 import pytest
 from nbclient import NotebookClient
-from nbformat.v4 import new_code_cell
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 ALWAYS = ("mnist_dense",)  # the others take their time: -m slow
@@ -99,28 +101,43 @@ FIGURES = {
 }
 
 
-def execute(path, folder, check=""):
-    """Runs a notebook in a folder, and then what is to be true; asserts a picture, and that nothing warns."""
+def notebook_of(path):
     notebook = jupytext.read(path)
     assert notebook.metadata["jupytext"]["formats"] == "ipynb,py:percent", "paired"
-    notebook.cells.append(new_code_cell(check))
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS)
+def test_notebook_runs(path, tmp_path):
+    """In a kernel of its own; asserts a picture, and that nothing warns."""
+    notebook = notebook_of(path)
+    source = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert re.search(rf"^from recipes import (\w+, )*{path.stem}$", source, re.MULTILINE)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown), "a picture"
     assert not [output for output in shown if output.get("name") == "stderr" and "warning" in output["text"].lower()]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS)
-def test_notebook_runs(path, tmp_path):
-    cells = [cell for cell in jupytext.read(path).cells if cell.cell_type == "code"]
-    source = "\n".join(cell.source for cell in cells)
-    assert re.search(rf"^from recipes import (\w+, )*{path.stem}$", source, re.MULTILINE)
-    execute(path, tmp_path)
-
-
 @pytest.mark.parametrize("path", LABS, ids=lambda path: path.stem)
-def test_lab_shows_what_it_says(path, tmp_path):
-    execute(path, tmp_path, dedent(FIGURES[path.stem]))
+def test_lab_shows_what_it_says(path, monkeypatch):
+    """As a script, for a kernel takes as long as a lab; asserts a picture, that nothing warns, and its figures."""
+    notebook_of(path)
+    shown = []
+
+    def show():
+        shown.extend(plt.figure(number) for number in plt.get_fignums())
+        for figure in shown:
+            figure.canvas.draw()
+        plt.close("all")
+
+    monkeypatch.setattr(plt, "show", show)
+    with warnings.catch_warnings():
+        for category in (UserWarning, RuntimeWarning):
+            warnings.simplefilter("error", category)
+        names = runpy.run_path(str(path))
+    assert shown, "a picture"
+    exec(dedent(FIGURES[path.stem]), names)
 
 
 def test_the_list_names_every_notebook():
