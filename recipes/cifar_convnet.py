@@ -9,7 +9,7 @@ places, so that the next convolution sees twice as far; batch normalisation keep
 What makes eleven epochs enough, where the lecture's network (`cifar_lecture`) takes fifty for less:
 
 - The first layer is not learned. It *whitens*: its filters take a patch of 2x2 pixels apart into what is uncorrelated.
-- The other kernels begin as the identity, so that the first gradients reach all of them, and are updated by Muon:
+- The other kernels begin as the identity, so that the first gradients reach all of them, and are updated by `muon`:
   each step is the nearest orthogonal matrix to the momentum, so that rare directions count as much as common ones.
 - An image that was mirrored in one epoch is not in the next: two epochs show twice as much.
 
@@ -35,12 +35,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from recipes.data.augment import crop_and_flip, jitter_light
 from recipes.data.image_batches import image_splits
 from recipes.data.splits import Sizes, Splits
-from recipes.devices.keras_fixes import saved_as_stock
 from recipes.errors import ConfigError
 from recipes.kinds.classifier_verbs import classifier_verbs
 from recipes.kinds.image_classification import ImageClassification
@@ -48,6 +47,7 @@ from recipes.layers.activation import Activation
 from recipes.layers.batch_norm import BatchNormalization
 from recipes.layers.convolution import Conv2D
 from recipes.optimization.losses import answers, objective
+from recipes.optimization.muon import muon
 from recipes.settings import (
     Count,
     Counts,
@@ -149,58 +149,6 @@ def whiten(model: keras.Model, splits: Splits, config: Config = Config()) -> Non
     model.get_layer("whitened").kernel.assign(whitening_filters(model.get_layer("scaled")(images).numpy()))
 
 
-# ---------------------------------------------------------------- the optimizer
-
-
-@saved_as_stock(keras.optimizers.Muon)
-class Muon(keras.optimizers.Muon):
-    """Muon for the kernels of convolutions, (h, w, C, filters), as matrices (h w C, filters); SGD for all else.
-
-    Keras's takes dense layers' matrices alone, and AdamW for all else: its arguments `adam_lr_ratio` and
-    `adam_weight_decay` are SGD's here. A saved model has Keras's in its place, which would train on otherwise.
-    Before each step a kernel's norm is set to sqrt(filters): batch normalisation takes any norm out again, and the step
-    is the same share of it to the end.
-    """
-
-    def build(self, var_list: list[Any]) -> None:
-        """Makes a momentum for each variable."""
-        if not self.built:
-            keras.optimizers.Optimizer.build(self, var_list)
-            self.momentums = [self.add_variable_from_reference(each, name="momentum") for each in var_list]
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Takes a step of one variable."""
-        momentum = self.momentums[self._get_variable_index(variable)]
-        rate = ops.cast(learning_rate, variable.dtype)
-        gradient = ops.cast(gradient, variable.dtype)
-        self.assign(momentum, self.momentum * momentum + gradient)
-        step = gradient + self.momentum * momentum  # Nesterov's
-        if not self._should_use_adamw(variable):
-            scale = variable.shape[-1] ** 0.5 / ops.norm(ops.reshape(variable, (-1,)))
-            self.assign(variable, variable * scale - rate * orthogonal(step, self.ns_steps))
-        else:
-            self.assign_sub(variable, rate * self.adam_lr_ratio * step)
-
-    def _should_use_adamw(self, variable: Any) -> bool:
-        return len(variable.shape) != 4  # whose weight decay is `adam_weight_decay`
-
-
-def orthogonal(kernel: Any, steps: int) -> Any:
-    """Returns nearly the closest kernel (h, w, C, filters) whose matrix (h w C, filters) is orthogonal: U V' of U S V'.
-
-    Each step of Newton and Schulz's takes every singular value s to a s + b s^3 + c s^5, which after three of them is
-    between about 0.3 and 1.2 for all but the smallest. Jordan (2024), https://kellerjordan.github.io/posts/muon/
-    """
-    x = ops.reshape(kernel, (-1, kernel.shape[-1]))
-    is_tall = x.shape[0] > x.shape[1]
-    x = ops.transpose(x) if is_tall else x
-    x = x / (ops.norm(x) + 1e-7)
-    for _ in range(steps):
-        square = ops.matmul(x, ops.transpose(x))
-        x = 3.4445 * x + ops.matmul(-4.7750 * square + 2.0315 * ops.matmul(square, square), x)
-    return ops.reshape(ops.transpose(x) if is_tall else x, kernel.shape)
-
-
 # ---------------------------------------------------------------- model
 
 
@@ -239,13 +187,11 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
             layer.kernel.assign(begun_as_identity(layer.kernel.numpy()))
     steps = sizes.steps(config.epochs, config.batch_size)
     model.compile(
-        optimizer=Muon(
+        optimizer=muon(
             keras.optimizers.schedules.PolynomialDecay(config.learning_rate, max(1, steps), 0.0),  # straight down
-            momentum=config.momentum,
-            ns_steps=3,
-            weight_decay=None,  # the kernels' norms are set
-            adam_lr_ratio=config.bias_rate,
-            adam_weight_decay=config.weight_decay,
+            config.momentum,
+            config.bias_rate,
+            config.weight_decay,
         ),
         **objective(sizes, config.label_smoothing),  # of classes: the cross-entropy, in nats
     )

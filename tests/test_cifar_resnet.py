@@ -52,15 +52,18 @@ def test_stages_have_half_the_pixels_and_twice_the_filters():
     assert sums == [(32, 32, 16)] * 3 + [(16, 16, 32)] * 3 + [(8, 8, 64)] * 3
 
 
-def test_the_papers_rate_is_divided_by_ten_twice():
+def test_the_rate_falls_straight_to_zero_or_is_divided_by_ten_twice():
+    sizes = replace(cifar_resnet.CIFAR10, train_examples=100)
+    rate = cifar_resnet.build(cifar_resnet.Config(epochs=4, batch_size=10), sizes).optimizer._learning_rate
+    assert [float(rate(step)) for step in (0, 10, 20, 40)] == pytest.approx([0.06, 0.045, 0.03, 0], abs=1e-6)
     config = with_changes(cifar_resnet.PAPER, epochs=4, batch_size=10)
-    rate = cifar_resnet.build(config, replace(cifar_resnet.CIFAR10, train_examples=100)).optimizer._learning_rate
+    rate = cifar_resnet.build(config, sizes).optimizer._learning_rate
     assert [float(rate(step)) for step in (0, 19, 21, 29, 31, 39)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])
 
 
 def test_the_papers_training():
-    config, sizes = cifar_resnet.PAPER, cifar_resnet.CIFAR10
-    optimizer, steps = cifar_resnet.build(config).optimizer, sizes.steps(config.epochs, config.batch_size)
+    config, sizes = cifar_resnet.PAPER, replace(cifar_resnet.CIFAR10, train_examples=45_000)
+    optimizer, steps = cifar_resnet.build(config, sizes).optimizer, sizes.steps(config.epochs, config.batch_size)
     assert config.batch_size == 128
     assert steps == 182 * (45_000 // 128) == 63_882, "the paper's 64,000, in whole epochs"
     drops = steps // 2, steps * 3 // 4
@@ -78,15 +81,14 @@ def test_the_papers_training():
 def test_steps_and_epochs_of_the_docstring():
     config = cifar_resnet.Config()
     steps = cifar_resnet.CIFAR10.steps(config.epochs, config.batch_size)
-    assert f"{config.epochs} epochs, {steps:,} steps" in cifar_resnet.__doc__
+    assert f"{config.epochs} epochs are {steps:,} steps of {config.batch_size} images" in cifar_resnet.__doc__
 
 
-def test_a_warm_up_without_effect_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"warmup_fraction=0\.5 would change nothing: schedule='steps' has no warm-up"
-    ):
-        cifar_resnet.Config(schedule="steps", warmup_fraction=0.5)
-    assert with_changes(cifar_resnet.PAPER, schedule="cycle", warmup_fraction=0.5).warmup_fraction == 0.5
+def test_settings_of_the_other_optimizer_are_refused():
+    with pytest.raises(ConfigError, match=r"nesterov=False would change nothing: Muon's momentum looks ahead always"):
+        cifar_resnet.Config(nesterov=False)
+    with pytest.raises(ConfigError, match=r"bias_rate=2\.0 would change nothing: SGD has one rate for all"):
+        with_changes(cifar_resnet.PAPER, bias_rate=2.0)
 
 
 def test_other_depths_and_no_filters_are_refused():

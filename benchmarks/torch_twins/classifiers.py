@@ -1,6 +1,7 @@
 """Classifiers of images: mnist_dense, cifar_lecture, cifar_convnet, cifar_resnet, cifar_googlenet."""
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -104,11 +105,16 @@ def cifar_convnet(settings: Settings) -> Twin:
     network = FastConvnet(sizes.image_shape[-1], config.filters, sizes.num_classes, act, whitened=with_muon)
     if not with_muon:
         return Twin(network, loss_of(settings), sgd(network, config))
+    return Twin(network, loss_of(settings), muon(network, config))
+
+
+def muon(network: nn.Module, config: Any) -> Both:
+    """Muon for the kernels of convolutions, Nesterov's SGD for all else."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     kernels, others = ([weight for weight in weights if (weight.dim() == 4) is kernel] for kernel in (True, False))
     rate = config.learning_rate * config.bias_rate
     biases = torch.optim.SGD(others, rate, config.momentum, nesterov=True, weight_decay=config.weight_decay, fused=True)
-    return Twin(network, loss_of(settings), Both(biases, Muon(kernels, config.learning_rate, config.momentum)))
+    return Both(biases, Muon(kernels, config.learning_rate, config.momentum))
 
 
 # ---------------------------------------------------------------- cifar_resnet
@@ -135,7 +141,7 @@ class ResidualBlock(nn.Module):
 
 
 def cifar_resnet(settings: Settings) -> Twin:
-    """Three stages of residual blocks, Nesterov's SGD."""
+    """Three stages of residual blocks, Muon or Nesterov's SGD."""
     config, sizes = settings.config, settings.sizes
     before = config.filters
     layers = [Scaled(-1.0), nn.Conv2d(sizes.image_shape[-1], before, 3, padding=1, bias=False), BatchNorm(before)]
@@ -147,7 +153,8 @@ def cifar_resnet(settings: Settings) -> Twin:
             before = filters
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     network = nn.Sequential(*layers, nn.Linear(before, sizes.num_classes))
-    return Twin(network, loss_of(settings), sgd(network, config))
+    with_muon = getattr(config, "optimizer", "sgd") == "muon"
+    return Twin(network, loss_of(settings), (muon if with_muon else sgd)(network, config))
 
 
 # ---------------------------------------------------------------- cifar_googlenet
@@ -195,7 +202,8 @@ def cifar_googlenet(settings: Settings) -> Twin:
         before = filters[0] + filters[2] + filters[4] + filters[5] if filters else before
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout)]
     network = nn.Sequential(*layers, nn.Linear(before, sizes.num_classes))
-    return Twin(network, loss_of(settings), sgd(network, config))
+    with_muon = getattr(config, "optimizer", "sgd") == "muon"
+    return Twin(network, loss_of(settings), (muon if with_muon else sgd)(network, config))
 
 
 TWINS = (mnist_dense, cifar_lecture, cifar_convnet, cifar_resnet, cifar_googlenet)

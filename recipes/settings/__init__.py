@@ -69,14 +69,14 @@ class Settings:
             value = _check(field.name, _as_declared(getattr(self, field.name), hints[field.name]), hints[field.name])
             object.__setattr__(self, field.name, value)  # frozen for users; this runs while it is being made
         if self.constant_rate:
-            self.refuse_without_effect("schedule warmup_fraction", "constant_rate=True has no schedule", without=0.0)
+            self.refuse_without_effect("warmup_fraction", "constant_rate=True has no schedule", without=0.0)
 
     def refuse_without_effect(self, names: str, why: str, without: Any = None) -> None:
         """Refuses settings that would change nothing beside the others: those of `names` must be at their defaults.
 
         Args:
             names: Names of fields, with spaces between.
-            why: "schedule='steps' has no warm-up".
+            why: "SGD has one rate for all".
             without: A value that says the same as leaving them out.
         """
         for field in fields(self):
