@@ -354,6 +354,8 @@ def solved_probe(model: Probed, splits: Splits, config: Config) -> keras.Model:
     probe = model.probe()
     if splits.info.task == "classification":
         h, labels, *weights = labelled_features(probe, splits.originals)
+        if len(np.unique(labels)) < 2:  # as few examples may be
+            return probe
         mean, variance = h.mean(0), h.var(0)
         probe.get_layer("standardised").set_weights([mean, variance])
         h = (h - mean) / np.sqrt(variance + probe.get_layer("standardised").epsilon)

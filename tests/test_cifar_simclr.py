@@ -160,6 +160,15 @@ def test_the_probe_counts_examples_by_their_weights_and_an_ensemble_has_no_neigh
         recipe.fit(few, (data, data), label_smoothing=0.1)
 
 
+def test_of_one_class_the_probe_is_not_solved():
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)
+    splits = recipe.load_data(recipe.TINY, (images, np.zeros(64, int)))
+    model = recipe.build(recipe.TINY, splits.info.sizes(SIZES))
+    probe = recipe.solved_probe(model, splits, recipe.TINY)
+    for weight, same in zip(probe.get_weights(), model.probe().get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, same)
+
+
 def test_the_label_of_most_neighbours_each_by_its_cosine():
     bank, labels = np.array([[1, 0], [1, 0.1], [0, 1], [0, 2], [0.1, 1]], float), np.array([2, 2, 0, 0, 1])
     assert recipe.nearest_label(np.array([[3.0, 0], [0, 1]]), bank, labels, k=3).tolist() == [2, 0]

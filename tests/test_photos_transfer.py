@@ -56,6 +56,12 @@ def test_the_last_layer_may_be_a_support_vector_machine_and_classes_weigh_the_sa
     np.testing.assert_allclose(model.predict(data[1][0].astype(np.float32), verbose=0), margins, atol=0.1)
 
 
+def test_one_class_is_refused_before_training(shaped):
+    (images, _), _ = shaped
+    with pytest.raises(DataError, match=r"all \d+ labels are of class 0; expected two classes or more"):
+        recipe.fit(PRETRAINED, (images, np.zeros(len(images), int)), batch_size=8)
+
+
 def test_the_squared_hinge_by_hand():
     scores = np.float32([[2.0, -0.5, 0.0], [-1.0, 0.0, 3.0]])
     expected = [

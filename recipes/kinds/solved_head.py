@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from recipes.errors import DataError
+
 
 def solve_last_layer(
     head: keras.layers.Dense, solver: Any, features: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
@@ -18,9 +20,14 @@ def solve_last_layer(
         features: (N, D).
         labels: (N,) integer in [0, V).
         weights: (N,) of the examples; None: all count the same.
+
+    Raises:
+        DataError: If all labels are the same.
     """
     from sklearn.svm import LinearSVC
 
+    if labels.min() == labels.max():
+        raise DataError(f"all {len(labels):,} labels are of class {labels[0]}; expected two classes or more")
     fitted = solver.fit(features, labels, weights)
     rows, bias = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:  # there sklearn has one row w, of the second class: softmax of -w / 2 and w / 2
