@@ -153,8 +153,8 @@ def cifar_resnet(settings: Settings) -> Twin:
             before = filters
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     network = nn.Sequential(*layers, nn.Linear(before, sizes.num_classes))
-    with_muon = getattr(config, "optimizer", "sgd") == "muon"
-    return Twin(network, loss_of(settings), (muon if with_muon else sgd)(network, config))
+    optimizer = muon if config.optimizer == "muon" else sgd
+    return Twin(network, loss_of(settings), optimizer(network, config))
 
 
 # ---------------------------------------------------------------- cifar_googlenet
@@ -202,8 +202,7 @@ def cifar_googlenet(settings: Settings) -> Twin:
         before = filters[0] + filters[2] + filters[4] + filters[5] if filters else before
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout)]
     network = nn.Sequential(*layers, nn.Linear(before, sizes.num_classes))
-    with_muon = getattr(config, "optimizer", "sgd") == "muon"
-    return Twin(network, loss_of(settings), (muon if with_muon else sgd)(network, config))
+    return Twin(network, loss_of(settings), sgd(network, config))
 
 
 TWINS = (mnist_dense, cifar_lecture, cifar_convnet, cifar_resnet, cifar_googlenet)

@@ -82,7 +82,7 @@ def _find(dataset: str, kind: Kind, standin: str, offline: str) -> tuple[Arrays,
         arrays = kind.read(builder)
     except (tf.errors.OpError, OSError, ValueError, StopIteration) as error:
         raise _damaged(builder.name, error) from error
-    config = builder.info.config_name  # is told where it was asked for
+    config = builder.info.config_name  # "2012" of "voc/2012"; a default one is not in the name that was asked for
     name = f"{builder.name}/{config}" if config and f"/{config}" in dataset else builder.name
     info = DataInfo(name, version=str(builder.version), source="tfds", label_names=arrays.label_names)
     return arrays, info
