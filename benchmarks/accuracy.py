@@ -5,9 +5,10 @@
     python benchmarks/accuracy.py imdb_lstm --change sequence_length=200
     python benchmarks/accuracy.py cifar_convnet --seeds 0 1 2 --views
     python benchmarks/accuracy.py mnist_vae --judge runs/mnist_dense/20261121-113003 --samples 64
+    python benchmarks/accuracy.py cifar_resnet --seeds 3 4 --more
 
 Each seed is trained from scratch on the training split alone. A stand-in is refused. The result file is written anew
-after every seed, with the machine's own rate before the first.
+after every seed, with the machine's own rate before the first; with `--more` the seeds that it has are kept.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--judge", help="run of a classifier that looks at generated images")
     parser.add_argument("--samples", type=int, help="codes for each image of an importance-weighted bound")
     parser.add_argument("--views", action="store_true", help="also the accuracy of six views of doubtful test images")
+    parser.add_argument("--more", action="store_true", help="keep the seeds that the result file has")
     parser.add_argument("--runs", default="runs")
     args = parser.parse_args()
     recipe = importlib.import_module(f"recipes.{args.recipe}")
@@ -47,6 +49,7 @@ def main() -> None:
     config = getattr(recipe, args.setting) if args.setting else recipe.Config()
     config = with_changes(config, **{**changes, "offline": "error"})
     name = "-".join(filter(None, [args.recipe, args.setting, *args.change]))
+    before = seeds_before(RESULTS / f"{name}.json", config, args.seeds) if args.more else []
     result = {
         "recipe": args.recipe,
         "setting": args.setting or "default",
@@ -56,12 +59,12 @@ def main() -> None:
         + (" --judge RUN" if args.judge else "")
         + (f" --samples {args.samples}" if args.samples else "")
         + " --seeds "
-        + " ".join(map(str, args.seeds))
+        + " ".join(map(str, [*(entry["seed"] for entry in before), *args.seeds]))
         + (" --views" if args.views else ""),
         "changes": changes,
         "date": time.strftime("%Y-%m-%d"),
         "machine": {"gflops_before": rates(), **environment()},
-        "seeds": [],
+        "seeds": before,
     }
     for seed in args.seeds:
         model = recipe.fit(config, seed=seed, runs=args.runs)
@@ -87,6 +90,16 @@ def main() -> None:
         result[f"test_{figure}_stdev"] = statistics.stdev(figures) if len(figures) > 1 else None
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def seeds_before(path: Path, config: object, seeds: list[int]) -> list[dict]:
+    """Returns what a result file holds of other seeds, refusing one of other settings."""
+    result = json.loads(path.read_text())
+    settings = json.loads(json.dumps(asdict(config)))  # as JSON has them: lists for tuples
+    unlike = [name for name, value in settings.items() if name != "seed" and result["config"].get(name) != value]
+    if unlike:
+        raise SystemExit(f"{path} is of another {', '.join(unlike)}; expected the same settings for --more")
+    return [entry for entry in result["seeds"] if entry["seed"] not in seeds]
 
 
 def read_change(text: str) -> tuple[str, object]:
