@@ -9,13 +9,14 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-if sys.argv[1] != "stock":
+if "stock" not in sys.argv:
     import recipes  # noqa: F401 - first: the package may set what TensorFlow reads
 
 import keras
@@ -79,6 +80,18 @@ def main() -> None:
             prepare(name, Path(sys.argv[2]) / name)
         return
     kind, name, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    model, steps = steps_of(kind, name, folder)
+    serve(steps, {"parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)})
+
+
+def steps_of(kind: str, name: str, folder: Path) -> tuple[keras.Model, Callable[[int], None]]:
+    """Returns a contestant's model, and what makes so many of its training steps.
+
+    Args:
+        kind: "float32" or "mixed_bfloat16", the recipe's own in that policy; "stock", in Keras' own layers.
+        name: Of the recipe.
+        folder: That `prepare` has written.
+    """
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32" if kind == "stock" else kind)
     model = stock(folder / "model.keras") if kind == "stock" else ours(name)
@@ -91,7 +104,7 @@ def main() -> None:
             logs = model.train_function(iterator)
         float(tf.nest.flatten(logs)[0])
 
-    serve(steps, {"parameters": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)})
+    return model, steps
 
 
 if __name__ == "__main__":

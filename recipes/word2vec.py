@@ -235,7 +235,7 @@ def build(config: Config = Config(), sizes: Sizes = REVIEWS) -> keras.Model:
     start = keras.initializers.RandomUniform(-0.5 / config.embed_dim, 0.5 / config.embed_dim)
     v = layers.Embedding(sizes.vocab_size, config.embed_dim, start, dtype="float32", name="vectors")(word)  # (B, D)
     u = layers.Embedding(sizes.vocab_size, config.embed_dim, "zeros", dtype="float32", name="outer")(others)
-    logits = layers.Dot(axes=(1, 2), dtype="float32")([v, u])  # u . v: (B, D) and (B, N, D) to (B, N)
+    logits = ops.einsum("bd,bnd->bn", v, u)  # u . v
 
     model = keras.Model([word, others], logits, name="word2vec")
     steps = sizes.steps(config.epochs, config.batch_size)
