@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes import set_permutation
+from recipes.kinds.permutation import asked_of, by_position, hungarian, permutations_of
 
 model = set_permutation.fit(set_size=6, max_examples=10_000, batch_size=64)
 set_permutation.evaluate(model)
@@ -58,11 +59,11 @@ plt.show()
 
 # %%
 sets = np.random.default_rng(0).uniform(size=(1000, 15))  # of more numbers than in training
-P = set_permutation.permutations_of(set_permutation.asked_of(model), sets)
+P = permutations_of(asked_of(model), sets)
 orders = {
     "the largest": P.argmax(1),
-    "Hungarian": set_permutation.hungarian(P),
-    "expected position": set_permutation.by_position(tf.constant(P)).numpy(),
+    "Hungarian": hungarian(P),
+    "expected position": by_position(tf.constant(P)).numpy(),
 }
 for name, order in orders.items():
     is_permutation = (np.sort(order, 1) == np.arange(15)).all(1)

@@ -49,6 +49,8 @@ OF_ONE_RECIPE = {
     "recipes.data.feature_tables": "reads a user's tables of features; nothing of it is the paper's",
     "recipes.data.boxes": "reads a user's photographs with boxes and batches them; nothing of it is the paper's",
     "recipes.data.box_files": "likewise",
+    "recipes.data.number_sets": "generates sets of numbers, reads and batches a user's; nothing of it is the paper's",
+    "recipes.data.tiles": "cuts images into tiles and puts them together; likewise",
     "recipes.data.standins.groups": "a stand-in, as those of the other recipes",
     "recipes.data.standins.tables": "likewise",
     "recipes.data.tfds.bccd": "a builder for tensorflow-datasets",
@@ -56,6 +58,7 @@ OF_ONE_RECIPE = {
     "recipes.data.tfds.uci": "likewise",
     "recipes.layers.relaxation": "layers for networks of one's own, too; the paper's KL term stands on the page",
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
+    "recipes.kinds.permutation": "report, answers and export of orders; the paper's algorithm stands on the page",
     "recipes.kinds.caption_scores": "published scores, by their authors' programs",
 }
 

@@ -9,8 +9,11 @@ import tensorflow as tf
 
 from recipes import set_permutation
 from recipes.cli import main
+from recipes.data import number_sets
+from recipes.data import tiles as tiles_of
 from recipes.data.splits import Splits
 from recipes.errors import ConfigError, DataError
+from recipes.kinds import permutation
 
 MOSAIC = replace(
     set_permutation.MOSAIC, dataset="digits", filters=4, units=8, batch_size=32, epochs=1, precision="float32"
@@ -146,36 +149,36 @@ def test_what_stands_at_a_position_is_a_mean():
     """y_k = sum_i P_ik x_i, of standardized numbers, and an untrained model's loss can be told from P alone."""
     model = set_permutation.build(set_permutation.TINY)
     sets = np.random.default_rng(0).uniform(5, 9, (3, 4))
-    P = set_permutation.permutations_of(set_permutation.asked_of(model), sets)
+    P = permutation.permutations_of(permutation.asked_of(model), sets)
     np.testing.assert_allclose(P.sum(1), 1, rtol=1e-5)
     x = (sets - sets.mean(1, keepdims=True)) / sets.std(1, keepdims=True)
     np.testing.assert_allclose(model(sets), np.einsum("bik,bi->bk", P, x), atol=1e-5)
-    np.testing.assert_allclose(set_permutation.in_order(sets), np.sort(x, 1), rtol=1e-5)
+    np.testing.assert_allclose(number_sets.in_order(sets), np.sort(x, 1), rtol=1e-5)
 
 
 def test_orders_by_hand():
     """Element 1 is torn between all positions; the Hungarian algorithm gives it the one that is left."""
     P = np.array([[[0.1, 0.2, 0.7], [0.4, 0.3, 0.3], [0.6, 0.4, 0.0]]], "f")
-    assert set_permutation.hungarian(P).tolist() == [[2, 1, 0]]
+    assert permutation.hungarian(P).tolist() == [[2, 1, 0]]
     assert P[0].argmax(0).tolist() == [2, 2, 0], "the largest of each position is none"
-    assert set_permutation.by_position(P).numpy().tolist() == [[2, 1, 0]], "0.4, 0.9, 1.6"
-    assert set_permutation.by_position(np.full((1, 3, 3), 1 / 3, "f")).numpy().tolist() == [[0, 1, 2]]
-    assert set_permutation.largest_first(P).numpy().tolist() == [[2, 1, 0]]
-    assert set_permutation.largest_first(np.full((2, 3, 3), 1 / 3, "f")).numpy().tolist() == [[0, 1, 2]] * 2
-    assert set_permutation.by_position(2 * P * [[[1], [5], [1]]]).numpy().tolist() == [[2, 1, 0]], "over the row's sum"
-    assert set_permutation.hungarian(np.zeros((0, 3, 3))).shape[0] == 0
+    assert permutation.by_position(P).numpy().tolist() == [[2, 1, 0]], "0.4, 0.9, 1.6"
+    assert permutation.by_position(np.full((1, 3, 3), 1 / 3, "f")).numpy().tolist() == [[0, 1, 2]]
+    assert permutation.largest_first(P).numpy().tolist() == [[2, 1, 0]]
+    assert permutation.largest_first(np.full((2, 3, 3), 1 / 3, "f")).numpy().tolist() == [[0, 1, 2]] * 2
+    assert permutation.by_position(2 * P * [[[1], [5], [1]]]).numpy().tolist() == [[2, 1, 0]], "over the row's sum"
+    assert permutation.hungarian(np.zeros((0, 3, 3))).shape[0] == 0
 
 
 def test_equal_numbers_may_change_places():
     sets = np.array([[2, 1, 1], [3, 2, 1]])
-    assert set_permutation.share_in_order(sets, np.array([[2, 1, 0], [2, 0, 1]])) == 0.5
+    assert permutation.share_in_order(sets, np.array([[2, 1, 0], [2, 0, 1]])) == 0.5
 
 
 def test_a_small_model_sorts_and_so_it_does_what_it_never_saw(fitted):
     model = fitted(set_permutation)
     figures = model.run.metrics["test"]
     names = {"loss", "exact", "exact_by_position"}
-    assert names | {f"exact_{low}_{high}" for low, high in set_permutation.UNSEEN} == set(figures)
+    assert names | {f"exact_{low}_{high}" for low, high in number_sets.UNSEEN} == set(figures)
     assert min(value for name, value in figures.items() if name != "loss") > 0.98
     answers = set_permutation.predict([[3, 1, 2], [1e9 + 0.5, 1e9, 1e9 - 4.0, 1e9 + 0.25]], model)
     assert [answer["ordered"].tolist() for answer in answers] == [[1, 2, 3], [1e9 - 4, 1e9, 1e9 + 0.25, 1e9 + 0.5]]
@@ -220,7 +223,7 @@ def test_sets_of_your_own(fitted):
     assert splits.info.examples == {"train": 72, "validation": 8, "test": 9}
     numbers, ordered = next(iter(splits.train))
     assert (numbers.dtype, ordered.dtype) == (tf.float64, tf.float32)
-    np.testing.assert_allclose(ordered, set_permutation.in_order(numbers.numpy()))
+    np.testing.assert_allclose(ordered, number_sets.in_order(numbers.numpy()))
     assert set_permutation.load_data(config, sets.tolist()).info.examples["test"] == 8
     model = fitted(set_permutation)
     figures = set_permutation.evaluate(model, test)
@@ -279,7 +282,7 @@ def test_an_export_orders_sets_of_any_size_and_refuses_what_is_no_number(fitted,
     assert answer["ordered"].numpy().tolist() == [[1, 2, 3, 9]]
     assert answer["indices"].numpy().tolist() == [[1, 2, 0, 3]]
     answer = served["permutation"](numbers=tf.constant([[3, 1, 2, 9]], tf.float64))
-    asked = set_permutation.asked_of(model)
+    asked = permutation.asked_of(model)
     np.testing.assert_allclose(answer["permutation"], asked(tf.constant([[3.0, 1, 2, 9]], tf.float64)), atol=1e-5)
     assert answer["costs"].shape == (1, 4, 4)
     with pytest.raises(tf.errors.InvalidArgumentError, match="row 1 has a number that is not finite"):
@@ -291,22 +294,22 @@ def test_an_export_orders_sets_of_any_size_and_refuses_what_is_no_number(fitted,
 
 def test_pictures_are_cut_row_by_row_and_put_together():
     image = tf.reshape(tf.range(16.0), (1, 4, 4, 1))
-    tiles = set_permutation.cut(image, 2)
+    tiles = tiles_of.cut(image, 2)
     assert tiles[0, 1, :, :, 0].numpy().tolist() == [[2, 3], [6, 7]], "the upper right"
-    np.testing.assert_array_equal(set_permutation.put_together(tiles), image)
-    assert set_permutation.cut(tf.zeros((2, 28, 28, 3)), 3).shape == (2, 9, 10, 10, 3)
+    np.testing.assert_array_equal(tiles_of.put_together(tiles), image)
+    assert tiles_of.cut(tf.zeros((2, 28, 28, 3)), 3).shape == (2, 9, 10, 10, 3)
 
 
 def test_tiles_are_shuffled_for_each_image_anew_and_shared_out_among_workers():
     images = tf.reshape(tf.range(8 * 36.0), (8, 6, 6, 1)) / 2
     seed = tf.constant([0, 1], tf.int64)
-    shuffled, in_place = set_permutation.shuffled_tiles(images, seed, tiles=3)
-    np.testing.assert_allclose(set_permutation.put_together(in_place), images / 255)
+    shuffled, in_place = tiles_of.shuffled_tiles(images, seed, tiles=3)
+    np.testing.assert_allclose(tiles_of.put_together(in_place), images / 255)
     np.testing.assert_allclose(np.sort(shuffled.numpy()[:, :, 0, 0, 0], 1), 255 * in_place.numpy()[:, :, 0, 0, 0])
     assert len({tuple(np.argsort(one)) for one in shuffled.numpy()[:, :, 0, 0, 0]}) > 4
-    other, _ = set_permutation.shuffled_tiles(images, seed + 1, tiles=3)
+    other, _ = tiles_of.shuffled_tiles(images, seed + 1, tiles=3)
     assert (shuffled.numpy() != other.numpy()).any()
-    halves = [set_permutation.shuffled_tiles(images[4 * i : 4 * i + 4], seed, i, 2, tiles=3)[0] for i in (0, 1)]
+    halves = [tiles_of.shuffled_tiles(images[4 * i : 4 * i + 4], seed, i, 2, tiles=3)[0] for i in (0, 1)]
     np.testing.assert_array_equal(tf.concat(halves, 0), shuffled)
 
 
@@ -328,13 +331,13 @@ def test_tiles_are_put_together(of_tiles):
     assert figures["exact"] <= figures["tiles"]
     assert (of_tiles.run.folder / "mosaics.png").exists()
     tiles, in_place = next(iter(set_permutation.load_data(of_tiles.run.config).test))
-    pictures = set_permutation.put_together(tiles[:3]).numpy()
+    pictures = tiles_of.put_together(tiles[:3]).numpy()
     answers = set_permutation.predict(pictures, of_tiles)
     for answer, picture in zip(answers, pictures, strict=True):
-        again = set_permutation.cut(picture[np.newaxis], 2).numpy()[0][answer["indices"]]
-        np.testing.assert_array_equal(set_permutation.put_together(again[np.newaxis])[0], answer["image"])
+        again = tiles_of.cut(picture[np.newaxis], 2).numpy()[0][answer["indices"]]
+        np.testing.assert_array_equal(tiles_of.put_together(again[np.newaxis])[0], answer["image"])
         assert sorted(answer["indices"]) == [0, 1, 2, 3]
-    own = 255 * set_permutation.put_together(in_place[:40]).numpy()
+    own = 255 * tiles_of.put_together(in_place[:40]).numpy()
     assert set(set_permutation.evaluate(of_tiles, own)) == set(figures)
 
 
@@ -343,8 +346,8 @@ def test_an_export_of_tiles_answers_with_the_picture(of_tiles, tmp_path):
     pictures = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1)).astype(np.uint8))
     answer = served["image_uint8"](image=pictures)
     for picture, image, indices in zip(pictures, answer["image"], answer["indices"].numpy(), strict=True):
-        again = set_permutation.cut(picture[np.newaxis], 2).numpy()[:, indices]
-        np.testing.assert_array_equal(set_permutation.put_together(again)[0], image)
+        again = tiles_of.cut(picture[np.newaxis], 2).numpy()[:, indices]
+        np.testing.assert_array_equal(tiles_of.put_together(again)[0], image)
     files = served["serving_default"](image_bytes=tf.constant([tf.io.encode_png(one).numpy() for one in pictures]))
     np.testing.assert_array_equal(tf.io.decode_png(files["image_bytes"][1]), files["image"][1])
     assert served["image"](image=tf.zeros((0, 28, 28, 1)))["indices"].shape == (0, 4)
