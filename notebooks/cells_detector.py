@@ -27,10 +27,11 @@ from matplotlib.patches import Rectangle
 
 from recipes import cells_detector
 from recipes.data.standins.groups import KINDS, draw_groups
+from recipes.kinds.detection import draw_answers, draw_objects
 
 images, boxes, labels = draw_groups(400, seed=1)
 shown = [(boxes[n][labels[n] >= 0], np.ones((labels[n] >= 0).sum()), labels[n][labels[n] >= 0]) for n in range(6)]
-figure = cells_detector.draw_objects(images[:6], shown, KINDS)
+figure = draw_objects(images[:6], shown, KINDS)
 figure
 
 # %% [markdown]
@@ -85,7 +86,7 @@ print({name: round(value, 3) for name, value in model.run.metrics["test"].items(
 # %%
 answers = cells_detector.predict(images[:6], model, min_probability=0.3)
 print(answers[0]["counts"])
-figure = cells_detector.draw_answers(model, images[:6], answers)
+figure = draw_answers(model, images[:6], answers)
 figure
 
 # %% [markdown]

@@ -17,6 +17,7 @@ from recipes import cells_detector as recipe
 from recipes.data.splits import Sizes
 from recipes.data.standins.groups import KINDS, draw_groups, groups
 from recipes.errors import ConfigError, DataError
+from recipes.kinds import detection
 from recipes.verbs import export
 
 DEFAULTS = recipe.default_boxes((96, 96, 3), 5, 2.5)
@@ -35,7 +36,7 @@ def test_default_boxes():
 def test_intersection_over_union():
     boxes = np.array([[0.0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 1, 1]])
     others = np.array([[1.0, 1, 3, 3], [0, 0, 2, 2], [2, 2, 3, 3]])
-    np.testing.assert_allclose(recipe.overlap(boxes, others), [1 / 7, 1, 0])
+    np.testing.assert_allclose(detection.overlap(boxes, others), [1 / 7, 1, 0])
 
 
 @settings(max_examples=30, deadline=None)
@@ -180,7 +181,7 @@ def test_average_precision_is_that_of_coco(seed):
     for label in range(3):
         for place, least in enumerate(np.linspace(0.5, 0.95, 10)):
             theirs = precision[place, :, label]
-            ours, curve = recipe.average_precision(found, boxes, labels, label, least)
+            ours, curve = detection.average_precision(found, boxes, labels, label, least)
             if np.all(theirs == -1):
                 assert np.isnan(ours)
                 continue
@@ -191,11 +192,11 @@ def test_average_precision_is_that_of_coco(seed):
 def test_average_precision_by_hand():
     boxes, labels = np.float32([[[0, 0, 1, 1], [2, 2, 3, 3]]]), np.array([[0, 0]])
     found = [(np.float32([[0, 0, 1, 1], [5, 5, 6, 6], [2, 2, 3, 3]]), np.array([0.9, 0.8, 0.7]), np.array([0, 0, 0]))]
-    value, _ = recipe.average_precision(found, boxes, labels, 0)
+    value, _ = detection.average_precision(found, boxes, labels, 0)
     # Precision 1 up to recall 1/2 (51 of the 101 places), and 2/3 beyond it.
     np.testing.assert_allclose(value, (51 + 50 * 2 / 3) / 101)
-    assert np.isnan(recipe.average_precision(found, boxes, labels, 1)[0])
-    assert recipe.average_precision([(np.zeros((0, 4)), np.zeros(0), np.zeros(0))], boxes, labels, 0)[0] == 0
+    assert np.isnan(detection.average_precision(found, boxes, labels, 1)[0])
+    assert detection.average_precision([(np.zeros((0, 4)), np.zeros(0), np.zeros(0))], boxes, labels, 0)[0] == 0
 
 
 def test_of_boxes_that_mean_the_same_object_the_likeliest_is_kept():
@@ -206,9 +207,8 @@ def test_of_boxes_that_mean_the_same_object_the_likeliest_is_kept():
         outputs[0, place, 4] = logit
     outputs[0, 500, :4] = recipe.to_offsets(target, DEFAULTS[500:501])
     outputs[0, 500, 5] = 0.5  # another class at the same place stays
-    boxes, probabilities, classes, count = (
-        one.numpy()[0] for one in recipe.objects_in(tf.constant(outputs), DEFAULTS, 0.4)
-    )
+    found = detection.kept_objects(recipe.to_boxes(outputs[..., :4], DEFAULTS), tf.sigmoid(outputs[..., 4:]), 0.4)
+    boxes, probabilities, classes, count = (one.numpy()[0] for one in found)
     assert count == 2
     np.testing.assert_array_equal(classes[:2], [0, 1])
     np.testing.assert_allclose(probabilities[:2], 1 / (1 + np.exp([-3.0, -0.5])), rtol=1e-5)
