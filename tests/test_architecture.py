@@ -59,6 +59,7 @@ OF_ONE_RECIPE = {
     "recipes.layers.relaxation": "layers for networks of one's own, too; the paper's KL term stands on the page",
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
     "recipes.kinds.detection": "report, answers and export of boxes; default boxes, loss and network stand on the page",
+    "recipes.kinds.text_image_search": "recall, search, answers and export; towers' network and loss stand on the page",
     "recipes.kinds.permutation": "report, answers and export of orders; the paper's algorithm stands on the page",
     "recipes.kinds.caption_scores": "published scores, by their authors' programs",
 }

@@ -12,6 +12,7 @@ from recipes import flickr_search as recipe
 from recipes.cli import main
 from recipes.data.splits import Sizes, Splits
 from recipes.errors import ConfigError, DataError
+from recipes.kinds import text_image_search
 
 SMALL = replace(recipe.TINY, image_size=16)
 
@@ -92,17 +93,17 @@ PHOTO_OF = np.array([0, 0, 1, 2])
 
 
 def test_ranks_and_recalls_of_a_small_matrix():
-    search, annotation = recipe.ranks(COSINES, PHOTO_OF)
+    search, annotation = text_image_search.ranks(COSINES, PHOTO_OF)
     assert search.tolist() == [1, 1, 3, 2]
     assert annotation.tolist() == [1, 2, 1], "of two own captions the better one counts"
-    figures = recipe.recalls(COSINES, PHOTO_OF)
+    figures = text_image_search.recalls(COSINES, PHOTO_OF)
     assert (figures["search_r1"], figures["search_r5"], figures["search_median_rank"]) == (0.5, 1.0, 1.5)
     assert figures["annotation_r1"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("value", [0.5, np.nan])
 def test_one_answer_to_all_has_the_worst_ranks(value):
-    search, annotation = recipe.ranks(np.full((4, 3), value), PHOTO_OF)
+    search, annotation = text_image_search.ranks(np.full((4, 3), value), PHOTO_OF)
     assert search.tolist() == [3] * 4
     assert annotation.tolist() == [3, 4, 4]
 
@@ -210,7 +211,7 @@ def test_evaluate_ranks_all_captions_and_photographs_of_the_test_split(fitted):
     photos = recipe.embed(photos=list(gallery.photographs.stacked()), model=model)
     texts = recipe.embed(texts=[text for texts in gallery.references for text in texts], model=model)
     photo_of = np.repeat(np.arange(64), 5)
-    figures = recipe.recalls(texts @ photos.T, photo_of)
+    figures = text_image_search.recalls(texts @ photos.T, photo_of)
     got = {name: model.run.metrics["test"][name] for name in figures}
     assert got == pytest.approx(figures, abs=0.02), "ties by a rounding error apart"
 

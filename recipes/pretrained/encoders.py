@@ -94,6 +94,26 @@ def annotate_once(name: str, image_size: int, images: Any) -> np.ndarray:
     return computed_once(encoder, f"{digest(encoder)}-{images.key}", len(images), images.batches())
 
 
+def feature_network(name: str, image_size: int) -> keras.Model:
+    """Returns a pretrained network: (B, H, W, 3) in [0, 255] to the means of its last features, (B, F) float32."""
+    network = network_of(name, image_size)
+    maps = network.get_layer(BACKBONES[name].maps).output
+    means = layers.GlobalAveragePooling2D(dtype="float32", name="means")(maps)
+    return keras.Model(network.inputs[0], means, name=name)
+
+
+def features_once(name: str, image_size: int, photos: Any) -> np.ndarray:
+    """Returns the features of many photographs, (N, F) float16, computed once and kept on disk; see `computed_once`.
+
+    Args:
+        name: One of `BACKBONES`.
+        image_size: H and W of the photographs.
+        photos: `recipes.data.lazy_images.LazyImages`.
+    """
+    network = feature_network(name, image_size)
+    return np.asarray(computed_once(network, f"means-{digest(network)}-{photos.key}", len(photos), photos.batches()))
+
+
 def encoder_inputs(name: str, image_size: int, fine_tune: bool) -> tuple[Any, Any]:
     """Returns (the input of a model, the annotations (B, L, D)): two Keras tensors, or the same one twice.
 
