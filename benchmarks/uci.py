@@ -26,6 +26,7 @@ from machine import environment, rates
 
 from recipes import uci_regression
 from recipes.data.tfds.uci import TABLES
+from recipes.kinds import gaussian_regression
 from recipes.settings import with_changes
 
 RESULTS = Path(__file__).parent / "results" / "uci.json"
@@ -85,7 +86,7 @@ def figures_of(config: uci_regression.Config, members: int, on_validation: bool)
         model = uci_regression.recipe.new_model(config, splits)
         model.fit(splits.train, epochs=config.epochs, steps_per_epoch=splits.steps_per_epoch, shuffle=False, verbose=0)
         held_out = splits.validation if on_validation else splits.test
-        targets, mean, deviation = uci_regression.targets_and_gaussians(model, held_out)
+        targets, mean, deviation = gaussian_regression.targets_and_gaussians(model, held_out)
         gaussians.append(np.stack([mean, deviation], 1).astype(np.float32))
         keras.backend.clear_session()
     found = {"single": scores(targets, *gaussians[0].astype(float).T)}
@@ -100,7 +101,7 @@ def scores(targets: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> dict
     return {
         "rmse": float(np.sqrt(np.mean((targets - mean) ** 2))),
         "log_likelihood": -float(np.mean(uci_regression.gaussian_nll(targets, mean, deviation))),
-        "coverage": float(uci_regression.shares_inside(targets, mean, deviation, np.array([0.95]))[0]),
+        "coverage": float(gaussian_regression.shares_inside(targets, mean, deviation, np.array([0.95]))[0]),
     }
 
 

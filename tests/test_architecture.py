@@ -60,6 +60,7 @@ OF_ONE_RECIPE = {
     "recipes.kinds.captioning": "beam search, report and export of captions; the model's own step stands on the page",
     "recipes.kinds.detection": "report, answers and export of boxes; default boxes, loss and network stand on the page",
     "recipes.kinds.text_image_search": "recall, search, answers and export; towers' network and loss stand on the page",
+    "recipes.kinds.gaussian_regression": "report, answers and export; the Gaussian and its loss stand on the page",
     "recipes.kinds.permutation": "report, answers and export of orders; the paper's algorithm stands on the page",
     "recipes.kinds.caption_scores": "published scores, by their authors' programs",
 }

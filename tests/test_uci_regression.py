@@ -13,6 +13,7 @@ from recipes.data.splits import Sizes, Splits
 from recipes.data.standins.tables import friedman
 from recipes.data.tfds.uci import TABLES, read_table
 from recipes.errors import ConfigError, DataError
+from recipes.kinds import gaussian_regression
 
 HOUSES = {
     "area": [50.0, 80.0, None, 120.0] * 20,
@@ -140,7 +141,9 @@ def test_it_finds_the_noise_and_says_how_sure_it_is():
 
 def test_intervals_hold_what_they_say_by_hand():
     """Of N(0, 1), the targets 0.5 and 1.5 are inside of 68 % and 95 % in the middle; 3 is in neither."""
-    shares = uci_regression.shares_inside(np.array([0.5, -1.5, 3.0]), np.zeros(3), np.ones(3), np.array([0.68, 0.95]))
+    shares = gaussian_regression.shares_inside(
+        np.array([0.5, -1.5, 3.0]), np.zeros(3), np.ones(3), np.array([0.68, 0.95])
+    )
     assert shares.tolist() == [pytest.approx(1 / 3), pytest.approx(2 / 3)]
 
 
