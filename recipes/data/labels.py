@@ -74,7 +74,13 @@ def balanced_weights(labels: np.ndarray) -> np.ndarray:
 
 
 def sizes_of_labels(task: str, names: Sequence[str], labels: np.ndarray) -> dict[str, Any]:
-    """Returns what of a model follows from the training split's labels, by the names that `Sizes` has for it."""
+    """Returns what of a model follows from the training split's labels, by the names that `Sizes` has for it.
+
+    Says so where they are all the same.
+    """
+    if task != "multi_label" and len(labels) and labels.min() == labels.max():
+        one = f"{labels[0]:g}" if task == "regression" else repr(names[labels[0]])
+        print(f"note: all {len(labels):,} labels are {one}: a model that is trained on them has nothing to tell apart")
     if task == "regression":
         values = labels.astype(np.float64)
         return {"task": task, "target_mean": float(values.mean()), "target_std": float(values.std()) or 1.0}

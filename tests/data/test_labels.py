@@ -182,6 +182,16 @@ def test_every_class_is_held_out_in_proportion(classes, fraction):
         assert len(held) == min(round(len(labels) * fraction), counts[counts > 1].sum())
 
 
+def test_labels_that_are_all_the_same_are_told_of(capsys):
+    sizes_of_labels("classification", ("cat", "dog"), np.array([1, 1, 1]))
+    assert "all 3 labels are 'dog': a model that is trained on them has nothing" in capsys.readouterr().out
+    sizes_of_labels("regression", (), np.full(4, 2.5, np.float32))
+    assert "all 4 labels are 2.5" in capsys.readouterr().out
+    sizes_of_labels("classification", ("cat", "dog"), np.array([1, 0]))
+    sizes_of_labels("multi_label", ("cat", "dog"), np.zeros((3, 2), np.float32))
+    assert not capsys.readouterr().out
+
+
 def test_classes_of_two_examples_are_held_out_evenly_and_a_single_one_is_trained_on(capsys):
     labels = np.repeat(np.arange(100), 2)
     _, (_, held) = hold_out((labels, labels), 0.1, labels)
