@@ -23,7 +23,7 @@ RESULT = Path(__file__).parent / "results" / "trust.json"
 def measure(name: str, runs: list[Path], folder: Path) -> dict:
     """Returns the entry of a recipe's runs, copied to a folder."""
     recipe = importlib.import_module(f"recipes.{name}")
-    copies = [Path(shutil.copytree(run, folder / name / run.name)) for run in runs]
+    copies = [Path(shutil.copytree(run, folder / str(place) / name / run.name)) for place, run in enumerate(runs)]
     plain = recipe.ensemble(copies, runs=folder).run.metrics["test"] if len(copies) > 1 else None
     entries = []
     for copy in copies:
