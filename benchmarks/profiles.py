@@ -95,10 +95,9 @@ def main() -> None:
         subprocess.run([*KERAS, "prepare", folder, *names], cwd=FOLDER, check=True, stderr=subprocess.DEVNULL)
         for name in names:
             settings = json.loads((Path(folder) / name / "settings.json").read_text())
-            left_out = {"mixed_bfloat16"} - ({"mixed_bfloat16"} if settings["has_bfloat16"] else set())
-            left_out |= {"stock"} if settings["classes_of_ours"] else set()
+            has = {"mixed_bfloat16": settings["has_bfloat16"], "stock": not settings["classes_of_ours"]}
             entry: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "gflops_of_the_machine": about["gflops"]}
-            for kind in (kind for kind in KINDS if kind not in left_out):
+            for kind in (kind for kind in KINDS if has.get(kind, True)):
                 command = [sys.executable, "profiles.py", "of", kind, name, str(Path(folder) / name)]
                 got = subprocess.run(command, cwd=FOLDER, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
                 entry[kind] = json.loads(got.stdout)

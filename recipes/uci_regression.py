@@ -101,11 +101,11 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
     the columns are, and their means and deviations, follows from the training rows alone.
     """
     from recipes.data.feature_tables import find_features, read_own
-    from recipes.data.image_batches import eval_batches, train_batches
-    from recipes.data.in_memory import Arrays, fingerprint, three_way
+    from recipes.data.image_batches import splits_of_rows
+    from recipes.data.in_memory import Arrays
     from recipes.data.labels import sizes_of_labels
     from recipes.data.own_data import with_origin
-    from recipes.data.splits import DataInfo, refuse_less_than_a_batch
+    from recipes.data.splits import DataInfo
 
     if isinstance(data, Splits):
         return own_splits(data, config)
@@ -119,30 +119,16 @@ def load_data(config: Config = Config(), data: Any = None) -> Splits:
         columns, schema = read_own(data, config)
         arrays = Arrays(columns["train"], columns.get("validation"), columns.get("test"))
         info = with_origin(DataInfo("your own table"), data)
-    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples, stratified=False)
-    refuse_less_than_a_batch(len(train[0]), config.batch_size, info.name)
-    named = {"train": train, "validation": validation, "test": test}
-    info = replace(
-        info,
-        examples={split: len(columns[0]) for split, columns in named.items() if columns},
-        follows={
+
+    def follows(train: Any) -> dict[str, Any]:
+        return {
             **schema.to_json(),
             **sizes_of_labels("regression", (), train[1]),
             **statistics(train[0]),
             "columns": tuple(feature.width for feature in schema.features),
-            "train_examples": len(train[0]),
-        },
-        fingerprint=fingerprint(*(column for split in (train, validation) if split for column in split)),
-    )
-    train_from = train_batches(train, config.batch_size, config.seed)
-    return Splits(
-        train=train_from(0, 0, 1),
-        validation=eval_batches(validation, config.batch_size) if validation else None,
-        test=eval_batches(test, config.batch_size),
-        info=info,
-        steps_per_epoch=len(train[0]) // config.batch_size,
-        train_from=train_from,
-    )
+        }
+
+    return splits_of_rows(arrays, config, info, follows)
 
 
 def split_rows(is_test: np.ndarray, split: int) -> tuple[np.ndarray, np.ndarray]:

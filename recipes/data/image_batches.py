@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.splits import Splits, label_follows, refuse_less_than_a_batch, train_examples
+from recipes.data.splits import DataInfo, Splits, label_follows, refuse_less_than_a_batch, train_examples
 from recipes.errors import DataError
 
 if TYPE_CHECKING:
-    from recipes.data.in_memory import Columns
+    from recipes.data.in_memory import Arrays, Columns
 
 #: How many images are decoded at a time: while one is handed on, each processor has another
 DECODED_AHEAD = 2 * (os.cpu_count() or 1)
@@ -109,6 +109,42 @@ def image_splits(
         test=eval_batches(test, config.batch_size, config.seed, pairing),
         info=info,
         steps_per_epoch=count // config.batch_size,
+        train_from=train_from,
+    )
+
+
+def splits_of_rows(
+    arrays: Arrays, config: Any, info: DataInfo, follows: Callable[[Columns], dict[str, Any]] = lambda train: {}
+) -> Splits:
+    """Returns the training, validation and test batches of rows (N, n) with targets, as they are, in memory.
+
+    Args:
+        arrays: The rows and their targets.
+        config: Reads `validation_fraction`, `max_examples`, `batch_size` and `seed`.
+        info: What the rows are.
+        follows: The training columns -> what the data decides, besides how many there are.
+
+    Raises:
+        DataError: If there are less than one batch.
+    """
+    from recipes.data.in_memory import fingerprint, three_way
+
+    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples, stratified=False)
+    refuse_less_than_a_batch(len(train[0]), config.batch_size, info.name)
+    named = {"train": train, "validation": validation, "test": test}
+    info = replace(
+        info,
+        examples={split: len(columns[0]) for split, columns in named.items() if columns},
+        follows={**follows(train), "train_examples": len(train[0])},
+        fingerprint=fingerprint(*(column for split in (train, validation) if split for column in split)),
+    )
+    train_from = train_batches(train, config.batch_size, config.seed)
+    return Splits(
+        train=train_from(0, 0, 1),
+        validation=eval_batches(validation, config.batch_size) if validation else None,
+        test=eval_batches(test, config.batch_size),
+        info=info,
+        steps_per_epoch=len(train[0]) // config.batch_size,
         train_from=train_from,
     )
 

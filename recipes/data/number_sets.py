@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.data.image_batches import eval_batches, train_batches
-from recipes.data.in_memory import Arrays, fingerprint, three_way
-from recipes.data.splits import DataInfo, Splits, refuse_less_than_a_batch, train_examples
+from recipes.data.image_batches import splits_of_rows
+from recipes.data.in_memory import Arrays
+from recipes.data.splits import DataInfo, Splits, train_examples
 from recipes.data.text_reading import shortened
 from recipes.errors import DataError
 
@@ -45,24 +45,7 @@ def number_splits(config: Any, data: Any) -> Splits:
         config.refuse_without_effect("set_size", "data= has sets of its own size", without=own[0].shape[1])
     columns = [(sets, in_order(sets, config.standardize)) for sets in own]
     arrays = Arrays(columns[0], columns[1] if len(columns) == 3 else None, columns[-1] if len(columns) > 1 else None)
-    train, validation, test = three_way(arrays, config.validation_fraction, config.max_examples, stratified=False)
-    refuse_less_than_a_batch(len(train[0]), config.batch_size, info.name)
-    named = {"train": train, "validation": validation, "test": test}
-    info = replace(
-        info,
-        examples={split: len(columns[0]) for split, columns in named.items() if columns},
-        follows={"train_examples": len(train[0])},
-        fingerprint=fingerprint(*(column for split in (train, validation) if split for column in split)),
-    )
-    train_from = train_batches(train, config.batch_size, config.seed)
-    return Splits(
-        train=train_from(0, 0, 1),
-        validation=eval_batches(validation, config.batch_size) if validation else None,
-        test=eval_batches(test, config.batch_size),
-        info=info,
-        steps_per_epoch=len(train[0]) // config.batch_size,
-        train_from=train_from,
-    )
+    return splits_of_rows(arrays, config, info)
 
 
 def draw_sets(count: int, size: int, interval: tuple[float, float], part: int) -> np.ndarray:
