@@ -170,7 +170,7 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
     x = layers.Conv2D(8 * channels, 2, use_bias=False, trainable=False, dtype="float32", name="whitened")(x)
     x = Activation("gelu")(x)
     for filters in config.filters:
-        x = convolution(filters)(x)
+        x = convolved_for_pooling(x, filters)
         x = layers.MaxPooling2D()(x)  # (B, 15, 15, 64), (B, 7, 7, 256), (B, 3, 3, 256)
         x = normalization()(x)
         x = Activation("silu")(x)
@@ -198,9 +198,15 @@ def build(config: Config = Config(), sizes: Sizes = CIFAR10) -> keras.Model:
     return model
 
 
-def convolution(filters: int) -> layers.Layer:
+def convolved_for_pooling(x: Any, filters: int) -> Any:
+    """Returns x convolved, without the last row and column of odd sides, which pooling by two would drop."""
+    around = [(1, 1 - size % 2) for size in x.shape[1:3]]
+    return convolution(filters, "valid")(layers.ZeroPadding2D(around)(x))
+
+
+def convolution(filters: int, padding: str = "same") -> layers.Layer:
     """Returns a 3x3 convolution without a bias, which batch normalisation would take out again."""
-    return Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="lecun_uniform")
+    return Conv2D(filters, 3, padding=padding, use_bias=False, kernel_initializer="lecun_uniform")
 
 
 def normalization() -> layers.Layer:

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +16,17 @@ def test_each_block_halves_the_image():
     sizes = [layer.output.shape[1:] for layer in model.layers if type(layer).__name__ == "MaxPooling2D"]
     assert sizes == [(15, 15, 64), (7, 7, 256), (3, 3, 256)]
     assert model.count_params() == 1_973_920
+
+
+@pytest.mark.parametrize("sides", [(7, 7), (6, 9), (8, 4), (3, 2)])
+def test_no_more_is_convolved_than_pooling_looks_at(sides):
+    image = keras.Input((*sides, 2))
+    ours = keras.Model(image, keras.layers.MaxPooling2D()(convolved := cifar_convnet.convolved_for_pooling(image, 3)))
+    theirs = keras.Sequential([image, cifar_convnet.convolution(3), keras.layers.MaxPooling2D()])
+    theirs.set_weights(ours.get_weights())
+    assert convolved.shape[1:3] == tuple(size - size % 2 for size in sides)
+    images = np.random.default_rng(0).normal(size=(4, *sides, 2))
+    np.testing.assert_allclose(ours(images), theirs(images), rtol=1e-5, atol=1e-6)
 
 
 def test_the_rate_falls_straight_to_zero():

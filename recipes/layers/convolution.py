@@ -22,48 +22,55 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Returns the convolution, without its bias."""
-        height, width, channels = inputs.shape[1:]
-        plain = self.strides == self.dilation_rate == (1, 1) and (self.padding, self.groups) == ("same", 1)
+        channels = inputs.shape[-1]
+        plain = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         is_odd = all(size % 2 for size in self.kernel_size)
         pays = self.compute_dtype == "bfloat16" and on_processor() and min(channels, self.filters) >= MANY
-        if (
-            plain
-            and is_odd
-            and pays
-            and self.data_format == "channels_last"
-            and max(height or 99, width or 99) <= SMALL
-        ):
-            return convolution(tf.convert_to_tensor(inputs), tf.convert_to_tensor(kernel))
+        if plain and is_odd and pays and self.data_format == "channels_last" and self.padding in ("same", "valid"):
+            height, width = self.compute_output_shape(inputs.shape)[1:3]
+            if max(height or 99, width or 99) <= SMALL:
+                images = tf.convert_to_tensor(inputs)
+                return convolution(images, tf.convert_to_tensor(kernel), self.padding.upper())
         return super().convolution_op(inputs, kernel)
 
 
-@tf.custom_gradient
-def convolution(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    """Returns images (B, H, W, C) * kernel (h, w, C, F), h and w odd: (B, H, W, F), padded with zeros."""
+def convolution(images: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+    """Returns images (B, H, W, C) * kernel (h, w, C, F), h and w odd: (B, H', W', F).
 
-    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        of_images = tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=tf.shape(images), filter=kernel, out_backprop=upstream, strides=[1] * 4, padding="SAME"
-        )
-        return of_images, gradient_of_kernel(images, upstream, kernel.shape)
+    Args:
+        images: What is convolved.
+        kernel: By what.
+        padding: "SAME", with zeros, or "VALID".
+    """
 
-    return tf.nn.conv2d(images, kernel, 1, "SAME"), gradient
+    @tf.custom_gradient
+    def convolved(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            of_images = tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(images), filter=kernel, out_backprop=upstream, strides=[1] * 4, padding=padding
+            )
+            return of_images, gradient_of_kernel(images, upstream, kernel.shape)
+
+        return tf.nn.conv2d(images, kernel, 1, padding), gradient
+
+    return convolved(images, kernel)
 
 
 def gradient_of_kernel(images: tf.Tensor, upstream: tf.Tensor, shape: Any) -> tf.Tensor:
-    """Returns sum_(b, y, x) image[b, y + i, x + j, c] g[b, y, x, f], of all i, j, c and f, as one product.
+    """Returns sum_(b, y, x) image[b, y + i, x + j, c] g[b, y, x, f], a product of matrices for each i and j.
 
     Args:
-        images: (B, H, W, C).
-        upstream: The gradient g with respect to the outputs, (B, H, W, F).
+        images: (B, H, W, C), which is padded with zeros on all sides to (B, H' + h - 1, W' + w - 1, C).
+        upstream: The gradient g with respect to the outputs, (B, H', W', F).
         shape: (h, w, C, F), of the kernel.
     """
     rows, columns, channels, filters = shape
-    height, width = images.shape[1:3]
+    height, width = upstream.shape[1:3]
     places = tf.size(upstream) // filters
+    around = [((size + more - 1 - old) // 2,) * 2 for size, more, old in zip((height, width), shape, images.shape[1:3])]
     # The batch comes last: what is shifted are then long runs of numbers.
-    padded = tf.pad(tf.transpose(images, (3, 1, 2, 0)), [(0, 0), (rows // 2,) * 2, (columns // 2,) * 2, (0, 0)])
-    shifted = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
-    patches = tf.concat([tf.reshape(each, (channels, places)) for each in shifted], 0)  # (h w C, H W B)
+    padded = tf.pad(tf.transpose(images, (3, 1, 2, 0)), [(0, 0), *around, (0, 0)])
     upstream = tf.reshape(tf.transpose(upstream, (3, 1, 2, 0)), (filters, places))
-    return tf.reshape(tf.matmul(patches, upstream, transpose_b=True), shape)
+    shifted = [padded[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)]
+    products = [tf.matmul(tf.reshape(each, (channels, places)), upstream, transpose_b=True) for each in shifted]
+    return tf.reshape(tf.concat(products, 0), shape)

@@ -70,12 +70,18 @@ def orthogonal(kernel: Any, steps: int) -> Any:
 
     Each step of Newton and Schulz's takes every singular value s to a s + b s^3 + c s^5, which after three of them is
     between about 0.3 and 1.2 for all but the smallest. Jordan (2024), https://kellerjordan.github.io/posts/muon/
+    The steps multiply X by polynomials of X X', which is small; these are multiplied first, and X by them once.
     """
     x = ops.reshape(kernel, (-1, kernel.shape[-1]))
     is_tall = x.shape[0] > x.shape[1]
     x = ops.transpose(x) if is_tall else x
     x = x / (ops.norm(x) + 1e-7)
-    for _ in range(steps):
-        square = ops.matmul(x, ops.transpose(x))
-        x = 3.4445 * x + ops.matmul(-4.7750 * square + 2.0315 * ops.matmul(square, square), x)
+    square = ops.matmul(x, ops.transpose(x))
+    product = same = ops.eye(x.shape[0], dtype=x.dtype)
+    for step in range(steps):
+        factor = 3.4445 * same - 4.7750 * square + 2.0315 * ops.matmul(square, square)
+        product = ops.matmul(factor, product) if step else factor
+        if step + 1 < steps:
+            square = ops.matmul(ops.matmul(factor, square), factor)  # of the next x, which is factor x
+    x = ops.matmul(product, x)
     return ops.reshape(ops.transpose(x) if is_tall else x, kernel.shape)
