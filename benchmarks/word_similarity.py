@@ -1,11 +1,12 @@
 """How well word vectors agree with people: WordSim-353 and the analogies of word2vec's paper, beside baselines.
 
     pip install ".[test]"
-    python benchmarks/word_similarity.py [RUN]
+    python benchmarks/word_similarity.py [RUN ...]
 
 gensim carries the pairs: Finkelstein et al. (2002). Every other one that the text knows, from the first on, is to
 choose by: the recipe's window and rate, and of each baseline the settings in `SETTINGS`. What is reported is of the
-rest, with intervals of 95 % over resampled pairs, and of the differences from word2vec over the same ones.
+rest, with intervals of 95 % over resampled pairs, and of the differences from word2vec over the same ones. Of several
+runs, of other seeds, the first stands beside the baselines, and the figures of each are written.
 
 All read the text that word2vec is trained on, with its vocabulary, but the first as it is before frequent words are
 thinned:
@@ -51,9 +52,9 @@ Pairs = list[tuple[str, str, float]]
 
 
 def main() -> None:
-    """Scores the newest run, or the one that is named, and the baselines."""
-    model = word2vec.load(sys.argv[1] if len(sys.argv) > 1 else None)
-    run, tokenizer, config = model.run, model.run.info.tokenizer, model.run.config
+    """Scores the newest run, or those that are named, and the baselines."""
+    models = [word2vec.load(name) for name in sys.argv[1:] or [None]]
+    run, tokenizer, config = models[0].run, models[0].run.info.tokenizer, models[0].run.config
     names = {name: index for index, name in enumerate(tokenizer.vocabulary)}
     lines = Path(datapath("wordsim353.tsv")).read_text().splitlines()
     pairs = [line.split("\t") for line in lines if not line.startswith("#")]
@@ -80,8 +81,9 @@ def main() -> None:
         return left * values**power
 
     in_gensim = ThreadPoolExecutor().submit(by_gensim, words, len(names), config)  # which takes minutes
+    ours = [np.vstack([np.zeros((2, config.embed_dim)), word2vec.word_vectors(model)]) for model in models]
     vectors = {
-        "word2vec": np.vstack([np.zeros((2, config.embed_dim)), word2vec.word_vectors(model)]),
+        "word2vec": ours[0],
         "bag_of_words": in_reviews(tokenizer.encode(reviews), len(names)),
     }
     choices: dict[str, dict] = {kind: {} for kind in SETTINGS}
@@ -98,7 +100,7 @@ def main() -> None:
     cosines = {kind: cosines_of(rows, names, reported) for kind, rows in vectors.items()}
     intervals, differences = resampled(cosines, [score for *_, score in reported])
     result = {
-        "command": "python benchmarks/word_similarity.py",
+        "command": " ".join(["python benchmarks/word_similarity.py", *["RUN"] * len(sys.argv[1:])]),
         "date": time.strftime("%Y-%m-%d"),
         "machine": environment(),
         "run": {"metrics": run.metrics, "config": json.loads((run.folder / "config.json").read_text())},
@@ -114,6 +116,16 @@ def main() -> None:
             for kind, of_kind in choices.items()
         },
         "analogies": {kind: analogies(rows, tokenizer.vocabulary) for kind, rows in vectors.items() if kind in DENSE},
+        "runs": [
+            {
+                "seed": model.run.config.seed,
+                "seconds": model.run.metrics["seconds"],
+                "spearman": correlation(rows, names, reported),
+                "spearman_to_choose_by": correlation(rows, names, chosen),
+                "analogies": analogies(rows, tokenizer.vocabulary)["Total accuracy"],
+            }
+            for model, rows in zip(models, ours, strict=True)
+        ],
         "words_that_gensim_reads": len(KeyedVectors.load_word2vec_format(run.folder / "vectors.txt")),
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")

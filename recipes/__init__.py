@@ -11,7 +11,7 @@ import os
 import platform
 from types import ModuleType
 
-__version__ = "0.13.0"
+__version__ = "0.14.0"
 
 # TensorFlow 2.21 has oneDNN's kernels on all x86 processors, but takes them by itself only where there is AVX-512; with
 # them, steps of convolutional networks are faster on others, too. It reads this as it is imported.
