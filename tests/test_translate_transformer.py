@@ -7,7 +7,7 @@ from recipes.data.standins.texts import dates
 
 
 def test_parameters_by_hand():
-    d, ff, size = 256, 512, 8_000
+    d, ff, size = 192, 512, 4_000
     attention, feed_forward, norm = 4 * d * d + 3 * d, d * ff + ff + ff * d + d, 2 * d
     encoder = attention + feed_forward + 2 * norm
     decoder = 2 * attention + feed_forward + 3 * norm
