@@ -20,8 +20,8 @@ Scores are sacreBLEU's (13a), of raw text. DGL's Transformer has 35.41 on Multi3
 with two (https://github.com/dmlc/dgl/tree/264d96cdf54667c0efaa943185ebe4f121a423ad/examples/pytorch/transformer): not
 the same metric, but multi-bleu of tokenised text with a word vocabulary, after up to 100 epochs.
 
-Result: BLEU 37.38 on the test split, scored as DGL scores 37.45 (1 seed, bfloat16), in 44 min on one of two Zen 5 cores.
-Of before, width 256, 8,000 pieces and 15 epochs, the BLEU was 35.25, and the validation loss 50.5 nats a sentence for 49.2.
+Result: BLEU 37.38 on the test split, scored as DGL scores 37.45 (1 seed, bfloat16), in 44 min on one Zen 5 core. By
+width 256, 8,000 pieces and 15 epochs, of before, 35.25; in validation that had 50.5 nats a sentence for 49.2.
 Commands: `python benchmarks/accuracy.py translate_transformer --seeds 0`, `python benchmarks/translations.py
 translate_transformer RUN`.
 """
