@@ -5,7 +5,7 @@
 
 Papers before sacreBLEU, and DGL's Transformer, report the second: words and punctuation are parted by Moses's tokenizer
 first, hyphens too (`-a`), the case of letters counts, and nothing is smoothed. DGL's is of a vocabulary of such words;
-ours writes raw text, which is tokenised here, as its reference is. Writes benchmarks/results/RECIPE-tokenised.json.
+ours writes raw text, which is tokenised here, as its reference is. Writes benchmarks/results/tokenised_RECIPE.json.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main() -> None:
         "bleu": {"score": raw, "signature": signature},
         "bleu_of_tokenised_text": {"score": tokenised, "signature": tokenised_signature},
     }
-    (RESULTS / f"{args.recipe}-tokenised.json").write_text(json.dumps(result, indent=2) + "\n")
+    (RESULTS / f"tokenised_{args.recipe}.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps({name: result[name] for name in ("sentences", "bleu", "bleu_of_tokenised_text")}, indent=2))
 
 

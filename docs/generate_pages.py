@@ -25,7 +25,16 @@ RESULTS_OF = {"cifar_lecture": {"default": "cifar_convnet-CLASSIC"}, "cifar_conv
 
 #: Recipe -> further measurements that it appears in.
 MEASURED_IN = {
-    "cifar_convnet": ("batch_norm", "pipeline", "scaling", "resume_cifar_convnet", "determinism", "standins"),
+    "cifar_convnet": (
+        "time_to_accuracy",
+        "trust",
+        "batch_norm",
+        "pipeline",
+        "scaling",
+        "resume_cifar_convnet",
+        "determinism",
+        "standins",
+    ),
     "cifar_resnet": ("batch_norm",),
     "cifar_googlenet": ("batch_norm",),
     "imdb_lstm": ("standins",),
@@ -35,7 +44,7 @@ MEASURED_IN = {
     "shakespeare_lstm": ("standins",),
     "show_attend_tell": ("captions", "scenes_norms", "efficientnet_lite"),
     "translate_seq2seq": ("standins",),
-    "translate_transformer": ("standins",),
+    "translate_transformer": ("tokenised_translate_transformer", "standins"),
     "uci_regression": ("uci",),
     "word2vec": ("word_similarity",),
 }
