@@ -26,7 +26,7 @@ class Conv2D(keras.layers.Conv2D):
         plain = self.strides == self.dilation_rate == (1, 1) and self.groups == 1
         is_odd = all(size % 2 for size in self.kernel_size)
         pays = self.compute_dtype == "bfloat16" and on_processor() and min(channels, self.filters) >= MANY
-        if plain and is_odd and pays and self.data_format == "channels_last" and self.padding in ("same", "valid"):
+        if plain and is_odd and pays and self.data_format == "channels_last":
             height, width = self.compute_output_shape(inputs.shape)[1:3]
             if max(height or 99, width or 99) <= SMALL:
                 images = tf.convert_to_tensor(inputs)

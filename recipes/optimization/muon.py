@@ -78,10 +78,9 @@ def orthogonal(kernel: Any, steps: int) -> Any:
     x = x / (ops.norm(x) + 1e-7)
     square = ops.matmul(x, ops.transpose(x))
     product = same = ops.eye(x.shape[0], dtype=x.dtype)
-    for step in range(steps):
+    for _ in range(steps):
         factor = 3.4445 * same - 4.7750 * square + 2.0315 * ops.matmul(square, square)
-        product = ops.matmul(factor, product) if step else factor
-        if step + 1 < steps:
-            square = ops.matmul(ops.matmul(factor, square), factor)  # of the next x, which is factor x
+        product = ops.matmul(factor, product)
+        square = ops.matmul(ops.matmul(factor, square), factor)  # of the next x, which is factor x
     x = ops.matmul(product, x)
     return ops.reshape(ops.transpose(x) if is_tall else x, kernel.shape)
